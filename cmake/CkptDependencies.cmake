@@ -1,0 +1,12 @@
+# Every dependency is a Debian 12 package; ./dev setup installs them.
+find_package(Threads REQUIRED)
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(tl-expected REQUIRED)
+find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(isal REQUIRED IMPORTED_TARGET libisal)
+pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
+find_package(CLI11 REQUIRED)
+find_path(CKPT_TOMLPP_INCLUDE toml++/toml.h REQUIRED)
