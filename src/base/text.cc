@@ -43,7 +43,7 @@ size_t SequenceLength(std::string_view text) {
 
 std::string Nearest(std::string_view word, std::span<const std::string> known) {
   std::string best;
-  size_t best_distance = std::min<size_t>(3, word.size() / 2 + 1);
+  size_t best_distance = std::min<size_t>(3, (word.size() + 1) / 2);  // the first distance that is too far
   for (const std::string& candidate : known) {
     const size_t distance = EditDistance(word, candidate);
     if (distance < best_distance) {
@@ -75,15 +75,28 @@ std::string Printable(std::string_view text) {
   for (size_t i = 0; i < text.size();) {
     const size_t length = SequenceLength(text.substr(i));
     const auto byte = static_cast<unsigned char>(text[i]);
+    // U+0080 to U+009F steer terminals as ESC does.
+    const bool is_c1 = length == 2 && byte == 0xc2 && static_cast<unsigned char>(text[i + 1]) < 0xa0;
     if (length == 0 || byte < 0x20 || byte == 0x7f) {
       safe += fmt::format("\\x{:02x}", byte);
       i += 1;
+    } else if (is_c1) {
+      safe += fmt::format("\\xc2\\x{:02x}", static_cast<unsigned char>(text[i + 1]));
+      i += 2;
     } else {
       safe += text.substr(i, length);
       i += length;
     }
   }
   return safe;
+}
+
+std::string Excerpt(std::string_view text, size_t most) {
+  if (text.size() <= most) return Printable(text);
+  // Not inside a character: its halves would print as invalid.
+  size_t cut = most;
+  while (cut > 0 && most - cut < 3 && (static_cast<unsigned char>(text[cut]) & 0xc0U) == 0x80) --cut;
+  return Printable(text.substr(0, cut)) + "...";
 }
 
 }  // namespace ckpt

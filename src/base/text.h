@@ -19,4 +19,7 @@ size_t FirstInvalidUtf8(std::string_view text);
 /// The text safe for a terminal or a log line: control characters and invalid UTF-8 as \xNN.
 std::string Printable(std::string_view text);
 
+/// Printable, and at most about `most` bytes of it, then "...": for words of a file inside messages.
+std::string Excerpt(std::string_view text, size_t most);
+
 }  // namespace ckpt

@@ -22,8 +22,10 @@ struct Box {
 /// A box of a logical tensor that lies in one object.
 /// Element (i0, i1, ...) of the tensor, for begin <= i < end, is at
 ///   offset_bytes + sum over axes of (i_k - begin_k) * byte_strides[k].
-/// Block types (GGUF): the last axis has no stride of its own; byte_strides.back() is the bytes of one block, and the
-/// box's borders on that axis are block borders.
+/// Block types (GGUF): the last axis has no stride of its own; byte_strides.back() is the bytes of
+/// one block, and the box's borders on that axis are block borders. The sub-byte types (F4, F6) are
+/// such types too; where their rows end inside a byte (last axis no whole blocks), byte_strides is
+/// empty: such a tensor can only be read whole, in C order.
 struct Piece {
   Box box;
   uint32_t object = 0;  ///< index into Catalog::objects
@@ -36,35 +38,55 @@ struct TensorEntry {
   std::string name;
   DType dtype = DType::kBF16;
   Shape shape;
-  uint64_t size_bytes = 0;  ///< of the C-order tensor
+  uint64_t size_bytes = 0;    ///< of the C-order tensor
   std::vector<Piece> pieces;  ///< together cover the shape exactly, without overlap
 };
 
 using ConfigValue = std::variant<bool, int64_t, double, std::string>;
 
-/// What a source says of its model: config.json ("hf"), params.json ("meta") or GGUF's keys ("gguf").
-/// Nested JSON keys are joined with '.' ("rope_scaling.rope_type"), list items by index ("architectures.0"), and each
-/// list's length stands under its own key + ".length". GGUF arrays give only "KEY.length" (vocabularies are long).
+/// What a source says of its model: config.json ("hf"), params.json ("meta") or GGUF's keys
+/// ("gguf"). Nested JSON keys are joined with '.' ("rope_scaling.rope_type"), list items by index
+/// ("architectures.0"), and each list's length stands under its own key + ".length". GGUF arrays
+/// give only "KEY.length" (vocabularies are long).
 struct SourceConfig {
   std::string kind;
   std::string object;  ///< "config.json"
   std::map<std::string, ConfigValue> values;
-  std::string text;    ///< the JSON file verbatim; empty for GGUF
+  std::string text;  ///< the JSON file verbatim; empty for GGUF
 };
 
-/// A source's tensors and where their bytes lie. Plain data; its memory is part of the budget's fixed share.
+/// A source's tensors and where their bytes lie. Plain data; its memory is part of the budget's
+/// fixed share.
 struct Catalog {
   std::string format;  ///< "safetensors", "safetensors-index", "gguf", ...
   Uri root;            ///< the store's
   std::vector<ObjectInfo> objects;
   std::vector<TensorEntry> tensors;  ///< sorted by name, byte-wise
   std::vector<SourceConfig> configs;
-  std::map<std::string, std::string> metadata;  ///< safetensors' __metadata__ of the first shard, for inspect
-  std::vector<std::string> warnings;            ///< said to the user, none of them stops
-  uint64_t header_bytes = 0;                    ///< bytes read to make this catalog
+  std::map<std::string, std::string>
+      metadata;                       ///< safetensors' __metadata__ of the first shard, for inspect
+  std::vector<std::string> warnings;  ///< said to the user, none of them stops
+  uint64_t header_bytes = 0;          ///< bytes read to make this catalog
 };
 
 /// Bytes that this catalog occupies, for the budget.
 uint64_t MemoryBytes(const Catalog& catalog);
+
+/// Strides of a C-order tensor as Piece says them; empty for a scalar and for rows that end inside
+/// a byte.
+std::vector<uint64_t> RowMajorStrides(DType dtype, const Shape& shape);
+
+/// A tensor that lies whole, in C order, in `data` of one object. data.size() is its size.
+TensorEntry ContiguousEntry(std::string name, DType dtype, Shape shape, uint32_t object,
+                            ByteRange data);
+
+/// Whether the tensor lies whole and in C order in one object (as all of safetensors and GGUF do).
+bool IsContiguous(const TensorEntry& tensor);
+
+/// Puts the tensors in their order. Errors: kBadInput for a name twice, naming both objects.
+Result<void> SortTensors(Catalog& catalog);
+
+/// "FILE": where an object of the catalog is, safe to print.
+std::string PrintObject(const Catalog& catalog, uint32_t object);
 
 }  // namespace ckpt

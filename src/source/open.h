@@ -17,11 +17,12 @@ struct SourcePlace {
   std::string object;            // "model.safetensors", "model-Q4_1.gguf" or ""
 };
 
-/// Finds out by content (never by extension alone) what lies at `place`, reads its headers and makes the catalog.
-/// Order in a folder: sources-and-stores rules: model.safetensors.index.json, model.safetensors, exactly one
-/// *.safetensors, all of model-*-of-NNNNN.safetensors, then *.gguf (one file, or one complete split set).
-/// Header memory is granted by `budget` while parsing.
-/// Errors: kNotFound (nothing there: lists what was seen), kBadInput with file, tensor and byte.
+/// Finds out by content (never by extension alone) what lies at `place`, reads its headers and
+/// makes the catalog. Order in a folder: sources-and-stores rules: model.safetensors.index.json,
+/// model.safetensors, exactly one
+/// *.safetensors, all of model-*-of-NNNNN.safetensors, then *.gguf (one file, or one complete split
+/// set). Header memory is granted by `budget` while parsing. Errors: kNotFound (nothing there:
+/// lists what was seen), kBadInput with file, tensor and byte.
 Result<Catalog> OpenSource(const SourcePlace& place, MemoryBudget& budget);
 
 }  // namespace ckpt

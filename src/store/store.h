@@ -90,6 +90,8 @@ class Store {
  public:
   virtual ~Store() = default;
   virtual const Uri& root() const = 0;
+  /// False for a sink: what is written to it cannot be read back, so no state of a run can lie beside its output.
+  virtual bool KeepsObjects() const { return true; }
 
   /// All objects below `prefix` (a folder; "" is all), sorted by name. A root that does not exist is an empty list.
   virtual Result<std::vector<ObjectInfo>> List(std::string_view prefix, std::stop_token stop = {}) = 0;

@@ -1,0 +1,112 @@
+// The quantizing arithmetic on vectors, compiled once per CPU target (Highway's convention: no #pragma once).
+#if defined(CKPT_KERNEL_QUANTIZE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef CKPT_KERNEL_QUANTIZE_INL_H_
+#undef CKPT_KERNEL_QUANTIZE_INL_H_
+#else
+#define CKPT_KERNEL_QUANTIZE_INL_H_
+#endif
+
+#include "base/float.h"
+#include "kernel/quantize.h"
+#include "kernel/reference.h"
+#include "kernel/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace ckpt::HWY_NAMESPACE {
+
+#if CKPT_HAVE_SIMD
+
+using DU16 = hn::ScalableTag<uint16_t>;
+using DU32 = hn::RepartitionToWide<DU16>;
+using DF32 = hn::RebindToFloat<DU32>;
+using DI16 = hn::RebindToSigned<DU16>;
+using VU16 = hn::Vec<DU16>;
+using VU32 = hn::Vec<DU32>;
+using VF32 = hn::Vec<DF32>;
+using VI16 = hn::Vec<DI16>;
+
+/// A vector of bf16 as two of float32: the even lanes and the odd lanes, which costs one operation each.
+struct EvenOdd {
+  VF32 even;
+  VF32 odd;
+};
+HWY_INLINE EvenOdd Widen(VU16 bf16) {
+  const DU32 du;
+  const DF32 df;
+  const VU32 pairs = hn::BitCast(du, bf16);
+  return {hn::BitCast(df, hn::ShiftLeft<16>(pairs)),
+          hn::BitCast(df, hn::And(pairs, hn::Set(du, 0xffff0000U)))};
+}
+
+/// rint(R(w * r)) in the low 16 bits of each 32-bit lane. |w * r| stays below 129 as r comes from a maximum over w.
+HWY_INLINE VU32 RoundTwice(VF32 w, VF32 r) {
+  const DU32 du;
+  const DF32 df;
+  const VU32 noisy = RoundUpperHalf(du, hn::BitCast(du, hn::Mul(w, r)));
+  const VF32 product = hn::BitCast(df, hn::And(noisy, hn::Set(du, 0xffff0000U)));
+  // 1.5 * 2^23: the sum has no fraction bits, so the adder itself rounds half to even, and the low bits are the integer
+  // in two's complement. Cheaper than a conversion, which Highway follows by a fix for overflow.
+  return hn::BitCast(du, hn::Add(product, hn::Set(df, 12582912.0F)));
+}
+
+/// One vector of bf16 quantized to int16, not yet clamped.
+HWY_INLINE VI16 QuantizeVector(VU16 w, EvenOdd r) {
+  const EvenOdd x = Widen(w);
+  const VU32 even = RoundTwice(x.even, r.even);
+  const VU32 odd = RoundTwice(x.odd, r.odd);
+  const DI16 d;
+  return hn::OddEven(hn::BitCast(d, hn::ShiftLeft<16>(odd)), hn::BitCast(d, even));
+}
+
+/// Stores one vector's worth of int8. The 8-bit clamp is the saturation of the narrowing.
+template <int kBits>
+HWY_INLINE void ClampAndStore(VI16 v, int8_t* q) {
+  const hn::Rebind<int8_t, DI16> d8;
+  auto narrow = hn::DemoteTo(d8, v);
+  if constexpr (kBits == 4)
+    narrow = hn::Min(hn::Max(narrow, hn::Set(d8, int8_t{-8})), hn::Set(d8, int8_t{7}));
+  hn::StoreU(narrow, d8, q);
+}
+
+HWY_INLINE EvenOdd Broadcast(BF16 r) {
+  const VF32 v = hn::Set(DF32(), ToF32(r));
+  return {v, v};
+}
+
+template <int kBits>
+HWY_INLINE void QuantizeRow(const std::byte* w, size_t n, BF16 reciprocal, int8_t* q) {
+  const DU16 d;
+  const size_t lanes = hn::Lanes(d);
+  const EvenOdd r = Broadcast(reciprocal);
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    ClampAndStore<kBits>(QuantizeVector(LoadBytes(d, w + i * sizeof(BF16)), r), q + i);
+  if (i < n) {
+    reference::QuantizeRowBF16(reinterpret_cast<const BF16*>(w) + i, n - i, reciprocal, kBits,
+                               q + i);
+  }
+}
+
+/// |w| as bits; such magnitudes order as signed integers too, which SSSE3 can compare.
+HWY_INLINE VI16 Magnitude(VU16 w) {
+  return hn::BitCast(DI16(), hn::And(w, hn::Set(DU16(), uint16_t{0x7fff})));
+}
+
+/// The largest lane of non-negative values. By halves: Highway's MaxOfLanes is one instruction for 128 bits only.
+template <class D, class V>
+HWY_INLINE uint16_t LargestLane(D d, V v) {
+  if constexpr (hn::MaxLanes(D()) > 8) {
+    const hn::Half<D> dh;
+    return LargestLane(dh, hn::Max(hn::LowerHalf(dh, v), hn::UpperHalf(dh, v)));
+  } else {
+    const hn::RebindToUnsigned<D> du;
+    return hn::GetLane(hn::MaxOfLanes(du, hn::BitCast(du, v)));
+  }
+}
+
+#endif  // CKPT_HAVE_SIMD
+
+}  // namespace ckpt::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard

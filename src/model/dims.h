@@ -1,0 +1,22 @@
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "base/result.h"
+#include "model/family.h"
+#include "source/catalog.h"
+
+namespace ckpt {
+
+/// All dimensions of one model by its family's rules. `config` may be nullptr (a source without
+/// one). Errors: kBadInput, all at once: keys that are missing or no positive integer, divisions
+/// that leave a remainder.
+Result<Dims> ReadDims(const Family& family, const std::string& scheme, const Catalog& catalog,
+                      const SourceConfig* config);
+
+/// All facts that the source tells, with the rules' defaults for the rest.
+std::map<std::string, std::string> ReadFacts(const Family& family, const Catalog& catalog,
+                                             const SourceConfig* config);
+
+}  // namespace ckpt

@@ -1,0 +1,18 @@
+# cmake -DOUTPUT=embedded.cc "-DNAMES=llama gemma" -DFOLDER=models -P embed.cmake
+# Writes the tables as raw strings. A table that holds the delimiter would break the build, so it is refused here.
+separate_arguments(NAMES)
+set(text "// Generated from models/*.toml by embed.cmake.\n#include \"model/embedded.h\"\n\n")
+string(APPEND text "#include <array>\n\nnamespace ckpt {\nnamespace {\n\n")
+set(count 0)
+foreach(name IN LISTS NAMES)
+  file(READ ${FOLDER}/${name}.toml toml)
+  string(FIND "${toml}" ")ckpt_toml\"" found)
+  if(NOT found EQUAL -1)
+    message(FATAL_ERROR "models/${name}.toml holds the delimiter of raw strings")
+  endif()
+  string(APPEND entries "    EmbeddedTable{\"models/${name}.toml\", R\"ckpt_toml(${toml})ckpt_toml\"},\n")
+  math(EXPR count "${count} + 1")
+endforeach()
+string(APPEND text "constexpr std::array<EmbeddedTable, ${count}> kTables = {\n${entries}};\n\n}  // namespace\n\n")
+string(APPEND text "std::span<const EmbeddedTable> EmbeddedTables() { return kTables; }\n\n}  // namespace ckpt\n")
+file(WRITE ${OUTPUT} "${text}")

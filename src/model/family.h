@@ -1,0 +1,158 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "model/expr.h"
+#include "model/layout.h"
+#include "model/pattern.h"
+
+namespace ckpt {
+
+/// A role in one naming scheme, as the table says it.
+struct Cell {
+  std::string scheme;
+  NamePattern name;    ///< without the selection
+  std::string choice;  ///< the named choice ("rope") that its layout leaves open, or ""
+  /// One layout per value of the choice, in the order of their names; a single one under "" without
+  /// a choice.
+  std::vector<std::pair<std::string, Layout>> layouts;
+  std::optional<size_t> shard_axis;  ///< of the tensor, along which model-parallel shards are cut
+  std::string quantize;              ///< class of quantization: "linear", "embedding" or ""
+  std::optional<Expr> when;          ///< the cell holds for layers where this is not 0
+  bool is_optional = false;          ///< a source may lack the tensor
+};
+
+/// A role that shares another's tensor where its own is absent and the configuration says so.
+struct Tie {
+  std::string role;  ///< "token_embedding"
+  /// By kind of configuration: whether an absent tensor means tied, or the key of the boolean that
+  /// says it.
+  std::map<std::string, std::variant<bool, std::string>> by_config;
+};
+
+/// One logical tensor; one per layer where its role has "{l}".
+struct Row {
+  NamePattern role;  ///< "layer.{l}.attention.q"
+  std::vector<std::string>
+      axes;  ///< canonical order: of the hf cell, else of the first; the first is the band axis
+  std::optional<Tie> tied;
+  std::string
+      together;  ///< neighbours with the same word are read together: "qkv", "gate_up"; "" for none
+  std::vector<Cell> cells;  ///< in the order of the table; several of one scheme differ in `when`
+  uint32_t line = 0;
+};
+
+/// Where a dimension's value comes from: the first of these that tells it.
+struct DimRule {
+  std::string name;
+  std::optional<uint64_t> constant;
+  std::optional<Expr> expr;  ///< of other dimensions; exact
+  std::map<std::string, std::vector<std::string>>
+      keys;                      ///< by kind of configuration; -1 counts as absent
+  std::string shape;             ///< role whose tensor has the axis for itself
+  std::optional<Expr> fallback;  ///< "default": of other dimensions; exact
+};
+
+/// Something else worth knowing of a model, as text.
+struct FactRule {
+  std::string name;
+  std::map<std::string, std::vector<std::string>> keys;  ///< by kind of configuration
+  std::map<std::string, std::string>
+      values;  ///< what a configuration's value is called here; others stay
+  std::map<std::string, std::string>
+      tensors;           ///< the fact's value where the source has this tensor; goes before keys
+  std::string fallback;  ///< "default"
+};
+
+/// A named choice of layouts, such as the rotary order: decided by the fact of its name, else by
+/// the default.
+struct Choice {
+  std::string fallback;
+  std::map<std::string, std::string> values;  ///< name -> layout terms: "half" -> "(p t)"
+};
+
+/// Source tensors that have no role: ignored for a reason, or refused with a message.
+struct NameRule {
+  std::string scheme;
+  std::string name;  ///< with "*"
+  std::string text;
+};
+
+/// Configuration keys that tell the family. The first key that a configuration has decides.
+struct DetectRule {
+  std::string key;  ///< "architectures" (a list or one string), "general.architecture"
+  std::vector<std::string> values;
+};
+
+/// What a table says, checked for everything that one cell, row or rule can show by itself.
+struct FamilyTable {
+  std::string name;
+  std::string description;
+  std::string file;  ///< where the table was read
+  std::vector<std::string> schemes;
+  std::map<std::string, std::vector<DetectRule>> detect;  ///< by kind of configuration
+  std::vector<DimRule> dims;                              ///< each after those it needs
+  std::vector<FactRule> facts;
+  std::map<std::string, Choice> choices;
+  std::vector<Row> rows;  ///< canonical order
+  std::vector<NameRule> ignored;
+  std::vector<NameRule> refused;
+};
+
+/// A family of models: its roles and how each naming scheme spells and lays them. Immutable.
+class Family {
+ public:
+  /// The language is described in models/README.md.
+  /// Errors: kBadInput with file, line and key; all faults at once.
+  static Result<std::shared_ptr<const Family>> Parse(std::string_view toml,
+                                                     const std::string& file);
+
+  const std::string& name() const { return table_.name; }
+  const std::string& description() const { return table_.description; }
+  const std::string& file() const { return table_.file; }
+  const std::vector<std::string>& schemes() const { return table_.schemes; }
+  const std::vector<Row>& rows() const { return table_.rows; }
+  const FamilyTable& table() const { return table_; }
+
+  bool HasScheme(std::string_view scheme) const;
+  const Row* FindRow(std::string_view role_pattern) const;
+  /// The cell of a row that holds in this scope; nullptr where the row has none in the scheme.
+  Result<const Cell*> FindCell(const Row& row, std::string_view scheme, const Scope& scope) const;
+  /// The layout of a cell under the choices that `facts` decide. kBadInput for a fact that is no
+  /// value of the choice.
+  Result<const Layout*> FindLayout(const Cell& cell,
+                                   const std::map<std::string, std::string>& facts) const;
+
+ private:
+  explicit Family(FamilyTable table) : table_(std::move(table)) {}
+  FamilyTable table_;
+};
+
+/// The axes of a row with their extents. kInternal if a dimension is missing.
+Result<std::vector<Axis>> AxesOf(const Row& row, const Dims& dims);
+
+/// What `ckpt families --check` proved of a table.
+struct FamilyProof {
+  size_t rows = 0;
+  size_t schemes = 0;
+  size_t pairs = 0;       ///< ordered pairs of cells of one row
+  uint64_t elements = 0;  ///< that made the round trip
+  size_t models = 0;      ///< small models of random dimensions that were tried
+};
+
+/// Proves a table on small models of random dimensions, whose elements are distinct numbers: every
+/// cell's view is injective, cells without a selection are bijections, no element of a tensor is
+/// claimed by two rows or by none, and a model that goes from any scheme to any other and back is
+/// the same. Errors: kBadInput with all faults at once.
+Result<FamilyProof> CheckFamily(const Family& family);
+
+}  // namespace ckpt

@@ -1,0 +1,203 @@
+#include "plan/memory.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "base/checked.h"
+#include "base/units.h"
+#include "plan/tile.h"
+#include "store/store.h"
+
+namespace ckpt {
+namespace {
+
+// Reads of 4 MiB already run at the disk's speed; larger buffers only cost first touches (docs/bench.md).
+constexpr uint64_t kBestTileBytes = 4 * kMiB;
+constexpr uint64_t kSmallTileBytes = 512 * kKiB;
+// Blockwise outputs are columns: 64 rows fill whole cache lines of them.
+constexpr uint64_t kBestBlockRows = 64;
+constexpr uint64_t kQuantBlockColumns = 128;
+constexpr uint64_t kLineBytes = 64;
+// Journal records being made, small files, the readers' tables.
+constexpr uint64_t kTablesBytes = 2 * kMiB;
+constexpr uint64_t kReaderBytes = 2 * kKiB;
+
+struct Needs {
+  uint64_t least_in = 2 * kIoAlignment;   // one row of the widest array
+  uint64_t least_out = 2 * kIoAlignment;
+  uint64_t best_in = 0;
+  uint64_t gathered_row = 0;
+  uint64_t converted_row = 0;
+  uint64_t statistics = 0;
+  uint64_t lane_statistics = 0;
+  bool has_blocks = false;
+};
+
+Needs NeedsOf(const Plan& plan) {
+  Needs needs;
+  for (size_t i = 0; i < plan.arrays.size(); ++i) {
+    const ArraySpec& spec = plan.output.arrays[i];
+    if (spec.encoding == Encoding::kScales) continue;
+    const ArrayPlan& array = plan.arrays[i];
+    const TensorEntry& tensor = plan.catalog.tensors[array.tensor];
+    const uint64_t row_capacity = TileCapacity(array, tensor, 1);
+    needs.least_in = std::max(needs.least_in, row_capacity);
+    needs.least_out = std::max(needs.least_out, array.row_bytes + 2 * kIoAlignment);
+    needs.gathered_row = std::max(needs.gathered_row, RoundUp(row_capacity, kLineBytes));
+    needs.converted_row = std::max(needs.converted_row, RoundUp(array.rows.row_elements * 2, kLineBytes));
+    if (spec.encoding == Encoding::kQuantBlocks) {
+      needs.has_blocks = true;
+      needs.best_in = std::max(needs.best_in, kBestBlockRows * array.row_bytes + 4 * kIoAlignment);
+    }
+    if (spec.encoding == Encoding::kQuantColumns) {
+      needs.statistics += array.rows.row_elements * 6;
+      needs.lane_statistics = std::max(needs.lane_statistics, RoundUp(array.rows.row_elements * 2, kLineBytes));
+    }
+  }
+  needs.best_in = std::max({needs.best_in, kBestTileBytes, needs.least_in});
+  return needs;
+}
+
+// Bytes of one hold that collects `blocks` column blocks of a transposed array, its scales included.
+uint64_t HoldBytes(const ArrayPlan& array, uint64_t blocks) {
+  return blocks * array.rows.n_rows * (kQuantBlockColumns + 2) + 2 * kIoAlignment;
+}
+
+// The fewest passes whose part of the output fits in `most_bytes`; nothing if not even one block does.
+std::optional<uint64_t> BlocksPerPass(const ArrayPlan& array, uint64_t most_bytes) {
+  const uint64_t blocks = array.rows.row_elements / kQuantBlockColumns;
+  for (uint64_t passes = 1; passes <= blocks; ++passes) {
+    const uint64_t part = CeilDiv(blocks, passes);
+    if (HoldBytes(array, part) <= most_bytes) return part;
+  }
+  return std::nullopt;
+}
+
+// Side values of a bundle: the scales it makes and two ragged blocks. Twice: growing, and encoded for the journal.
+uint64_t RecordBytes(const Plan& plan, const Bundle& bundle) {
+  uint64_t bytes = 2 * kIoAlignment;
+  for (const RowSpan& span : bundle.spans) {
+    const ArrayPlan& array = plan.arrays[span.array];
+    if (!array.scales) continue;
+    const uint64_t all = plan.arrays[*array.scales].size_bytes;
+    const bool is_by_row = plan.output.arrays[span.array].encoding == Encoding::kQuantRows;
+    bytes += is_by_row ? (span.row_end - span.row_begin) * 2 : all;
+  }
+  return 2 * bytes;
+}
+
+class Fitter {
+ public:
+  explicit Fitter(const Plan& plan) : plan_(plan), needs_(NeedsOf(plan)) {
+    for (const Bundle& bundle : plan.bundles) record_ = std::max(record_, RecordBytes(plan, bundle));
+    record_ = std::max(record_, RecordBytes(plan, plan.front));
+    fixed_ = MemoryBytes(plan.catalog) + plan.MemoryBytes() + kTablesBytes + plan.catalog.objects.size() * kReaderBytes;
+  }
+
+  // The best use of a budget; nothing if it is too small. More lanes before larger tiles, down to small tiles.
+  std::optional<MemoryPlan> Fit(uint64_t budget, unsigned threads) const {
+    MemoryPlan memory;
+    memory.budget_bytes = budget;
+    memory.fixed_bytes = fixed_;
+    if (!FitHold(memory)) return std::nullopt;
+    for (unsigned lanes = std::max(1U, threads); lanes >= 1; --lanes) {
+      const uint64_t least = lanes > 1 ? std::max(kSmallTileBytes, needs_.least_in) : needs_.least_in;
+      for (uint64_t tile = needs_.best_in;; tile = std::max(least, tile / 2)) {
+        if (Place(memory, lanes, tile)) return memory;
+        if (tile <= least) break;
+      }
+    }
+    return std::nullopt;
+  }
+
+ private:
+  bool FitHold(MemoryPlan& memory) const {
+    if (!needs_.has_blocks) return true;
+    for (size_t i = 0; i < plan_.arrays.size(); ++i) {
+      if (plan_.output.arrays[i].encoding != Encoding::kQuantBlocks) continue;
+      const auto blocks = BlocksPerPass(plan_.arrays[i], memory.budget_bytes / 2);
+      if (!blocks) return false;
+      memory.hold_bytes = std::max(memory.hold_bytes, HoldBytes(plan_.arrays[i], *blocks));
+    }
+    return true;
+  }
+
+  bool Place(MemoryPlan& memory, unsigned lanes, uint64_t tile) const {
+    memory.lanes = lanes;
+    memory.tile_in_bytes = RoundUp(std::max(tile, needs_.least_in), kIoAlignment);
+    memory.tile_out_bytes = RoundUp(std::max(tile + 2 * kIoAlignment, needs_.least_out), kIoAlignment);
+    memory.lane_bytes = kBuffersPerLane * (memory.tile_in_bytes + memory.tile_out_bytes) +
+                        needs_.gathered_row + needs_.converted_row + needs_.lane_statistics;
+    memory.gathered_row_bytes = needs_.gathered_row;
+    memory.converted_row_bytes = needs_.converted_row;
+    memory.column_max_bytes = needs_.lane_statistics;
+    memory.record_bytes = record_;
+    memory.statistics_bytes = needs_.statistics;
+    const uint64_t base = memory.fixed_bytes + memory.statistics_bytes + lanes * memory.lane_bytes +
+                          (lanes + 1) * memory.record_bytes;
+    const uint64_t least_hold = memory.hold_bytes > 0 ? memory.hold_bytes : 0;
+    if (base + least_hold > memory.budget_bytes) return false;
+    memory.hold_slots = 0;
+    if (memory.hold_bytes > 0) {
+      const uint64_t slots = (memory.budget_bytes - base) / memory.hold_bytes;
+      memory.hold_slots = static_cast<unsigned>(std::min<uint64_t>(slots, lanes));
+    }
+    memory.peak_bytes = base + memory.hold_slots * memory.hold_bytes;
+    return true;
+  }
+
+  const Plan& plan_;
+  Needs needs_;
+  uint64_t fixed_ = 0;
+  uint64_t record_ = 0;
+};
+
+uint64_t LeastBudget(const Fitter& fitter) {
+  uint64_t high = kLeastMemoryBytes;
+  while (!fitter.Fit(high, 1)) high *= 2;
+  uint64_t low = high == kLeastMemoryBytes ? high : high / 2;
+  while (high - low > kMiB) {
+    const uint64_t middle = RoundUp(low + (high - low) / 2, kMiB);
+    if (middle >= high) break;
+    (fitter.Fit(middle, 1) ? high : low) = middle;
+  }
+  return high;
+}
+
+}  // namespace
+
+uint64_t DefaultMemoryBytes(unsigned cores, uint64_t machine_bytes) {
+  return std::max(kLeastMemoryBytes, std::min<uint64_t>(kLeastMemoryBytes * (cores + 2ULL), machine_bytes / 2));
+}
+
+Result<void> PlanMemory(Plan& plan, const Resources& resources) {
+  const Fitter fitter(plan);
+  const bool is_explicit = resources.memory_bytes > 0;
+  uint64_t budget = is_explicit ? resources.memory_bytes : std::max(resources.least_memory_bytes, kLeastMemoryBytes);
+  std::optional<MemoryPlan> memory;
+  if (budget >= kLeastMemoryBytes) memory = fitter.Fit(budget, resources.threads);
+  if (!memory) {
+    const uint64_t least = LeastBudget(fitter);
+    const uint64_t most = std::max(resources.most_memory_bytes, kLeastMemoryBytes);
+    if (!is_explicit && least <= most) memory = fitter.Fit(least, resources.threads);
+    if (!memory) {
+      return Fail(Code::kUsage,
+                  is_explicit ? fmt::format("--memory {} is too small for this conversion", FormatMemory(budget))
+                              : fmt::format("this conversion needs {} of memory, half of this machine is {}",
+                                            FormatMemory(least), FormatMemory(most)),
+                  fmt::format("the least budget that would do is --memory {}MiB", CeilDiv(least, kMiB)));
+    }
+  }
+  plan.memory = *memory;
+  for (size_t i = 0; i < plan.arrays.size(); ++i) {
+    if (plan.output.arrays[i].encoding != Encoding::kQuantBlocks) continue;
+    ArrayPlan& array = plan.arrays[i];
+    array.blocks_per_pass = *BlocksPerPass(array, plan.memory.budget_bytes / 2);
+    array.passes = CeilDiv(array.rows.row_elements / kQuantBlockColumns, array.blocks_per_pass);
+  }
+  return {};
+}
+
+}  // namespace ckpt

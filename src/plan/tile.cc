@@ -1,0 +1,153 @@
+#include "plan/tile.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/checked.h"
+#include "store/store.h"
+
+namespace ckpt {
+namespace {
+
+// Where a run of elements of a tensor lies.
+struct Fragment {
+  uint32_t object;
+  uint64_t offset;
+  uint64_t bytes;
+};
+
+// Bytes of a run of elements: whole blocks.
+uint64_t RunBytes(const DTypeInfo& info, uint64_t elements) {
+  return elements / info.block_elements * info.block_bytes;
+}
+
+const Piece& PieceAt(const TensorEntry& tensor, std::span<const uint64_t> at) {
+  for (const Piece& piece : tensor.pieces) {
+    bool is_inside = true;
+    for (size_t axis = 0; axis < at.size(); ++axis)
+      is_inside = is_inside && piece.box.begin[axis] <= at[axis] && at[axis] < piece.box.end[axis];
+    if (is_inside) return piece;
+  }
+  CKPT_CHECK(!"the pieces cover their tensor");
+  return tensor.pieces.front();
+}
+
+// Calls `visit` for each stored fragment of the elements [element, element + count) of the tensor in C order.
+template <class Visit>
+void ForEachFragment(const TensorEntry& tensor, uint64_t element, uint64_t count, Visit visit) {
+  const DTypeInfo& info = Info(tensor.dtype);
+  if (IsContiguous(tensor)) {
+    const Piece& piece = tensor.pieces.front();
+    visit(Fragment{piece.object, piece.offset_bytes + RunBytes(info, element), RunBytes(info, count)});
+    return;
+  }
+  const size_t rank = tensor.shape.rank();
+  std::vector<uint64_t> at(rank);
+  while (count > 0) {
+    uint64_t rest = element;
+    for (size_t axis = rank; axis-- > 0;) {
+      at[axis] = rest % tensor.shape[axis];
+      rest /= tensor.shape[axis];
+    }
+    const Piece& piece = PieceAt(tensor, at);
+    const size_t last = rank - 1;
+    const bool is_run = piece.byte_strides[last] == info.block_bytes;
+    const uint64_t run = std::min(count, is_run ? piece.box.end[last] - at[last] : info.block_elements);
+    uint64_t offset = piece.offset_bytes;
+    for (size_t axis = 0; axis < last; ++axis) offset += (at[axis] - piece.box.begin[axis]) * piece.byte_strides[axis];
+    offset += (at[last] - piece.box.begin[last]) / info.block_elements * piece.byte_strides[last];
+    visit(Fragment{piece.object, offset, RunBytes(info, run)});
+    element += run;
+    count -= run;
+  }
+}
+
+// Rows that the source keeps together below the outermost digit: one head of a permuted projection.
+uint64_t RowsPerUnit(const RowMap& rows) {
+  uint64_t unit = 1;
+  for (size_t k = 1; k < rows.axes.size(); ++k) unit *= rows.axes[k].extent;
+  return unit;
+}
+
+}  // namespace
+
+uint64_t TileCapacity(const ArrayPlan& array, const TensorEntry& tensor, uint64_t rows) {
+  const uint64_t row_bytes = RunBytes(Info(tensor.dtype), array.rows.row_elements);
+  // Worst case: every row (and piece of it) is a range of its own, with a ragged block at both ends.
+  return rows * (RoundUp(row_bytes, kIoAlignment) + kIoAlignment * std::max<uint64_t>(1, tensor.pieces.size()));
+}
+
+uint64_t RowsPerTile(const ArrayPlan& array, const TensorEntry& tensor, uint64_t capacity_bytes,
+                     uint64_t most_output_bytes) {
+  const uint64_t row_bytes = std::max<uint64_t>(1, RunBytes(Info(tensor.dtype), array.rows.row_elements));
+  uint64_t by_output = array.row_bytes > 0 ? most_output_bytes / array.row_bytes : UINT64_MAX;
+  if (array.rows.axes.size() <= 1) {
+    // Source order is output order: one range a piece, so two ragged blocks each.
+    const uint64_t ragged = 2 * kIoAlignment * std::max<uint64_t>(1, tensor.pieces.size());
+    if (tensor.pieces.size() == 1 && capacity_bytes > ragged)
+      return std::max<uint64_t>(1, std::min({(capacity_bytes - ragged) / row_bytes, by_output, array.rows.n_rows}));
+    return std::max<uint64_t>(1, std::min(capacity_bytes / std::max<uint64_t>(1, TileCapacity(array, tensor, 1)), by_output));
+  }
+  const uint64_t unit = RowsPerUnit(array.rows);
+  const uint64_t unit_bytes = unit * row_bytes;
+  const uint64_t ragged = 2 * kIoAlignment * std::max<uint64_t>(1, tensor.pieces.size());
+  if (tensor.pieces.size() == 1 && unit_bytes + ragged <= capacity_bytes && unit <= by_output) {
+    const uint64_t units = std::min((capacity_bytes - ragged) / unit_bytes, by_output / unit);
+    return std::min(units * unit, array.rows.n_rows);
+  }
+  return std::max<uint64_t>(1, std::min(capacity_bytes / TileCapacity(array, tensor, 1), by_output));
+}
+
+void MakeTile(const ArrayPlan& array, const TensorEntry& tensor, const RowSpan& rows, Tile& tile) {
+  tile.rows = rows;
+  tile.ranges.clear();
+  tile.parts.clear();
+  tile.first_part.clear();
+
+  struct Placed {
+    Fragment fragment;
+    uint32_t part;
+  };
+  std::vector<Placed> placed;
+  for (uint64_t row = rows.row_begin; row < rows.row_end; ++row) {
+    tile.first_part.push_back(static_cast<uint32_t>(tile.parts.size()));
+    ForEachFragment(tensor, array.rows.SourceElement(row), array.rows.row_elements, [&](const Fragment& fragment) {
+      placed.push_back({fragment, static_cast<uint32_t>(tile.parts.size())});
+      tile.parts.push_back({0, fragment.bytes});
+    });
+  }
+  tile.first_part.push_back(static_cast<uint32_t>(tile.parts.size()));
+
+  const auto before = [](const Placed& a, const Placed& b) {
+    return a.fragment.object != b.fragment.object ? a.fragment.object < b.fragment.object
+                                                  : a.fragment.offset < b.fragment.offset;
+  };
+  if (!std::is_sorted(placed.begin(), placed.end(), before)) std::sort(placed.begin(), placed.end(), before);
+  for (const Placed& next : placed) {
+    const bool touches = !tile.ranges.empty() && tile.ranges.back().object == next.fragment.object &&
+                         tile.ranges.back().range.end == next.fragment.offset;
+    if (!touches) tile.ranges.push_back({next.fragment.object, {next.fragment.offset, next.fragment.offset}, 0, 0});
+    tile.ranges.back().range.end += next.fragment.bytes;
+    // For now relative to its range; the window's place is known when all ranges are.
+    tile.parts[next.part].buffer_offset = next.fragment.offset - tile.ranges.back().range.begin;
+  }
+  uint64_t window_offset = 0;
+  for (TileRange& range : tile.ranges) {
+    range.window_offset = window_offset;
+    range.window_bytes = AlignOutward(range.range, kIoAlignment).size();
+    window_offset += range.window_bytes;
+  }
+  size_t range = 0;
+  uint64_t consumed = 0;
+  for (const Placed& next : placed) {
+    if (consumed == tile.ranges[range].range.size()) {
+      ++range;
+      consumed = 0;
+    }
+    consumed += next.fragment.bytes;
+    tile.parts[next.part].buffer_offset +=
+        tile.ranges[range].window_offset + tile.ranges[range].range.begin % kIoAlignment;
+  }
+}
+
+}  // namespace ckpt

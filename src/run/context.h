@@ -1,0 +1,52 @@
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <span>
+#include <stop_token>
+#include <vector>
+
+#include "base/buffer.h"
+#include "plan/plan.h"
+#include "run/journal.h"
+#include "run/progress.h"
+#include "run/statistics.h"
+#include "store/store.h"
+
+namespace ckpt {
+
+class HoldPool;
+
+/// Thread-safe. Takes what bundles leave besides the bytes that they wrote. With a journal, side values wait in records
+/// for the committer; without one (null, verifying) they go to their place in the file at once.
+class RecordSink {
+ public:
+  RecordSink(PositionedWriter& writer, Journal* journal) : writer_(writer), journal_(journal) {}
+  /// The bundle's bytes are written (and waited for). With a journal: makes them durable, then records the bundle.
+  Result<void> Finish(BundleRecord record);
+  /// Parts of arrays that no bundle made: the head's.
+  void AddParts(std::span<const ArrayPart> parts);
+  /// All parts so far, by array and offset. Call when no lane runs.
+  std::vector<ArrayPart> TakeParts();
+
+ private:
+  PositionedWriter& writer_;
+  Journal* journal_;
+  std::mutex mutex_;
+  std::vector<ArrayPart> parts_;
+};
+
+/// What all lanes of a run share. Everything referenced outlives the lanes.
+struct RunContext {
+  const Plan& plan;
+  std::span<const std::unique_ptr<ObjectReader>> readers;  ///< by Catalog::objects; null for those of no tensor
+  PositionedWriter& writer;
+  RecordSink& records;
+  MemoryBudget& budget;
+  HoldPool& holds;
+  StatisticTable& statistics;
+  Progress& progress;
+  std::stop_token stop;
+};
+
+}  // namespace ckpt

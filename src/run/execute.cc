@@ -1,0 +1,164 @@
+#include "run/execute.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <new>
+#include <thread>
+
+#include "base/check.h"
+#include "run/head.h"
+#include "run/lane.h"
+
+namespace ckpt {
+namespace {
+
+constexpr auto kTick = std::chrono::milliseconds(100);
+
+// Thread-safe. Hands out the jobs 0 ... count - 1 in order.
+class Counter {
+ public:
+  explicit Counter(size_t count) : count_(count) {}
+  std::optional<size_t> Next() {
+    const size_t i = next_.fetch_add(1);
+    return i < count_ ? std::optional(i) : std::nullopt;
+  }
+
+ private:
+  size_t count_;
+  std::atomic<size_t> next_{0};
+};
+
+using LaneWork = std::function<Result<void>(Lane&)>;
+
+// Exceptions of libraries end here: no thread of ours may die of one.
+Result<void> Guarded(const LaneWork& work, Lane& lane) {
+  try {
+    return work(lane);
+  } catch (const std::bad_alloc&) {
+    return Fail(Code::kResources, "out of memory", "give this process more memory");
+  } catch (const std::exception& error) {
+    return Fail(Code::kInternal, fmt::format("unexpected: {}", error.what()), "please report this");
+  }
+}
+
+// Runs `work` on every lane at once while the calling thread watches. The first error stops all.
+class Crew {
+ public:
+  Crew(std::vector<std::unique_ptr<Lane>>& lanes, const Progress& progress, Watch& watch)
+      : lanes_(lanes), progress_(progress), watch_(watch) {}
+
+  Result<void> Run(const LaneWork& work) {
+    size_t running = lanes_.size();
+    std::mutex mutex;
+    std::condition_variable done;
+    std::optional<Error> first_error;
+    std::vector<std::jthread> threads;
+    for (const std::unique_ptr<Lane>& lane : lanes_) {
+      threads.emplace_back([&, worker = lane.get()] {
+        Result<void> result = Guarded(work, *worker);
+        const std::lock_guard lock(mutex);
+        // A stop is the consequence of another lane's error, or of the user's wish; an error outweighs it.
+        if (!result && (!first_error || first_error->code == Code::kInterrupted)) first_error = std::move(result).error();
+        if (first_error) watch_.stop.request_stop();
+        --running;
+        done.notify_all();
+      });
+    }
+    std::unique_lock lock(mutex);
+    while (running > 0) {
+      done.wait_for(lock, kTick);
+      lock.unlock();
+      watch_.tick(progress_);
+      lock.lock();
+    }
+    lock.unlock();
+    threads.clear();
+    if (first_error) return Fail(*std::move(first_error));
+    return {};
+  }
+
+ private:
+  std::vector<std::unique_ptr<Lane>>& lanes_;
+  const Progress& progress_;
+  Watch& watch_;
+};
+
+// One reader for each object that a used tensor lies in.
+Result<std::vector<std::unique_ptr<ObjectReader>>> OpenReaders(const Plan& plan, Store& source) {
+  std::vector<std::unique_ptr<ObjectReader>> readers(plan.catalog.objects.size());
+  for (size_t i = 0; i < plan.arrays.size(); ++i) {
+    if (plan.output.arrays[i].encoding == Encoding::kScales) continue;
+    for (const Piece& piece : plan.catalog.tensors[plan.arrays[i].tensor].pieces) {
+      if (readers[piece.object]) continue;
+      CKPT_TRY(readers[piece.object], source.Open(plan.catalog.objects[piece.object]));
+    }
+  }
+  return readers;
+}
+
+std::vector<Crc32c> JoinParts(const Plan& plan, const std::vector<ArrayPart>& parts) {
+  std::vector<Crc32c> crcs(plan.arrays.size());
+  for (const ArrayPart& part : parts) {
+    CKPT_CHECK(part.offset_bytes == crcs[part.array].size_bytes());
+    crcs[part.array].Append(part.crc);
+  }
+  // Every output byte was made exactly once.
+  for (size_t i = 0; i < crcs.size(); ++i) CKPT_CHECK(crcs[i].size_bytes() == plan.arrays[i].size_bytes);
+  return crcs;
+}
+
+}  // namespace
+
+Result<ExecuteResult> Execute(const Plan& plan, Store& source, PositionedWriter& writer, Journal* journal,
+                              MemoryBudget& budget, Watch& watch) {
+  const MemoryPlan& memory = plan.memory;
+  CKPT_TRY(const Grant fixed, budget.Acquire(memory.fixed_bytes + (memory.lanes + 1) * memory.record_bytes));
+  CKPT_TRY(const std::vector<std::unique_ptr<ObjectReader>> readers, OpenReaders(plan, source));
+  CKPT_TRY(StatisticTable statistics, StatisticTable::Make(plan, budget));
+  CKPT_TRY(const std::unique_ptr<HoldPool> holds, HoldPool::Make(budget, memory.hold_slots, memory.hold_bytes));
+  RecordSink records(writer, journal);
+  Progress progress;
+  progress.read_bytes = plan.totals.header_bytes;
+  const RunContext context{plan,  readers,    writer,   records, budget,
+                           *holds, statistics, progress, watch.stop.get_token()};
+  std::vector<std::unique_ptr<Lane>> lanes;
+  for (unsigned i = 0; i < memory.lanes; ++i) {
+    CKPT_TRY(std::unique_ptr<Lane> lane, Lane::Make(context));
+    lanes.push_back(std::move(lane));
+  }
+  Crew crew(lanes, progress, watch);
+
+  // Statistics cross all tiles of a tensor, so they are whole before any bundle begins.
+  if (!plan.statistics.empty()) {
+    Counter tasks(plan.statistics.size());
+    CKPT_TRY_VOID(crew.Run([&](Lane& lane) {
+      return lane.RunStatistics([&]() -> std::optional<Job> {
+        const auto i = tasks.Next();
+        return i ? std::optional(Job{nullptr, {&plan.statistics[*i].span, 1}}) : std::nullopt;
+      });
+    }));
+    statistics.Fix();
+  }
+
+  // The bundles, then the front; whoever comes last takes it.
+  Counter jobs(plan.bundles.size() + 1);
+  CKPT_TRY_VOID(crew.Run([&](Lane& lane) {
+    return lane.RunBundles([&]() -> std::optional<Job> {
+      auto i = jobs.Next();
+      if (i && *i < plan.bundles.size()) return Job{&plan.bundles[*i], plan.bundles[*i].spans};
+      if (i && !plan.front.spans.empty()) return Job{&plan.front, plan.front.spans};
+      return std::nullopt;
+    });
+  }));
+  if (plan.front.spans.empty()) CKPT_TRY_VOID(records.Finish({}));
+
+  if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
+  CKPT_TRY_VOID(WriteHeadAndRagged(context, *lanes.front(), journal));
+  watch.tick(progress);
+  return ExecuteResult{JoinParts(plan, records.TakeParts()), progress.read_bytes, budget.peak_bytes()};
+}
+
+}  // namespace ckpt

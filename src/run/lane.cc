@@ -1,0 +1,222 @@
+#include "run/lane.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/checked.h"
+#include "base/units.h"
+#include "kernel/quantize.h"
+
+namespace ckpt {
+namespace {
+
+// A hold is written in steps, so that a stop is answered within seconds.
+constexpr uint64_t kHoldStepBytes = 16 * kMiB;
+
+}  // namespace
+
+Result<std::unique_ptr<Lane>> Lane::Make(const RunContext& context) {
+  const MemoryPlan& memory = context.plan.memory;
+  std::unique_ptr<Lane> lane(new Lane(context));  // NOLINT(cppcoreguidelines-owning-memory): the constructor is private
+  CKPT_TRY(Grant grant, context.budget.Acquire(memory.lane_bytes, context.stop));
+  CKPT_TRY(lane->arena_, Buffer::Allocate(std::move(grant)));
+  uint64_t at = 0;
+  const auto take = [&](uint64_t bytes) {
+    const std::span<std::byte> span = lane->arena_.span(at, bytes);
+    at += bytes;
+    return span;
+  };
+  for (unsigned i = 0; i < kBuffersPerLane; ++i) lane->in_buffers_.push_back(take(memory.tile_in_bytes));
+  for (unsigned i = 0; i < kBuffersPerLane; ++i) lane->out_buffers_.push_back(take(memory.tile_out_bytes));
+  lane->writes_.resize(kBuffersPerLane);
+  lane->scratch_.gathered_row = take(memory.gathered_row_bytes).data();
+  lane->scratch_.converted_row = take(memory.converted_row_bytes).data();
+  const std::span<std::byte> maxima = take(memory.column_max_bytes);
+  lane->column_max_ = {reinterpret_cast<uint16_t*>(maxima.data()), maxima.size() / sizeof(uint16_t)};
+  return lane;
+}
+
+Result<void> Lane::RunBundles(const std::function<std::optional<Job>()>& next) {
+  TileFeed feed(context_, in_buffers_, next);
+  while (true) {
+    Result<FedTile> fed = feed.Next();
+    if (fed && fed->tile == nullptr) return {};
+    Result<void> done = fed ? Process(*fed) : Result<void>(Fail(std::move(fed).error()));
+    if (!done) {
+      Abandon();
+      return done;
+    }
+  }
+}
+
+Result<void> Lane::Process(const FedTile& fed) {
+  if (!open_) {
+    open_.emplace(OpenBundle{fed.bundle, SegmentWriter(context_.writer, fed.bundle->segment), {}});
+    open_->record.number = fed.bundle->number;
+  }
+  const Encoding encoding = context_.plan.output.arrays[fed.tile->rows.array].encoding;
+  CKPT_TRY_VOID(encoding == Encoding::kQuantBlocks ? ProcessBlocks(fed) : ProcessRows(fed));
+  if (fed.is_last_of_job) return FinishBundle();
+  return {};
+}
+
+Result<void> Lane::ProcessRows(const FedTile& fed) {
+  const RowSpan& rows = fed.tile->rows;
+  const ArrayPlan& array = context_.plan.arrays[rows.array];
+  const uint64_t bytes = (rows.row_end - rows.row_begin) * array.row_bytes;
+  const uint64_t offset = rows.row_begin * array.row_bytes;
+  CKPT_CHECK(open_->writer.next_offset() == array.offset + offset);
+  CKPT_TRY(const std::span<std::byte> out, NextOutBuffer(array.offset + offset, bytes));
+  std::vector<BF16> scales;
+  Crc32c crc;
+  CKPT_TRY_VOID(MakeRows(context_, *fed.tile, fed.input, scratch_, out, scales, crc));
+  AddPart(rows.array, offset, crc);
+  if (!scales.empty()) AddScales(rows.array, rows.row_begin, scales);
+  const bool is_by_column = context_.plan.output.arrays[rows.array].encoding == Encoding::kQuantColumns;
+  if (is_by_column && rows.row_begin == 0) AddScales(rows.array, 0, context_.statistics.Scales(rows.array));
+  writes_[out_turn_] = open_->writer.Write(out);
+  context_.progress.written_bytes += bytes;
+  return {};
+}
+
+Result<void> Lane::ProcessBlocks(const FedTile& fed) {
+  const size_t index = fed.tile->rows.array;
+  const ArrayPlan& array = context_.plan.arrays[index];
+  const uint64_t all_blocks = array.rows.row_elements / kQuantBlock;
+  const uint64_t block_begin = fed.pass * array.blocks_per_pass;
+  const uint64_t blocks = std::min(array.blocks_per_pass, all_blocks - block_begin);
+  if (fed.is_first_of_pass) {
+    CKPT_TRY(hold_, context_.holds.Acquire(context_.stop));
+  }
+  // The hold: values at the file offset's place in its block, then the scales, 64-aligned.
+  const uint64_t part_bytes = blocks * kQuantBlock * array.rows.n_rows;
+  std::byte* values = hold_.span().data() + open_->writer.next_offset() % kIoAlignment;
+  std::byte* scales = hold_.span().data() + RoundUp(kIoAlignment + part_bytes, 64);
+  CKPT_TRY(const std::span<std::byte> staging,
+           NextOutBuffer(0, (fed.tile->rows.row_end - fed.tile->rows.row_begin) * array.row_bytes));
+  CKPT_TRY_VOID(MakeBlocks(context_, *fed.tile, fed.input, scratch_, staging, block_begin, blocks,
+                           reinterpret_cast<int8_t*>(values), reinterpret_cast<BF16*>(scales)));
+  if (!fed.is_last_of_pass) return {};
+  CKPT_TRY_VOID(WriteHold(fed, block_begin, blocks));
+  hold_ = {};
+  return {};
+}
+
+Result<void> Lane::WriteHold(const FedTile& fed, uint64_t block_begin, uint64_t blocks) {
+  const size_t index = fed.tile->rows.array;
+  const ArrayPlan& array = context_.plan.arrays[index];
+  const uint64_t part_bytes = blocks * kQuantBlock * array.rows.n_rows;
+  const std::span<std::byte> values = hold_.span().subspan(open_->writer.next_offset() % kIoAlignment, part_bytes);
+  const auto* scales = reinterpret_cast<const BF16*>(hold_.span().data() + RoundUp(kIoAlignment + part_bytes, 64));
+  AddScales(index, block_begin * array.rows.n_rows, {scales, blocks * array.rows.n_rows});
+  CKPT_TRY_VOID(WaitForWrites());
+  Crc32c crc;
+  for (uint64_t at = 0; at < part_bytes; at += kHoldStepBytes) {
+    const std::span<std::byte> step = values.subspan(at, std::min(kHoldStepBytes, part_bytes - at));
+    // The CRC comes before the write: the writer may put its carry into memory before `step`, never into it.
+    crc.Append(step);
+    CKPT_TRY_VOID(open_->writer.Write(step).get());
+    context_.progress.written_bytes += step.size();
+    if (context_.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
+  }
+  AddPart(index, block_begin * kQuantBlock * array.rows.n_rows, crc);
+  return {};
+}
+
+Result<void> Lane::FinishBundle() {
+  CKPT_TRY_VOID(WaitForWrites());
+  for (SideValue& side : open_->writer.Finish()) open_->record.sides.push_back(std::move(side));
+  CKPT_TRY_VOID(context_.records.Finish(std::move(open_->record)));
+  open_.reset();
+  ++context_.progress.bundles_done;
+  return {};
+}
+
+void Lane::AddPart(size_t array, uint64_t offset_bytes, const Crc32c& crc) {
+  std::vector<ArrayPart>& parts = open_->record.parts;
+  // Tiles alternate between values and their scales, so the part that this one continues is one of the last two.
+  for (size_t back = 1; back <= std::min<size_t>(2, parts.size()); ++back) {
+    ArrayPart& part = parts[parts.size() - back];
+    if (part.array != array || part.offset_bytes + part.crc.size_bytes() != offset_bytes) continue;
+    part.crc.Append(crc);
+    return;
+  }
+  parts.push_back({static_cast<uint32_t>(array), offset_bytes, crc});
+}
+
+void Lane::AddScales(size_t array, uint64_t first_element, std::span<const BF16> scales) {
+  const size_t target = *context_.plan.arrays[array].scales;
+  const std::span<const std::byte> bytes = std::as_bytes(scales);
+  const uint64_t offset = first_element * sizeof(BF16);
+  const uint64_t file_offset = context_.plan.arrays[target].offset + offset;
+  BundleRecord& record = open_->record;
+  AddPart(target, offset, Crc32c::Of(bytes));
+  // Tiles of one array follow one another: their scales grow one value.
+  if (!record.sides.empty() && record.sides.back().file_offset + record.sides.back().bytes.size() == file_offset) {
+    record.sides.back().bytes.insert(record.sides.back().bytes.end(), bytes.begin(), bytes.end());
+  } else {
+    record.sides.push_back({file_offset, {bytes.begin(), bytes.end()}});
+  }
+  context_.progress.written_bytes += bytes.size();
+}
+
+Result<std::span<std::byte>> Lane::NextOutBuffer(uint64_t file_offset, uint64_t bytes) {
+  out_turn_ = (out_turn_ + 1) % out_buffers_.size();
+  if (writes_[out_turn_].valid()) CKPT_TRY_VOID(writes_[out_turn_].get());
+  const std::span<std::byte> buffer = out_buffers_[out_turn_];
+  const uint64_t lead = file_offset % kIoAlignment;
+  CKPT_CHECK(lead + bytes <= buffer.size());
+  return buffer.subspan(lead, bytes);
+}
+
+Result<void> Lane::WaitForWrites() {
+  for (IoFuture& write : writes_) {
+    if (write.valid()) CKPT_TRY_VOID(write.get());
+  }
+  return {};
+}
+
+void Lane::Abandon() {
+  for (IoFuture& write : writes_) {
+    if (write.valid()) write.wait();
+  }
+  open_.reset();
+  hold_ = {};
+}
+
+Result<void> Lane::RunStatistics(const std::function<std::optional<Job>()>& next) {
+  TileFeed feed(context_, in_buffers_, next);
+  while (true) {
+    CKPT_TRY(const FedTile fed, feed.Next());
+    if (fed.tile == nullptr) return {};
+    const size_t array = fed.tile->rows.array;
+    const std::span<uint16_t> maxima = column_max_.first(context_.plan.arrays[array].rows.row_elements);
+    if (fed.is_first_of_pass) std::fill(maxima.begin(), maxima.end(), uint16_t{0});
+    CKPT_TRY_VOID(AddColumnMax(context_, *fed.tile, fed.input, scratch_, maxima));
+    if (fed.is_last_of_pass) context_.statistics.Merge(array, maxima);
+  }
+}
+
+Result<void> Lane::StreamRows(const RowSpan& span,
+                              const std::function<Result<void>(std::span<const std::byte>)>& take) {
+  bool is_taken = false;
+  TileFeed feed(context_, in_buffers_, [&]() -> std::optional<Job> {
+    if (std::exchange(is_taken, true)) return std::nullopt;
+    return Job{nullptr, {&span, 1}};
+  });
+  while (true) {
+    CKPT_TRY(const FedTile fed, feed.Next());
+    if (fed.tile == nullptr) return {};
+    const uint64_t bytes =
+        (fed.tile->rows.row_end - fed.tile->rows.row_begin) * context_.plan.arrays[span.array].row_bytes;
+    // The second buffer: the first is the caller's spare one.
+    const std::span<std::byte> out = out_buffers_[1].first(bytes);
+    std::vector<BF16> scales;
+    Crc32c crc;
+    CKPT_TRY_VOID(MakeRows(context_, *fed.tile, fed.input, scratch_, out, scales, crc));
+    CKPT_TRY_VOID(take(out));
+  }
+}
+
+}  // namespace ckpt

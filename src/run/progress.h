@@ -1,0 +1,15 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+namespace ckpt {
+
+/// Thread-safe. What a run has done so far, for whoever shows it.
+struct Progress {
+  std::atomic<uint64_t> read_bytes{0};
+  std::atomic<uint64_t> written_bytes{0};
+  std::atomic<uint64_t> bundles_done{0};
+};
+
+}  // namespace ckpt

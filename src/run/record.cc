@@ -1,0 +1,140 @@
+#include "run/record.h"
+
+#include <cstring>
+#include <optional>
+
+namespace ckpt {
+namespace {
+
+// magic, run digest, number, flags, counts; then parts, sides, inline bytes; CRC-32C of all before it.
+constexpr std::string_view kMagic = "CKPTJ001";
+constexpr size_t kFlagsOffset = 8 + 64 + 4;
+constexpr uint32_t kSideFileFlag = 1;
+
+template <class Int>
+void Put(std::string& text, Int value) {
+  for (size_t i = 0; i < sizeof(Int); ++i) text += static_cast<char>(value >> (8 * i));
+}
+
+// Reads little-endian numbers; every method fails softly past the end.
+class Reader {
+ public:
+  explicit Reader(std::string_view text) : rest_(text) {}
+  template <class Int>
+  std::optional<Int> Take() {
+    if (rest_.size() < sizeof(Int)) return std::nullopt;
+    Int value = 0;
+    for (size_t i = 0; i < sizeof(Int); ++i) value = static_cast<Int>(value | (Int{static_cast<uint8_t>(rest_[i])} << (8 * i)));
+    rest_.remove_prefix(sizeof(Int));
+    return value;
+  }
+  std::optional<std::string_view> Take(uint64_t bytes) {
+    if (rest_.size() < bytes) return std::nullopt;
+    const std::string_view taken = rest_.substr(0, bytes);
+    rest_.remove_prefix(bytes);
+    return taken;
+  }
+  size_t left() const { return rest_.size(); }
+
+ private:
+  std::string_view rest_;
+};
+
+std::span<const std::byte> Bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
+
+tl::unexpected<Error> Damaged(std::string what) {
+  return Fail(Code::kIo, "journal record: " + std::move(what), "remove the .ckpt-state folder and run again");
+}
+
+}  // namespace
+
+EncodedRecord EncodeRecord(const BundleRecord& record, std::string_view run_digest) {
+  uint64_t side_bytes = 0;
+  for (const SideValue& side : record.sides) side_bytes += side.bytes.size();
+  std::string sides;
+  sides.reserve(side_bytes);
+  for (const SideValue& side : record.sides)
+    sides.append(reinterpret_cast<const char*>(side.bytes.data()), side.bytes.size());
+  const bool is_apart = side_bytes > kMostInlineSideBytes;
+
+  EncodedRecord encoded;
+  std::string& text = encoded.record;
+  text += kMagic;
+  text += run_digest;
+  Put<uint32_t>(text, record.number);
+  Put<uint32_t>(text, is_apart ? kSideFileFlag : 0);
+  Put<uint32_t>(text, static_cast<uint32_t>(record.parts.size()));
+  Put<uint32_t>(text, static_cast<uint32_t>(record.sides.size()));
+  Put<uint32_t>(text, Crc32c::Of(Bytes(sides)).value());
+  for (const ArrayPart& part : record.parts) {
+    Put<uint32_t>(text, part.array);
+    Put<uint64_t>(text, part.offset_bytes);
+    Put<uint64_t>(text, part.crc.size_bytes());
+    Put<uint32_t>(text, part.crc.value());
+  }
+  for (const SideValue& side : record.sides) {
+    Put<uint64_t>(text, side.file_offset);
+    Put<uint64_t>(text, side.bytes.size());
+  }
+  if (is_apart) {
+    encoded.side_file = std::move(sides);
+  } else {
+    text += sides;
+  }
+  Put<uint32_t>(text, Crc32c::Of(Bytes(text)).value());
+  return encoded;
+}
+
+bool HasSideFile(std::string_view record) {
+  Reader reader(record.substr(std::min(record.size(), kFlagsOffset)));
+  return (reader.Take<uint32_t>().value_or(0) & kSideFileFlag) != 0;
+}
+
+Result<BundleRecord> DecodeRecord(std::string_view record, std::string_view side_file, std::string_view run_digest) {
+  if (record.size() < kMagic.size() + 4) return Damaged("cut short");
+  Reader tail(record.substr(record.size() - 4));
+  if (*tail.Take<uint32_t>() != Crc32c::Of(Bytes(record.substr(0, record.size() - 4))).value())
+    return Damaged("its checksum does not hold");
+  Reader reader(record.substr(0, record.size() - 4));
+  if (reader.Take(kMagic.size()) != kMagic) return Damaged("of another version");
+  if (reader.Take(run_digest.size()) != run_digest) return Damaged("of another run");
+  BundleRecord decoded;
+  const auto number = reader.Take<uint32_t>();
+  const auto flags = reader.Take<uint32_t>();
+  const auto n_parts = reader.Take<uint32_t>();
+  const auto n_sides = reader.Take<uint32_t>();
+  const auto side_crc = reader.Take<uint32_t>();
+  if (!number || !flags || !n_parts || !n_sides || !side_crc || reader.left() / 24 < *n_parts) return Damaged("cut short");
+  decoded.number = *number;
+  for (uint32_t i = 0; i < *n_parts; ++i) {
+    const auto array = reader.Take<uint32_t>();
+    const auto offset = reader.Take<uint64_t>();
+    const auto size = reader.Take<uint64_t>();
+    const auto crc = reader.Take<uint32_t>();
+    if (!array || !offset || !size || !crc) return Damaged("cut short");
+    decoded.parts.push_back({*array, *offset, Crc32c(*crc, *size)});
+  }
+  if (reader.left() / 16 < *n_sides) return Damaged("cut short");
+  std::vector<uint64_t> sizes;
+  for (uint32_t i = 0; i < *n_sides; ++i) {
+    const auto offset = reader.Take<uint64_t>();
+    const auto size = reader.Take<uint64_t>();
+    if (!offset || !size) return Damaged("cut short");
+    decoded.sides.push_back({*offset, {}});
+    sizes.push_back(*size);
+  }
+  const bool is_apart = (*flags & kSideFileFlag) != 0;
+  const std::string_view sides = is_apart ? side_file : *reader.Take(reader.left());
+  if (Crc32c::Of(Bytes(sides)).value() != *side_crc) return Damaged("its side values are damaged");
+  Reader values(sides);
+  for (uint32_t i = 0; i < *n_sides; ++i) {
+    const auto bytes = values.Take(sizes[i]);
+    if (!bytes) return Damaged("its side values are cut short");
+    const auto span = Bytes(*bytes);
+    decoded.sides[i].bytes.assign(span.begin(), span.end());
+  }
+  if (values.left() != 0 || reader.left() != 0) return Damaged("bytes are left over");
+  return decoded;
+}
+
+}  // namespace ckpt

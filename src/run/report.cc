@@ -1,0 +1,105 @@
+#include "run/report.h"
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <fstream>
+
+namespace ckpt {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string Hex(const Crc32c& crc) { return fmt::format("{:08x}", crc.value()); }
+
+Json Arrays(const Plan& plan, const std::vector<Crc32c>& crcs) {
+  Json arrays = Json::object();
+  for (const size_t i : plan.output.file.arrays) {
+    const ArraySpec& spec = plan.output.arrays[i];
+    const size_t maker = spec.encoding == Encoding::kScales ? spec.scales_of : i;
+    arrays[spec.name] = {{"dtype", Name(spec.dtype)},
+                         {"shape", spec.shape.extents},
+                         {"crc32c", Hex(crcs[i])},
+                         {"sources", {plan.catalog.tensors[plan.arrays[maker].tensor].name}}};
+  }
+  return arrays;
+}
+
+Json SourceOf(const Plan& plan) {
+  Json objects = Json::array();
+  for (const ObjectInfo& object : plan.catalog.objects)
+    objects.push_back({{"name", object.name}, {"size_bytes", object.size_bytes}, {"generation", object.generation.value}});
+  Json configs = Json::object();
+  for (const SourceConfig& config : plan.catalog.configs) {
+    if (!config.text.empty()) configs[config.object] = config.text;
+  }
+  return {{"uri", plan.catalog.root.Print()}, {"format", plan.catalog.format}, {"scheme", plan.model.source_scheme},
+          {"dims", plan.model.dims},          {"facts", plan.model.facts},     {"ignored", plan.model.ignored},
+          {"objects", objects},               {"configs", configs}};
+}
+
+}  // namespace
+
+std::string MakeReport(const Plan& plan, const RunFigures& figures, std::string_view version) {
+  Json report;
+  report["schema_version"] = kReportSchemaVersion;
+  report["program"] = "ckpt";
+  report["version"] = version;
+  report["target"] = plan.target;
+  report["output"] = plan.output.name;
+  report["settings"] = {{"quantize", plan.settings.quantize},
+                        {"preserve_dtype", plan.settings.is_dtype_preserved},
+                        {"model", plan.settings.model_name},
+                        {"bundle_bytes", plan.bundle_bytes},
+                        {"threads", figures.threads},
+                        {"io", figures.io_mode}};
+  report["layout_digest"] = plan.layout_digest;
+  report["run_digest"] = plan.run_digest;
+  report["source"] = SourceOf(plan);
+  report["files"] = {{{"name", plan.output.file.name}, {"size_bytes", plan.output.file.size_bytes}}};
+  Json companions = Json::array();
+  for (const CompanionResult& companion : figures.companions)
+    companions.push_back({{"name", companion.name}, {"size_bytes", companion.crc.size_bytes()}, {"crc32c", Hex(companion.crc)}});
+  report["companions"] = companions;
+  Json rereads = Json::array();
+  for (const Reread& reread : plan.rereads)
+    rereads.push_back({{"array", reread.array}, {"why", reread.why}, {"bytes", reread.bytes}});
+  report["bytes"] = {{"read", figures.execute.read_bytes},
+                     {"read_twice", plan.totals.read_again_bytes},
+                     {"headers", plan.totals.header_bytes},
+                     {"source_tensors", plan.totals.source_tensor_bytes},
+                     {"written", plan.totals.written_bytes},
+                     {"rereads", rereads}};
+  report["memory"] = {{"budget_bytes", plan.memory.budget_bytes},
+                      {"planned_peak_bytes", plan.memory.peak_bytes},
+                      {"granted_peak_bytes", figures.execute.granted_peak_bytes},
+                      {"peak_rss_bytes", figures.peak_rss_bytes}};
+  report["lanes"] = plan.memory.lanes;
+  report["bundles"] = plan.bundles.size() + 1;
+  report["timing"] = {{"wall_s", figures.wall_s}, {"cpu_s", figures.cpu_s}};
+  report["warnings"] = plan.warnings;
+  report["load_with"] = plan.output.how_to_load;
+  report["arrays"] = Arrays(plan, figures.execute.array_crcs);
+  // Names are checked UTF-8; the handler is for texts of configurations.
+  return report.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+double CpuSeconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+uint64_t PeakRssBytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) return std::stoull(line.substr(6)) * 1024;
+  }
+  return 0;
+}
+
+}  // namespace ckpt

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/crc32c.h"
+#include "plan/plan.h"
+#include "run/execute.h"
+
+namespace ckpt {
+
+inline constexpr int kReportSchemaVersion = 1;
+inline constexpr std::string_view kReportName = ".ckpt-state/report.json";
+
+/// A small file that was written beside the arrays.
+struct CompanionResult {
+  std::string name;
+  Crc32c crc;
+};
+
+/// What a run measured; all that the report says beyond the plan.
+struct RunFigures {
+  ExecuteResult execute;
+  std::vector<CompanionResult> companions;
+  double wall_s = 0;
+  double cpu_s = 0;
+  uint64_t peak_rss_bytes = 0;
+  unsigned threads = 1;
+  std::string io_mode;
+};
+
+/// The report as JSON (docs/report.md): never a secret, URIs without their queries.
+std::string MakeReport(const Plan& plan, const RunFigures& figures, std::string_view version);
+
+/// The process's CPU seconds so far, and the most memory it ever had resident (VmHWM).
+double CpuSeconds();
+uint64_t PeakRssBytes();
+
+}  // namespace ckpt

@@ -1,0 +1,207 @@
+#include "run/tile_kernel.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "base/check.h"
+#include "base/units.h"
+#include "kernel/convert.h"
+#include "kernel/quantize.h"
+
+namespace ckpt {
+namespace {
+
+// Output made before its CRC is taken: small enough to be still in the second-level cache.
+constexpr uint64_t kStripeBytes = 256 * kKiB;
+constexpr uint16_t kInfinityBits = 0x7f80;
+
+const BF16* AsBF16(const std::byte* bytes) { return reinterpret_cast<const BF16*>(bytes); }
+
+// The error for the first NaN or infinity of a row.
+tl::unexpected<Error> NonFinite(const Plan& plan, size_t array, uint64_t row, const BF16* values) {
+  const ArrayPlan& made = plan.arrays[array];
+  const TensorEntry& tensor = plan.catalog.tensors[made.tensor];
+  const size_t column = FindNonFiniteBF16(values, made.rows.row_elements);
+  CKPT_CHECK(column < made.rows.row_elements);
+  uint16_t bits = 0;
+  std::memcpy(&bits, values + column, sizeof(bits));
+  uint64_t element = made.rows.SourceElement(row) + column;
+  std::vector<uint64_t> index(tensor.shape.rank());
+  for (size_t axis = index.size(); axis-- > 0;) {
+    index[axis] = element % tensor.shape[axis];
+    element /= tensor.shape[axis];
+  }
+  Error error{Code::kBadInput,
+              fmt::format("{} at index [{}] cannot be quantized", std::isnan(ToF32(BF16{bits})) ? "NaN" : "infinity",
+                          fmt::join(index, ", ")),
+              {}, {}, "the weights are damaged or were trained to infinity: fetch them again, or convert without --quantize"};
+  error.where.push_back({"tensor", tensor.name});
+  error.where.push_back({"file", plan.catalog.root.PrintBelow(plan.catalog.objects[tensor.pieces.front().object].name)});
+  return Fail(std::move(error));
+}
+
+// The row as bf16: itself, or converted into scratch.
+class BF16Rows {
+ public:
+  BF16Rows(const Plan& plan, const Tile& tile, const std::byte* input, const KernelScratch& scratch)
+      : rows_(tile, input, scratch.gathered_row),
+        elements_(plan.arrays[tile.rows.array].rows.row_elements),
+        converted_(scratch.converted_row) {
+    const DType source = plan.arrays[tile.rows.array].source_dtype;
+    if (source != DType::kBF16) convert_ = FindConvert(source, DType::kBF16);
+    CKPT_CHECK(source == DType::kBF16 || convert_ != nullptr);
+  }
+  uint64_t count() const { return rows_.count(); }
+  const BF16* Row(uint64_t i) const {
+    const std::byte* row = rows_.Row(i);
+    if (convert_ == nullptr) return AsBF16(row);
+    convert_(row, converted_, elements_);
+    return AsBF16(converted_);
+  }
+
+ private:
+  TileRows rows_;
+  uint64_t elements_;
+  std::byte* converted_;
+  ConvertFn convert_ = nullptr;
+};
+
+void CastRows(const Plan& plan, const Tile& tile, const std::byte* input, const KernelScratch& scratch,
+              std::span<std::byte> out, Crc32c& crc) {
+  const ArrayPlan& array = plan.arrays[tile.rows.array];
+  const ConvertFn convert = FindConvert(array.source_dtype, plan.output.arrays[tile.rows.array].dtype);
+  CKPT_CHECK(convert != nullptr);
+  const TileRows rows(tile, input, scratch.gathered_row);
+  const uint64_t stripe_rows = std::max<uint64_t>(1, kStripeBytes / array.row_bytes);
+  for (uint64_t row = 0; row < rows.count();) {
+    const uint64_t run = rows.RunLength(row, stripe_rows);
+    const std::span<std::byte> stripe = out.subspan(row * array.row_bytes, run * array.row_bytes);
+    convert(rows.Row(row), stripe.data(), run * array.rows.row_elements);
+    crc.Append(stripe);
+    row += run;
+  }
+}
+
+Result<void> QuantizeRows(const Plan& plan, const Tile& tile, const BF16Rows& rows, std::span<std::byte> out,
+                          std::vector<BF16>& scales, Crc32c& crc) {
+  const ArrayPlan& array = plan.arrays[tile.rows.array];
+  const uint64_t n = array.rows.row_elements;
+  const int bits = plan.output.arrays[tile.rows.array].bits;
+  const uint64_t stripe_rows = std::max<uint64_t>(1, kStripeBytes / array.row_bytes);
+  for (uint64_t row = 0; row < rows.count(); ++row) {
+    const BF16* w = rows.Row(row);
+    const uint16_t abs_max = AbsMaxBF16(w, n);
+    if (abs_max >= kInfinityBits) return NonFinite(plan, tile.rows.array, tile.rows.row_begin + row, w);
+    const QuantScale scale = ScaleOf(abs_max, bits);
+    QuantizeRowBF16(w, n, scale.reciprocal, bits, reinterpret_cast<int8_t*>(out.data() + row * n));
+    scales.push_back(scale.scale);
+    if ((row + 1) % stripe_rows == 0 || row + 1 == rows.count()) {
+      const uint64_t first = row / stripe_rows * stripe_rows;
+      crc.Append(out.subspan(first * n, (row + 1 - first) * n));
+    }
+  }
+  return {};
+}
+
+void QuantizeColumns(const RunContext& context, const Tile& tile, const BF16Rows& rows, std::span<std::byte> out,
+                     Crc32c& crc) {
+  const uint64_t n = context.plan.arrays[tile.rows.array].rows.row_elements;
+  const std::span<const BF16> reciprocals = context.statistics.Reciprocals(tile.rows.array);
+  const uint64_t stripe_rows = std::max<uint64_t>(1, kStripeBytes / n);
+  for (uint64_t row = 0; row < rows.count(); ++row) {
+    QuantizeColumnsBF16(rows.Row(row), reciprocals.data(), n, reinterpret_cast<int8_t*>(out.data() + row * n));
+    if ((row + 1) % stripe_rows == 0 || row + 1 == rows.count()) {
+      const uint64_t first = row / stripe_rows * stripe_rows;
+      crc.Append(out.subspan(first * n, (row + 1 - first) * n));
+    }
+  }
+}
+
+}  // namespace
+
+Result<void> CheckKernels(const Plan& plan) {
+  std::map<DType, std::vector<std::string>> missing;
+  for (size_t i = 0; i < plan.arrays.size(); ++i) {
+    const ArraySpec& spec = plan.output.arrays[i];
+    if (spec.encoding == Encoding::kScales) continue;
+    const DType to = spec.encoding == Encoding::kCast ? spec.dtype : DType::kBF16;
+    if (FindConvert(plan.arrays[i].source_dtype, to) == nullptr)
+      missing[plan.arrays[i].source_dtype].push_back(plan.catalog.tensors[plan.arrays[i].tensor].name);
+  }
+  if (missing.empty()) return {};
+  Error error{Code::kBadInput, "the source holds tensors of types that this version cannot read", {}, {},
+              "convert from a file in BF16, F16, F32, Q8_0, Q6_K, Q4_1 or Q4_0"};
+  for (const auto& [dtype, names] : missing)
+    error.details.push_back(fmt::format("{}: {} tensors, first \"{}\"", Name(dtype), names.size(), names.front()));
+  return Fail(std::move(error));
+}
+
+Result<void> MakeRows(const RunContext& context, const Tile& tile, const std::byte* input, const KernelScratch& scratch,
+                      std::span<std::byte> out, std::vector<BF16>& scales, Crc32c& crc) {
+  const Encoding encoding = context.plan.output.arrays[tile.rows.array].encoding;
+  if (encoding == Encoding::kCast) {
+    CastRows(context.plan, tile, input, scratch, out, crc);
+    return {};
+  }
+  const BF16Rows rows(context.plan, tile, input, scratch);
+  if (encoding == Encoding::kQuantColumns) {
+    QuantizeColumns(context, tile, rows, out, crc);
+    return {};
+  }
+  CKPT_CHECK(encoding == Encoding::kQuantRows);
+  return QuantizeRows(context.plan, tile, rows, out, scales, crc);
+}
+
+Result<void> AddColumnMax(const RunContext& context, const Tile& tile, const std::byte* input,
+                          const KernelScratch& scratch, std::span<uint16_t> column_max) {
+  const BF16Rows rows(context.plan, tile, input, scratch);
+  for (uint64_t row = 0; row < rows.count(); ++row) ColumnAbsMaxBF16(rows.Row(row), column_max.size(), column_max.data());
+  if (std::none_of(column_max.begin(), column_max.end(), [](uint16_t bits) { return bits >= kInfinityBits; })) return {};
+  for (uint64_t row = 0; row < rows.count(); ++row) {
+    const BF16* w = rows.Row(row);
+    if (AbsMaxBF16(w, column_max.size()) >= kInfinityBits)
+      return NonFinite(context.plan, tile.rows.array, tile.rows.row_begin + row, w);
+  }
+  CKPT_CHECK(!"a maximum without its value");
+  return {};
+}
+
+Result<void> MakeBlocks(const RunContext& context, const Tile& tile, const std::byte* input,
+                        const KernelScratch& scratch, std::span<std::byte> staging, uint64_t block_begin,
+                        uint64_t blocks, int8_t* q, BF16* scales) {
+  const Plan& plan = context.plan;
+  const ArrayPlan& array = plan.arrays[tile.rows.array];
+  const uint64_t out_rows = array.rows.n_rows;
+  const TileRows rows(tile, input, scratch.gathered_row);
+  const ConvertFn convert = FindConvert(array.source_dtype, DType::kBF16);
+  std::vector<const BF16*> pointers(rows.count());
+  for (uint64_t row = 0; row < rows.count(); ++row) {
+    const std::byte* bytes = rows.Row(row);
+    // Gathered rows share one scratch row, so they are staged as well.
+    const bool is_staged = array.source_dtype != DType::kBF16 || bytes == scratch.gathered_row;
+    if (is_staged) {
+      std::byte* staged = staging.data() + row * array.row_bytes;
+      convert(bytes, staged, array.rows.row_elements);
+      bytes = staged;
+    }
+    pointers[row] = AsBF16(bytes + block_begin * kQuantBlock * sizeof(BF16));
+  }
+  const uint64_t first = tile.rows.row_begin;
+  const uint16_t abs_max = QuantizeBlocksBF16(pointers.data(), rows.count(), blocks,
+                                              plan.output.arrays[tile.rows.array].bits, q + first, out_rows,
+                                              scales + first, out_rows);
+  if (abs_max < kInfinityBits) return {};
+  const BF16Rows values(plan, tile, input, scratch);
+  for (uint64_t row = 0; row < values.count(); ++row) {
+    const BF16* w = values.Row(row);
+    if (AbsMaxBF16(w, array.rows.row_elements) >= kInfinityBits) return NonFinite(plan, tile.rows.array, first + row, w);
+  }
+  CKPT_CHECK(!"a maximum without its value");
+  return {};
+}
+
+}  // namespace ckpt

@@ -1,0 +1,102 @@
+#include "source/catalog.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/text.h"
+
+namespace ckpt {
+
+uint64_t MemoryBytes(const Catalog& catalog) {
+  // A string's own object holds 15 bytes; a map node has 32 bytes of links and colour.
+  const auto text = [](const std::string& s) { return s.capacity() > 15 ? s.capacity() + 1 : 0; };
+  const auto numbers = [](const std::vector<uint64_t>& v) {
+    return v.capacity() * sizeof(uint64_t);
+  };
+  uint64_t bytes = sizeof(Catalog);
+  for (const ObjectInfo& object : catalog.objects)
+    bytes += sizeof(object) + text(object.name) + text(object.generation.value);
+  bytes += catalog.tensors.capacity() * sizeof(TensorEntry);
+  for (const TensorEntry& tensor : catalog.tensors) {
+    bytes += text(tensor.name) + numbers(tensor.shape.extents) +
+             tensor.pieces.capacity() * sizeof(Piece);
+    for (const Piece& piece : tensor.pieces)
+      bytes += numbers(piece.box.begin) + numbers(piece.box.end) + numbers(piece.byte_strides);
+  }
+  for (const SourceConfig& config : catalog.configs) {
+    bytes += sizeof(config) + text(config.text);
+    for (const auto& [key, value] : config.values) {
+      bytes += 32 + sizeof(std::pair<std::string, ConfigValue>) + text(key);
+      if (const auto* string = std::get_if<std::string>(&value)) bytes += text(*string);
+    }
+  }
+  for (const auto& [key, value] : catalog.metadata)
+    bytes += 32 + sizeof(std::pair<std::string, std::string>) + text(key) + text(value);
+  for (const std::string& warning : catalog.warnings) bytes += sizeof(warning) + text(warning);
+  return bytes;
+}
+
+std::vector<uint64_t> RowMajorStrides(DType dtype, const Shape& shape) {
+  const DTypeInfo& info = Info(dtype);
+  if (shape.rank() == 0 || shape.extents.back() % info.block_elements != 0) return {};
+  std::vector<uint64_t> strides(shape.rank());
+  uint64_t stride = info.block_bytes;
+  strides.back() = stride;
+  // An extent of 0 elsewhere may let a product wrap: a tensor without elements has no use for
+  // strides.
+  stride *= shape.extents.back() / info.block_elements;
+  for (size_t axis = shape.rank() - 1; axis-- > 0;) {
+    strides[axis] = stride;
+    stride *= shape[axis];
+  }
+  return strides;
+}
+
+TensorEntry ContiguousEntry(std::string name, DType dtype, Shape shape, uint32_t object,
+                            ByteRange data) {
+  Piece piece;
+  piece.box.begin.assign(shape.rank(), 0);
+  piece.box.end = shape.extents;
+  piece.object = object;
+  piece.offset_bytes = data.begin;
+  piece.byte_strides = RowMajorStrides(dtype, shape);
+  TensorEntry entry;
+  entry.name = std::move(name);
+  entry.dtype = dtype;
+  entry.shape = std::move(shape);
+  entry.size_bytes = data.size();
+  entry.pieces.push_back(std::move(piece));
+  return entry;
+}
+
+bool IsContiguous(const TensorEntry& tensor) {
+  return tensor.pieces.size() == 1 && tensor.pieces[0].box.end == tensor.shape.extents &&
+         tensor.pieces[0].byte_strides == RowMajorStrides(tensor.dtype, tensor.shape);
+}
+
+Result<void> SortTensors(Catalog& catalog) {
+  auto& tensors = catalog.tensors;
+  std::sort(tensors.begin(), tensors.end(),
+            [](const TensorEntry& a, const TensorEntry& b) { return a.name < b.name; });
+  const auto twice = std::adjacent_find(
+      tensors.begin(), tensors.end(),
+      [](const TensorEntry& a, const TensorEntry& b) { return a.name == b.name; });
+  if (twice == tensors.end()) return {};
+  const auto file = [&](const TensorEntry& tensor) {
+    return PrintObject(catalog, tensor.pieces.front().object);
+  };
+  return Result<void>(Fail(Code::kBadInput,
+                           fmt::format("this tensor appears twice, in {} and in {}", file(*twice),
+                                       file(*(twice + 1))),
+                           "the files do not belong together: name one model's files only"))
+      .map_error(Where("tensor", Excerpt(twice->name, 200)))
+      .map_error(Where("file", file(*twice)));
+}
+
+std::string PrintObject(const Catalog& catalog, uint32_t object) {
+  return Printable(catalog.root.PrintBelow(catalog.objects[object].name));
+}
+
+}  // namespace ckpt

@@ -1,0 +1,111 @@
+#include "source/digest.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/buffer.h"
+#include "base/check.h"
+#include "base/checked.h"
+#include "base/sha256.h"
+#include "base/text.h"
+#include "source/reading.h"
+
+namespace ckpt {
+namespace {
+
+// A read of a chunk, and the buffer that it fills. The buffer outlives the future: members end in
+// reverse order.
+class Chunk {
+ public:
+  explicit Chunk(Buffer buffer) : buffer_(std::move(buffer)) {}
+  Chunk(const Chunk&) = delete;
+  Chunk& operator=(const Chunk&) = delete;
+  ~Chunk() {
+    if (done_.valid()) done_.wait();  // nothing may write to the buffer after it is gone
+  }
+
+  void Start(ObjectReader& reader, ByteRange range) {
+    range_ = range;
+    done_ = reader.ReadWindow(range, buffer_.span());
+  }
+  Result<std::span<const std::byte>> Finish() {
+    CKPT_TRY_VOID(done_.get());
+    return std::span<const std::byte>(buffer_.span(range_.begin % kIoAlignment, range_.size()));
+  }
+
+ private:
+  Buffer buffer_;
+  ByteRange range_;
+  IoFuture done_;
+};
+
+}  // namespace
+
+Result<void> TensorStream::Open(uint32_t object) {
+  if (reader_ && open_object_ == object) return {};
+  CKPT_TRY(reader_, store_.Open(catalog_.objects[object]));
+  open_object_ = object;
+  return {};
+}
+
+Result<void> TensorStream::Stream(const TensorEntry& tensor, const Visit& visit) {
+  const Piece& piece = tensor.pieces.front();
+  CKPT_TRY_VOID(Open(piece.object));
+
+  // A window may begin and end inside a block of the store's alignment.
+  constexpr uint64_t kEdgeBytes = 2 * kIoAlignment;
+  const uint64_t block_bytes = Info(tensor.dtype).block_bytes;
+  const uint64_t window_bytes =
+      std::min(kStreamBytes, RoundUp(tensor.size_bytes, kIoAlignment) + kEdgeBytes);
+  const uint64_t chunk_bytes = RoundDown(window_bytes - kEdgeBytes, block_bytes);
+  const auto make = [&]() -> Result<Buffer> {
+    CKPT_TRY(Grant grant, GrantNow(budget_, window_bytes, "reading a tensor"));
+    return Buffer::Allocate(std::move(grant));
+  };
+  CKPT_TRY(Buffer first, make());
+  CKPT_TRY(Buffer second, make());
+  std::array<Chunk, 2> chunks{Chunk(std::move(first)), Chunk(std::move(second))};
+
+  const auto range = [&](uint64_t begin) {
+    return ByteRange{piece.offset_bytes + begin,
+                     piece.offset_bytes + std::min(begin + chunk_bytes, tensor.size_bytes)};
+  };
+  if (tensor.size_bytes > 0) chunks[0].Start(*reader_, range(0));
+  size_t turn = 0;
+  for (uint64_t begin = 0; begin < tensor.size_bytes; begin += chunk_bytes, turn ^= 1U) {
+    CKPT_TRY(const std::span<const std::byte> bytes, chunks[turn].Finish());
+    if (const uint64_t next = begin + chunk_bytes; next < tensor.size_bytes)
+      chunks[turn ^ 1U].Start(*reader_, range(next));
+    CKPT_TRY_VOID(visit(bytes));
+  }
+  return {};
+}
+
+Result<void> TensorStream::ForEachChunk(const TensorEntry& tensor, const Visit& visit) {
+  CKPT_CHECK(IsContiguous(tensor));
+  auto streamed = Stream(tensor, visit);
+  if (streamed) return streamed;
+  const ObjectInfo& object = catalog_.objects[tensor.pieces.front().object];
+  return std::move(streamed)
+      .map_error(Where("tensor", Excerpt(tensor.name, 200)))
+      .map_error(InFile(store_, object.name));
+}
+
+Result<std::string> TensorStream::Sha256(const TensorEntry& tensor) {
+  ckpt::Sha256 sha;
+  CKPT_TRY_VOID(ForEachChunk(tensor, [&](std::span<const std::byte> bytes) -> Result<void> {
+    sha.Update(bytes);
+    return {};
+  }));
+  return sha.Finish();
+}
+
+Result<std::string> TensorSha256(Store& store, const Catalog& catalog, const TensorEntry& tensor,
+                                 MemoryBudget& budget) {
+  return TensorStream(store, catalog, budget).Sha256(tensor);
+}
+
+}  // namespace ckpt

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/memory_budget.h"
+#include "base/result.h"
+#include "source/catalog.h"
+#include "store/store.h"
+
+namespace ckpt {
+
+/// Streams the bytes of a catalog's tensors, one tensor after the other. Keeps the object of the
+/// last tensor open. Not thread-safe. Store, catalog and budget must outlive it.
+class TensorStream {
+ public:
+  /// Called with the next bytes of the tensor: whole blocks of its dtype (whole elements of plain
+  /// types; whole rows are not promised), in C order; valid during the call.
+  using Visit = std::function<Result<void>(std::span<const std::byte> bytes)>;
+
+  TensorStream(Store& store, const Catalog& catalog, MemoryBudget& budget)
+      : store_(store), catalog_(catalog), budget_(budget) {}
+
+  /// All bytes of `tensor`, which must be contiguous (IsContiguous; CKPT_CHECKed), through two
+  /// buffers of at most kStreamBytes: one is read while the other is visited. Errors: those of the
+  /// store and of `visit`, with tensor and file; kResources if the budget has no room.
+  Result<void> ForEachChunk(const TensorEntry& tensor, const Visit& visit);
+
+  /// SHA-256 of the tensor's bytes, 64 hexadecimal digits.
+  Result<std::string> Sha256(const TensorEntry& tensor);
+
+ private:
+  Result<void> Stream(const TensorEntry& tensor, const Visit& visit);
+  Result<void> Open(uint32_t object);
+
+  Store& store_;
+  const Catalog& catalog_;
+  MemoryBudget& budget_;
+  std::unique_ptr<ObjectReader> reader_;
+  uint32_t open_object_ = 0;
+};
+
+/// The most that one of the two buffers takes.
+inline constexpr uint64_t kStreamBytes = 8ULL << 20U;
+
+/// SHA-256 of one tensor's contiguous C-order bytes. For many tensors use one TensorStream.
+Result<std::string> TensorSha256(Store& store, const Catalog& catalog, const TensorEntry& tensor,
+                                 MemoryBudget& budget);
+
+}  // namespace ckpt

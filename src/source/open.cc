@@ -1,0 +1,202 @@
+#include "source/open.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "base/text.h"
+#include "format/kind/kind.h"
+#include "source/config.h"
+#include "source/gguf/reader.h"
+#include "source/part_name.h"
+#include "source/reading.h"
+#include "source/safetensors/reader.h"
+
+namespace ckpt {
+namespace {
+
+constexpr size_t kNamesShown = 8;
+constexpr std::string_view kIndexEnding = ".index.json";
+constexpr std::string_view kSafetensorsEnding = ".safetensors";
+constexpr std::string_view kGgufEnding = ".gguf";
+
+std::vector<std::string> Names(std::span<const ObjectInfo> objects) {
+  std::vector<std::string> names;
+  for (const ObjectInfo& object : objects) names.push_back(object.name);
+  return names;
+}
+
+// The objects directly in `folder` ("" or with its '/'). What lies deeper is never part of a
+// checkpoint: repositories of Llama carry the same weights once more under original/.
+std::vector<ObjectInfo> DirectlyIn(std::span<const ObjectInfo> objects, std::string_view folder) {
+  std::vector<ObjectInfo> here;
+  for (const ObjectInfo& object : objects) {
+    if (FolderOf(object.name) == folder) here.push_back(object);
+  }
+  return here;
+}
+
+std::vector<ObjectInfo> EndingWith(std::span<const ObjectInfo> objects, std::string_view ending) {
+  std::vector<ObjectInfo> found;
+  for (const ObjectInfo& object : objects) {
+    if (object.name.ends_with(ending)) found.push_back(object);
+  }
+  return found;
+}
+
+std::optional<ObjectInfo> Named(std::span<const ObjectInfo> objects, std::string_view name) {
+  const auto at = std::find_if(objects.begin(), objects.end(),
+                               [&](const ObjectInfo& o) { return o.name == name; });
+  if (at == objects.end()) return std::nullopt;
+  return *at;
+}
+
+// The one set that the files form: a single file, or all parts of a split one.
+Result<std::vector<ObjectInfo>> OneSet(const std::vector<ObjectInfo>& files,
+                                       std::string_view format) {
+  const auto first = ParsePartName(files.front().name);
+  const bool is_one = std::all_of(files.begin(), files.end(), [&](const ObjectInfo& file) {
+    const auto part = ParsePartName(file.name);
+    return first && part && part->stem == first->stem && part->count == first->count;
+  });
+  if (files.size() == 1 && !first) return files;
+  if (is_one) return FindParts(files, *first);
+  return Fail(Code::kBadInput,
+              fmt::format("several {} files that are no one set: {}", format,
+                          ListSome(Names(files), kNamesShown)),
+              "name one of them");
+}
+
+// Without an index, and no model.safetensors. Other files beside a whole set named model-* do not
+// disturb it.
+Result<std::vector<ObjectInfo>> SafetensorsSet(const std::vector<ObjectInfo>& files,
+                                               std::string_view folder) {
+  std::vector<ObjectInfo> model_parts;
+  for (const ObjectInfo& file : files) {
+    const auto part = ParsePartName(file.name);
+    if (part && part->stem == std::string(folder) + "model") model_parts.push_back(file);
+  }
+  return OneSet(model_parts.empty() ? files : model_parts, "safetensors");
+}
+
+tl::unexpected<Error> NothingToRead(std::span<const ObjectInfo> all, std::string_view folder) {
+  if (all.empty())
+    return Fail(Code::kNotFound, "nothing there: no such file or folder, or an empty folder",
+                "check the path");
+  const bool is_torch = std::any_of(all.begin(), all.end(), [](const ObjectInfo& object) {
+    return object.name.ends_with(".bin") || object.name.ends_with(".pth") ||
+           object.name.ends_with(".pt") || object.name.ends_with(".ckpt");
+  });
+  std::vector<std::string> seen;
+  for (const ObjectInfo& object : all) seen.push_back(object.name.substr(folder.size()));
+  return Fail(Code::kNotFound,
+              fmt::format("no safetensors and no GGUF file{}; there are: {}",
+                          is_torch ? ", and PyTorch files are not read by this version" : "",
+                          ListSome(seen, kNamesShown)),
+              is_torch ? "name a safetensors or GGUF release of this model"
+                       : "name the folder or file that holds the weights");
+}
+
+// The order in which a folder is understood.
+Result<Catalog> OpenFolder(Store& store, std::string_view folder, MemoryBudget& budget) {
+  const std::string_view prefix = folder.substr(0, folder.empty() ? 0 : folder.size() - 1);
+  CKPT_TRY(const std::vector<ObjectInfo> all, store.List(prefix));
+  const std::vector<ObjectInfo> here = DirectlyIn(all, folder);
+  const std::string base(folder);
+  if (const auto index = Named(here, base + "model.safetensors.index.json"))
+    return ReadSafetensorsIndex(store, index->name, budget);
+  if (const auto file = Named(here, base + "model.safetensors"))
+    return ReadSafetensors(store, {*file}, budget);
+  if (const auto files = EndingWith(here, kSafetensorsEnding); !files.empty()) {
+    CKPT_TRY(std::vector<ObjectInfo> set, SafetensorsSet(files, folder));
+    return ReadSafetensors(store, std::move(set), budget);
+  }
+  if (const auto files = EndingWith(here, kGgufEnding); !files.empty()) {
+    CKPT_TRY(std::vector<ObjectInfo> set, OneSet(files, "GGUF"));
+    return ReadGguf(store, std::move(set), budget);
+  }
+  return NothingToRead(all, folder);
+}
+
+Result<FileKind> KindOf(Store& store, const ObjectInfo& file) {
+  CKPT_TRY(const std::unique_ptr<ObjectReader> reader, store.Open(file));
+  std::string front;
+  CKPT_TRY_VOID(AppendRange(*reader, {0, std::min<uint64_t>(file.size_bytes, kKindBytes)}, front));
+  return PeekFileKind(front);
+}
+
+// A part of a split set stands for the whole set.
+Result<Catalog> OpenGguf(Store& store, const ObjectInfo& file, MemoryBudget& budget) {
+  const auto part = ParsePartName(file.name);
+  if (!part || part->count == 1) return ReadGguf(store, {file}, budget);
+  const std::string_view folder = FolderOf(file.name);
+  CKPT_TRY(const std::vector<ObjectInfo> all,
+           store.List(folder.substr(0, folder.empty() ? 0 : folder.size() - 1)));
+  CKPT_TRY(std::vector<ObjectInfo> set, FindParts(all, *part));
+  return ReadGguf(store, std::move(set), budget);
+}
+
+Result<Catalog> OpenSafetensors(Store& store, const ObjectInfo& file, MemoryBudget& budget) {
+  CKPT_TRY(Catalog catalog, ReadSafetensors(store, {file}, budget));
+  if (const auto part = ParsePartName(file.name); part && part->count > 1)
+    catalog.warnings.push_back(
+        fmt::format("{} is one of {} parts, the others are not read: name their folder for all",
+                    PrintObject(catalog, 0), part->count));
+  return catalog;
+}
+
+// By content first; the ending only chooses whose words are right for a file that is neither.
+Result<Catalog> OpenFile(Store& store, const ObjectInfo& file, MemoryBudget& budget) {
+  CKPT_TRY(const FileKind kind, KindOf(store, file).map_error(InFile(store, file.name)));
+  if (kind == FileKind::kSafetensors) return OpenSafetensors(store, file, budget);
+  if (kind == FileKind::kGguf) return OpenGguf(store, file, budget);
+  if (file.name.ends_with(kIndexEnding)) return ReadSafetensorsIndex(store, file.name, budget);
+  if (file.name.ends_with(kSafetensorsEnding)) return OpenSafetensors(store, file, budget);
+  if (file.name.ends_with(kGgufEnding)) return OpenGguf(store, file, budget);
+  const KindWords words = Words(kind);
+  if (words.what.empty())
+    return Fail(
+        InFile(store, file.name)({Code::kBadInput,
+                                  "neither a safetensors nor a GGUF file",
+                                  {},
+                                  {{"byte", "0"}},
+                                  "name a file with weights, or the folder that holds them"}));
+  return Fail(InFile(store, file.name)({Code::kBadInput,
+                                        fmt::format("this is {}", words.what),
+                                        {},
+                                        {{"byte", "0"}},
+                                        std::string(words.remedy)}));
+}
+
+}  // namespace
+
+Result<Catalog> OpenSource(const SourcePlace& place, MemoryBudget& budget) {
+  Store& store = *place.store;
+  std::string folder;  // where the weights lie: "" or with its '/'
+  std::optional<ObjectInfo> file;
+  if (!place.object.empty()) {
+    auto info = store.Stat(place.object);
+    if (info) {
+      file = *std::move(info);
+      folder = FolderOf(place.object);
+    } else if (info.error().code == Code::kNotFound) {
+      folder = place.object + (place.object.ends_with('/') ? "" : "/");
+    } else {
+      return Fail(std::move(info).error());
+    }
+  }
+  CKPT_TRY(Catalog catalog,
+           file ? OpenFile(store, *file, budget)
+                : OpenFolder(store, folder, budget).map_error(InFile(store, folder)));
+  CKPT_TRY(std::vector<SourceConfig> configs, ReadConfigs(store, folder, budget));
+  for (const SourceConfig& config : configs) catalog.header_bytes += config.text.size();
+  // The model's own config leads; a GGUF file's keys follow it.
+  catalog.configs.insert(catalog.configs.begin(), std::make_move_iterator(configs.begin()),
+                         std::make_move_iterator(configs.end()));
+  return catalog;
+}
+
+}  // namespace ckpt

@@ -1,0 +1,119 @@
+#include "store/file/file_store.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <utility>
+
+#include "base/text.h"
+#include "store/file/file_error.h"
+#include "store/file/file_reader.h"
+#include "store/file/file_writer.h"
+#include "store/file/folder_tree.h"
+#include "store/file/io_pool.h"
+#include "store/file/listing.h"
+#include "store/file/positioned_file.h"
+#include "store/file/publish.h"
+
+namespace ckpt {
+namespace {
+
+class FileStore final : public Store {
+ public:
+  FileStore(Uri root, IoMode mode, std::unique_ptr<IoPool> pool)
+      : root_(std::move(root)), mode_(mode), pool_(std::move(pool)), folders_(root_.path()) {}
+
+  const Uri& root() const override { return root_; }
+
+  Result<std::vector<ObjectInfo>> List(std::string_view prefix, std::stop_token stop) override {
+    if (!prefix.empty()) CKPT_TRY_VOID(SafeName(prefix));
+    return ListFiles(root_.path(), prefix, stop);
+  }
+
+  Result<ObjectInfo> Stat(std::string_view name) override {
+    CKPT_TRY_VOID(SafeName(name));
+    struct stat found {};
+    const std::string path = PathOf(name);
+    if (stat(path.c_str(), &found) == 0 && S_ISREG(found.st_mode)) return InfoOf(name, found);
+    const int error = errno;
+    return Result<ObjectInfo>(found.st_mode != 0 ? FailKind() : FailMissing(path, error))
+        .map_error(Where("file", Place(name)));
+  }
+
+  Result<std::unique_ptr<ObjectReader>> Open(const ObjectInfo& info) override {
+    CKPT_TRY_VOID(SafeName(info.name));
+    return OpenFileReader(*pool_, mode_, PathOf(info.name), Place(info.name), info);
+  }
+
+  Result<std::unique_ptr<ObjectWriter>> Create(std::string_view name,
+                                               CreateOptions options) override {
+    CKPT_TRY_VOID(SafeName(name));
+    return CreateFileWriter(folders_, name, Place(name), options);
+  }
+
+  Result<std::unique_ptr<PositionedWriter>> CreatePositioned(std::string_view name,
+                                                             uint64_t size_bytes,
+                                                             CreateOptions options) override {
+    CKPT_TRY_VOID(SafeName(name));
+    return CreatePositionedFile(*pool_, mode_, folders_, name, Place(name), size_bytes, options);
+  }
+
+  Result<void> Remove(std::string_view name) override {
+    CKPT_TRY_VOID(SafeName(name));
+    return RemoveFile(SplitName(name)).map_error(Where("file", Place(name)));
+  }
+
+ private:
+  std::string PathOf(std::string_view name) const { return root_.path() + "/" + std::string(name); }
+  std::string Place(std::string_view name) const { return Printable(root_.PrintBelow(name)); }
+
+  static tl::unexpected<Error> FailKind() {
+    return Fail(Code::kNotFound, "is no regular file", "name a file");
+  }
+
+  // A dangling link is what a model cache looks like whose blobs are on another disk or were
+  // cleaned away.
+  static tl::unexpected<Error> FailMissing(const std::string& path, int error_number) {
+    std::error_code ignored;
+    const std::filesystem::path target = std::filesystem::read_symlink(path, ignored);
+    if (error_number != ENOENT || target.empty())
+      return FailFile(FileSide::kSource, error_number, "find it");
+    return Fail(Code::kNotFound,
+                fmt::format("is a symbolic link to \"{}\", which does not exist",
+                            Printable(target.native())),
+                "fetch the file again, or mount the place that it links to");
+  }
+
+  Result<void> RemoveFile(const SplitName& name) {
+    CKPT_TRY(const Descriptor folder, folders_.Open(name.folder));
+    if (!folder.is_open()) return {};
+    if (unlinkat(folder.get(), name.leaf.c_str(), 0) != 0) {
+      if (errno == ENOENT) return {};
+      return FailFile(FileSide::kOutput, errno, "remove it");
+    }
+    if (const int error = SyncFile(folder.get()); error != 0)
+      return FailFile(FileSide::kOutput, error, "make its removal durable");
+    folders_.RemoveEmpty(name.folder);
+    return {};
+  }
+
+  const Uri root_;
+  const IoMode mode_;
+  const std::unique_ptr<IoPool> pool_;
+  FolderTree folders_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> OpenFileStore(Uri root, FileStoreOptions options) {
+  if (root.scheme() != "file")
+    return Fail(Code::kUsage, fmt::format("\"{}\" is no path of a file system", root.Print()),
+                "name a folder");
+  CKPT_TRY(std::unique_ptr<IoPool> pool, IoPool::Start(options.io_threads));
+  return std::make_unique<FileStore>(std::move(root), options.io_mode, std::move(pool));
+}
+
+}  // namespace ckpt

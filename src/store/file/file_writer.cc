@@ -1,0 +1,130 @@
+#include "store/file/file_writer.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "base/units.h"
+#include "store/file/descriptor.h"
+#include "store/file/file_error.h"
+#include "store/file/page_cache.h"
+#include "store/file/publish.h"
+
+namespace ckpt {
+namespace {
+
+constexpr size_t kMaxLeafBytes = 255;
+constexpr size_t kFlushBytes = 8 * kMiB;
+
+// Unique to this writer, beside the final name; cut so that the longest names have one too.
+std::string TemporaryLeaf(const std::string& leaf) {
+  const std::string suffix = fmt::format(".{}-{:016x}.tmp", getpid(), RandomBits());
+  return leaf.substr(0, kMaxLeafBytes - suffix.size()) + suffix;
+}
+
+class FileWriter final : public ObjectWriter {
+ public:
+  FileWriter(FolderTree& folders, std::string_view name, std::string place, CreateOptions options)
+      : folders_(folders),
+        name_(name),
+        split_(name),
+        place_(std::move(place)),
+        temporary_(TemporaryLeaf(split_.leaf)),
+        options_(options) {}
+  FileWriter(const FileWriter&) = delete;
+  FileWriter& operator=(const FileWriter&) = delete;
+
+  ~FileWriter() override {
+    if (is_done_ || !new_.folder.is_open()) return;
+    new_.file.Close();
+    unlinkat(new_.folder.get(), temporary_.c_str(), 0);
+    folders_.RemoveEmptyMade(split_.folder);
+  }
+
+  Result<void> Open() {
+    CKPT_TRY(new_, OpenNewFile(folders_, split_, temporary_, O_EXCL, options_));
+    return {};
+  }
+
+  Result<void> Append(std::span<const std::byte> bytes) override {
+    CKPT_CHECK(!is_done_);
+    while (!bytes.empty()) {
+      const auto piece = bytes.first(std::min(bytes.size(), kFlushBytes));
+      if (Result<void> written = Write(piece); !written) {
+        has_failed_ = true;
+        return written.map_error(Where("byte", ToString({size_bytes_, size_bytes_ + piece.size()})))
+            .map_error(Where("file", place_));
+      }
+      crc32c_.Append(piece);
+      size_bytes_ += piece.size();
+      bytes = bytes.subspan(piece.size());
+    }
+    return {};
+  }
+
+  Result<ObjectInfo> Commit() override {
+    CKPT_CHECK(!is_done_);
+    return Finish().map_error(Where("file", place_));
+  }
+
+ private:
+  Result<void> Write(std::span<const std::byte> piece) {
+    const Transfer transfer = WriteAllAt(new_.file.get(), piece, size_bytes_);
+    if (transfer.error != 0)
+      return FailOutput(transfer.error, "write", new_.folder.get(), piece.size());
+    const uint64_t end = size_bytes_ + piece.size();
+    if (end - flushed_bytes_ < kFlushBytes) return {};
+    const int error = write_behind_.Wrote(new_.file.get(), {flushed_bytes_, end});
+    flushed_bytes_ = end;
+    if (error != 0) return FailOutput(error, "write", new_.folder.get(), piece.size());
+    return {};
+  }
+
+  Result<ObjectInfo> Finish() {
+    // The kernel reports a lost write once; a later fsync would succeed.
+    if (has_failed_)
+      return Fail(Code::kIo, "cannot be finished: an earlier write failed", "see the first error");
+    int error = SyncFile(new_.file.get());
+    if (error == 0) error = new_.file.Close();
+    if (error != 0) {
+      has_failed_ = true;
+      return FailOutput(error, "make the file durable", new_.folder.get(), size_bytes_);
+    }
+    CKPT_TRY_VOID(Publish(new_.folder.get(), temporary_, split_.leaf, options_));
+    is_done_ = true;
+    CKPT_TRY(ObjectInfo info, PublishedInfo(new_.folder.get(), split_.leaf, name_));
+    info.crc32c = crc32c_;
+    return info;
+  }
+
+  FolderTree& folders_;
+  const std::string name_;
+  const SplitName split_;
+  const std::string place_;
+  const std::string temporary_;
+  const CreateOptions options_;
+  NewFile new_;
+  WriteBehind write_behind_;
+  uint64_t size_bytes_ = 0;
+  uint64_t flushed_bytes_ = 0;
+  Crc32c crc32c_;
+  bool has_failed_ = false;
+  bool is_done_ = false;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<ObjectWriter>> CreateFileWriter(FolderTree& folders, std::string_view name,
+                                                       std::string place, CreateOptions options) {
+  auto writer = std::make_unique<FileWriter>(folders, name, place, options);
+  if (Result<void> opened = writer->Open(); !opened)
+    return Result<std::unique_ptr<ObjectWriter>>(tl::unexpected<Error>(std::move(opened).error()))
+        .map_error(Where("file", std::move(place)));
+  return std::unique_ptr<ObjectWriter>(std::move(writer));
+}
+
+}  // namespace ckpt

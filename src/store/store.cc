@@ -1,0 +1,80 @@
+#include "store/store.h"
+
+#include <fmt/format.h>
+
+#include <cctype>
+
+#include "base/text.h"
+#include "base/units.h"
+
+namespace ckpt {
+namespace {
+
+constexpr size_t kShown = 80;          // bytes of a refused name that a message shows
+constexpr size_t kMaxPartBytes = 255;  // NAME_MAX of every file system we write to
+
+// What is wrong with one part of a name, or "".
+std::string_view PartDefect(std::string_view part) {
+  if (part.empty()) return "is empty";
+  if (part == "." || part == "..") return "leads elsewhere";
+  if (part.size() > kMaxPartBytes) return "is longer than 255 bytes";
+  if (part.find('\0') != std::string_view::npos) return "has a NUL byte";
+  if (part.find('\\') != std::string_view::npos) return "has a backslash";
+  return "";
+}
+
+bool HasDriveLetter(std::string_view name) {
+  return name.size() >= 2 && name[1] == ':' &&
+         std::isalpha(static_cast<unsigned char>(name[0])) != 0;
+}
+
+tl::unexpected<Error> RefuseName(std::string_view name, std::string_view part,
+                                 std::string_view defect) {
+  const auto shown = [](std::string_view text) {
+    return Printable(text.substr(0, kShown)) + (text.size() > kShown ? "..." : "");
+  };
+  return Fail(
+      Code::kBadInput,
+      fmt::format(R"(unsafe name "{}": the part "{}" {})", shown(name), shown(part), defect),
+      "names must be relative and stay below their root: fetch the file that holds this "
+      "name again from a source that you trust");
+}
+
+}  // namespace
+
+Result<void> SafeName(std::string_view name) {
+  if (HasDriveLetter(name)) return RefuseName(name, name.substr(0, 2), "is a drive letter");
+  for (size_t begin = 0; begin <= name.size();) {
+    const size_t end = std::min(name.find('/', begin), name.size());
+    const std::string_view part = name.substr(begin, end - begin);
+    if (const std::string_view defect = PartDefect(part); !defect.empty())
+      return RefuseName(name, part, defect);
+    begin = end + 1;
+  }
+  return {};
+}
+
+Result<std::string> ReadSmallObject(Store& store, std::string_view name, uint64_t limit_bytes) {
+  CKPT_TRY(const ObjectInfo info, store.Stat(name));
+  if (info.size_bytes > limit_bytes) {
+    return Result<std::string>(
+               Fail(Code::kBadInput,
+                    fmt::format("has {}, at most {} are allowed here", FormatBytes(info.size_bytes),
+                                FormatBytes(limit_bytes)),
+                    "damaged, or not the file that its name says: fetch it again"))
+        .map_error(Where("file", Printable(store.root().PrintBelow(name))));
+  }
+  CKPT_TRY(const std::unique_ptr<ObjectReader> reader, store.Open(info));
+  std::string text(info.size_bytes, '\0');
+  CKPT_TRY_VOID(reader->Read({0, info.size_bytes}, std::as_writable_bytes(std::span(text))));
+  return text;
+}
+
+Result<ObjectInfo> WriteSmallObject(Store& store, std::string_view name, std::string_view text,
+                                    CreateOptions options) {
+  CKPT_TRY(const std::unique_ptr<ObjectWriter> writer, store.Create(name, options));
+  CKPT_TRY_VOID(writer->Append(std::as_bytes(std::span(text))));
+  return writer->Commit();
+}
+
+}  // namespace ckpt

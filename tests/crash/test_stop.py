@@ -1,0 +1,125 @@
+"""A run that is stopped or killed leaves nothing that a loader would take, and the next one starts again and succeeds."""
+
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+import support
+
+# Small bundles and one thread: a run long enough to be caught in the middle, also on a fast disk.
+SLOW = ["--bundle-size", "1MiB", "--threads", "1", "--io", "buffered", "--memory", "128MiB"]
+WITHIN_S = 10
+
+
+def start(source, folder, kind):
+    quantize = ["--quantize", kind] if kind != "bf16" else []
+    command = [support.PROGRAM, "convert", source, folder, "--to", "jetstream-pytorch", *quantize, *SLOW, "--quiet"]
+    return subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def begun(process, folder):
+    """Waits until the run has made a file in its destination: from then on there is something to clean up."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        if any(path.is_file() and path.stat().st_size > support.MIB for path in folder.rglob("*")):
+            return
+        assert process.poll() is None, f"ended before it could be stopped: {process.communicate()}"
+        time.sleep(0.002)
+    raise AssertionError("nothing appeared in the destination")
+
+
+@pytest.fixture(scope="module")
+def expected(bench_model):
+    """SHA-256 of the undisturbed int8 output, from a run into a folder of its own."""
+    folder = support.DATA / "run-undisturbed"
+    support.convert(bench_model, folder, "--overwrite", kind="int8_per_channel")
+    value = support.sha256(folder / "model.safetensors")
+    shutil.rmtree(folder)
+    return value
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
+@pytest.mark.parametrize("delay_s", [0.0, 0.15, 0.4])
+def test_a_stopped_run_exits_in_seconds_and_leaves_nothing(number, code, delay_s, bench_model, disk):
+    process = start(bench_model, disk / "out", "bf16")
+    begun(process, disk / "out")
+    time.sleep(delay_s)
+    process.send_signal(number)
+    told = time.monotonic()
+    _, errors = process.communicate(timeout=WITHIN_S)
+    print(f"exit {process.returncode} after {time.monotonic() - told:.2f} s")
+    assert process.returncode == code, errors
+    assert support.contents(disk) == {}
+    assert not (disk / "out").exists(), "the folder that the run made is still there"
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
+def test_a_run_into_null_stops_too(number, code, bench_model):
+    process = start(bench_model, "null:", "bf16")
+    time.sleep(0.2)
+    process.send_signal(number)
+    process.communicate(timeout=WITHIN_S)
+    assert process.returncode == code
+
+
+def test_a_stop_keeps_an_empty_folder_that_was_there_before(bench_model, disk):
+    (disk / "out").mkdir()
+    process = start(bench_model, disk / "out", "bf16")
+    begun(process, disk / "out")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=WITHIN_S)
+    assert (disk / "out").is_dir()
+    assert support.contents(disk) == {}
+
+
+def test_killed_runs_leave_nothing_loadable_and_the_next_one_succeeds(bench_model, disk, expected):
+    moments = random.Random(11)
+    for _ in range(6):
+        process = start(bench_model, disk / "out", "int8_per_channel")
+        begun(process, disk / "out")
+        time.sleep(moments.uniform(0, 0.5))
+        process.kill()
+        process.communicate(timeout=WITHIN_S)
+        assert process.returncode == -signal.SIGKILL, "ended before the kill: the run is too short for this test"
+        assert support.loadable(disk) == []
+    support.convert(bench_model, disk / "out", kind="int8_per_channel")
+    assert support.sha256(disk / "out/model.safetensors") == expected
+    left = [path.name for path in disk.rglob("*") if path.suffix in (".part", ".tmp")]
+    assert left == []
+    support.run("verify", disk / "out", expect=0)
+
+
+def test_a_killed_overwrite_never_shows_the_old_front_over_new_bytes(bench_model, disk, expected):
+    """--overwrite removes what makes the old output loadable first; a kill then leaves no mixture."""
+    support.convert(bench_model, disk / "out", kind="int8_per_channel")
+    old = support.sha256(disk / "out/model.safetensors")
+    quick = [str(support.PROGRAM), "convert", str(bench_model), str(disk / "out"), "--to", "jetstream-pytorch",
+             "--overwrite", *SLOW]
+    for delay_s in (0.05, 0.2, 0.5):
+        with subprocess.Popen(quick, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            time.sleep(delay_s)
+            process.kill()
+        for path in support.loadable(disk):
+            assert support.sha256(path) == old == expected, f"{path} is neither the old output nor absent"
+    support.convert(bench_model, disk / "out", "--overwrite")
+    support.run("verify", disk / "out", expect=0)
+
+
+def test_a_full_disk_is_73_or_74_and_leaves_nothing(bench_model, disk):
+    limit = 64 * support.MIB  # a limit on file size looks like a full disk, and needs no root
+
+    def small_files():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    command = [str(support.PROGRAM), "convert", str(bench_model), str(disk / "out"), "--to", "jetstream-pytorch"]
+    done = subprocess.run(command, capture_output=True, text=True, preexec_fn=small_files, check=False, env=os.environ)
+    assert done.returncode in (73, 74), done.stderr
+    assert "remedy" in done.stderr
+    assert support.contents(disk) == {}

