@@ -1,6 +1,7 @@
-// Speed of the kernels beside memcpy: every repetition runs the kernel and a memcpy that moves the same bytes (input plus
-// output, half of it each way), and the counters compare the best of each.
-//   in_GB/s  source bytes per second, best repetition     ratio  best memcpy time / best kernel time
+// Speed of the kernels beside memcpy: every repetition runs the kernel and a memcpy that moves the
+// same bytes (input plus output, half of it each way), and the counters compare the best of each.
+//   in_GB/s  source bytes per second, best repetition
+//   ratio    best memcpy time / best kernel time
 // Time is the thread's CPU time: on a shared machine wall time says nothing about a kernel.
 //   kernel_bench                         for the CPU's best vector unit
 //   kernel_bench --target=AVX2           for another one
@@ -62,8 +63,7 @@ void FillWeights(std::byte* p, size_t n) {
   std::vector<BF16> sample(1 << 16);
   for (BF16& x : sample) x = ToBF16(normal(random));
   for (size_t i = 0; i < n; i += sample.size())
-    std::memcpy(p + i * sizeof(BF16), sample.data(),
-                std::min(n - i, sample.size()) * sizeof(BF16));
+    std::memcpy(p + i * sizeof(BF16), sample.data(), std::min(n - i, sample.size()) * sizeof(BF16));
 }
 
 template <class Kernel>
@@ -115,8 +115,14 @@ void Transpose(benchmark::State& state) {
     TransposeRows(rows.data(), n_rows, n_columns, element, dst.data(), n_rows * element);
   });
 }
-BENCHMARK(Transpose)->Args({4096, 14336, 2})->Args({8192, 28672, 2})->Args({128, 14336, 2})
-    ->Args({512, 512, 2})->Args({8192, 14336, 1})->Args({4096, 7168, 4})->UseManualTime();
+BENCHMARK(Transpose)
+    ->Args({4096, 14336, 2})
+    ->Args({8192, 28672, 2})
+    ->Args({128, 14336, 2})
+    ->Args({512, 512, 2})
+    ->Args({8192, 14336, 1})
+    ->Args({4096, 7168, 4})
+    ->UseManualTime();
 
 void TransposeConvert(benchmark::State& state) {
   const auto from = static_cast<DType>(state.range(0));
@@ -133,8 +139,11 @@ void TransposeConvert(benchmark::State& state) {
                          kRows * sizeof(BF16));
   });
 }
-BENCHMARK(TransposeConvert)->Arg(static_cast<int>(DType::kF32))->Arg(static_cast<int>(DType::kF16))
-    ->Arg(static_cast<int>(DType::kQ8_0))->UseManualTime();
+BENCHMARK(TransposeConvert)
+    ->Arg(static_cast<int>(DType::kF32))
+    ->Arg(static_cast<int>(DType::kF16))
+    ->Arg(static_cast<int>(DType::kQ8_0))
+    ->UseManualTime();
 
 // ---- conversions: args from, to, thousands of elements (96: in cache)
 
@@ -152,8 +161,9 @@ void Convert(benchmark::State& state) {
 }
 void AllConversions(benchmark::internal::Benchmark* bench) {
   for (const DType to : {DType::kBF16, DType::kF32}) {
-    for (const DType from : {DType::kF64, DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3,
-                             DType::kF8E5M2, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ6_K}) {
+    for (const DType from :
+         {DType::kF64, DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3, DType::kF8E5M2,
+          DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ6_K}) {
       bench->Args({static_cast<int>(from), static_cast<int>(to), 96});
       bench->Args({static_cast<int>(from), static_cast<int>(to), 32768});
     }
@@ -195,8 +205,12 @@ void QuantizePerChannel(benchmark::State& state) {
     }
   });
 }
-BENCHMARK(QuantizePerChannel)->Args({8, 14336, 8})->Args({8, 14336, 4})->Args({4096, 14336, 8})
-    ->Args({4096, 14336, 4})->UseManualTime();
+BENCHMARK(QuantizePerChannel)
+    ->Args({8, 14336, 8})
+    ->Args({8, 14336, 4})
+    ->Args({4096, 14336, 8})
+    ->Args({4096, 14336, 4})
+    ->UseManualTime();
 
 void QuantizeBlockwise(benchmark::State& state) {
   const auto n_rows = static_cast<size_t>(state.range(0));
@@ -208,7 +222,10 @@ void QuantizeBlockwise(benchmark::State& state) {
                        in.scales.data(), n_rows);
   });
 }
-BENCHMARK(QuantizeBlockwise)->Args({64, 1024, 8})->Args({4096, 14336, 8})->Args({4096, 14336, 4})
+BENCHMARK(QuantizeBlockwise)
+    ->Args({64, 1024, 8})
+    ->Args({4096, 14336, 8})
+    ->Args({4096, 14336, 4})
     ->UseManualTime();
 
 void ColumnMaxima(benchmark::State& state) {

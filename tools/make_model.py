@@ -17,6 +17,7 @@ import array
 import json
 import os
 import random
+import shutil
 import struct
 import sys
 import zlib
@@ -26,6 +27,7 @@ BLOCK_BYTES = 4096
 POOL_ELEMENTS = 1 << 20
 PLANTED_PATTERNS = 2560  # finite bf16 patterns of both signs with magnitudes from 2^-10 up to 1
 MIB = 1 << 20
+SPARE_BYTES = 2 * 10**9  # a disk filled to its end would stop everybody else on it
 
 
 @dataclass(frozen=True)
@@ -242,6 +244,9 @@ def make(folder, shape, shard_count, seed=1, sparse=False, every=MIB, adversaria
                 return total
         os.remove(stamp)
     os.makedirs(folder, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if not sparse and free < total + SPARE_BYTES:
+        raise OSError(f"{folder}: {free} bytes free, {total} needed for the model and {SPARE_BYTES} to spare")
     parts = shards(shape, shard_count)
     values = None if sparse else RandomValues(seed)
     weight_map = {}

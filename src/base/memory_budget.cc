@@ -38,13 +38,14 @@ Result<Grant> MemoryBudget::Acquire(uint64_t bytes, std::stop_token stop) {
     return serving_ == ticket && bytes <= limit_bytes_ - used_bytes_;
   });
   if (!granted) {
-    // Tickets are served in order, so one that leaves must wait for its turn to pass it on.
-    freed_.wait(lock, [&] { return serving_ == ticket; });
-    ++serving_;
+    // It may stand behind others: its turn is skipped when it comes.
+    left_.insert(ticket);
+    SkipLeft();
     freed_.notify_all();
     return Fail(Code::kInterrupted, "stopped while waiting for memory");
   }
   ++serving_;
+  SkipLeft();
   used_bytes_ += bytes;
   peak_bytes_ = std::max(peak_bytes_, used_bytes_);
   freed_.notify_all();
@@ -57,6 +58,10 @@ std::optional<Grant> MemoryBudget::TryAcquire(uint64_t bytes) {
   used_bytes_ += bytes;
   peak_bytes_ = std::max(peak_bytes_, used_bytes_);
   return Grant(this, bytes);
+}
+
+void MemoryBudget::SkipLeft() {
+  while (left_.erase(serving_) != 0) ++serving_;
 }
 
 void MemoryBudget::Release(uint64_t bytes) {

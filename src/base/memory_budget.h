@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <stop_token>
 
 #include "base/result.h"
@@ -47,6 +48,7 @@ class MemoryBudget {
  private:
   friend class Grant;
   void Release(uint64_t bytes);
+  void SkipLeft();
 
   const uint64_t limit_bytes_;
   mutable std::mutex mutex_;
@@ -55,6 +57,7 @@ class MemoryBudget {
   uint64_t peak_bytes_ = 0;
   uint64_t next_ticket_ = 0;  // who came when
   uint64_t serving_ = 0;      // whose turn it is
+  std::set<uint64_t> left_;   // stopped before their turn
 };
 
 }  // namespace ckpt

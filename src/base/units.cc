@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -15,10 +16,11 @@ struct Unit {
 };
 constexpr std::array<Unit, 4> kDecimal = {{{"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}}};
 // A bare letter means the binary unit, as with docker and Java.
-constexpr std::array<Unit, 17> kParsed = {{{"", 1}, {"B", 1},
+constexpr std::array<Unit, 20> kParsed = {{{"", 1}, {"B", 1},
     {"k", 1024.0}, {"K", 1024.0}, {"kB", 1e3}, {"KB", 1e3}, {"KiB", 1024.0}, {"Ki", 1024.0},
     {"M", 1048576.0}, {"MB", 1e6}, {"MiB", 1048576.0}, {"Mi", 1048576.0},
-    {"G", 1073741824.0}, {"GB", 1e9}, {"GiB", 1073741824.0}, {"Gi", 1073741824.0}, {"TiB", 1099511627776.0}}};
+    {"G", 1073741824.0}, {"GB", 1e9}, {"GiB", 1073741824.0}, {"Gi", 1073741824.0}, {"T", 1099511627776.0}, {"TB", 1e12},
+    {"TiB", 1099511627776.0}, {"Ti", 1099511627776.0}}};
 
 }  // namespace
 

@@ -46,20 +46,22 @@ Result<Uri> Uri::Parse(std::string_view text) {
   return uri;
 }
 
-std::string Uri::Print() const {
-  if (scheme_ == "file") return path_;
-  if (scheme_ == "null") return "null:";
-  std::string text = scheme_ + "://" + authority_;
-  if (!path_.empty()) text += "/" + path_;
-  if (!query_.empty()) text += "?[redacted]";
-  return text;
-}
+std::string Uri::Print() const { return PrintBelow({}); }
 
 std::string Uri::PrintBelow(std::string_view name) const {
-  std::string text = Print();
-  if (name.empty()) return text;
-  if (!text.empty() && text.back() != '/') text += '/';
-  return text + std::string(name);
+  std::string text;
+  if (scheme_ == "file") {
+    text = path_;
+  } else if (scheme_ == "null") {
+    text = "null:";
+  } else {
+    text = scheme_ + "://" + authority_;
+    if (!path_.empty()) text += "/" + path_;
+  }
+  if (!name.empty() && !text.empty() && text.back() != '/') text += '/';
+  text += name;
+  if (!query_.empty()) text += "?[redacted]";
+  return text;
 }
 
 }  // namespace ckpt

@@ -1,4 +1,5 @@
-// Float formats as float32 vectors, compiled once per CPU target (Highway's convention: no #pragma once).
+// Float formats as float32 vectors, compiled once per CPU target (Highway's convention: no #pragma
+// once).
 #if defined(CKPT_KERNEL_CONVERT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef CKPT_KERNEL_CONVERT_INL_H_
 #undef CKPT_KERNEL_CONVERT_INL_H_
@@ -42,9 +43,10 @@ struct ToBrain {
   }
 };
 
-/// An IEEE-like small float, one in each 32-bit lane, as float32: exact. Subnormals by integer and one subtraction, so
-/// that no denormal float32 is ever an operand (some CPUs take a hundred cycles for it).
-/// kHasInfinity: the top exponent is infinity and NaN; else (E4M3FN) only the all-ones pattern is NaN.
+/// An IEEE-like small float, one in each 32-bit lane, as float32: exact. Subnormals by integer and
+/// one subtraction, so that no denormal float32 is ever an operand (some CPUs take a hundred cycles
+/// for it). kHasInfinity: the top exponent is infinity and NaN; else (E4M3FN) only the all-ones
+/// pattern is NaN.
 template <int kExponentBits, int kMantissaBits, bool kHasInfinity, class D, class VU>
 HWY_INLINE hn::Vec<D> DecodeSmallFloat(D d, VU bits) {
   constexpr uint32_t kMagnitude = (1U << (kExponentBits + kMantissaBits)) - 1;
@@ -72,8 +74,7 @@ HWY_INLINE hn::Vec<D> DecodeSmallFloat(D d, VU bits) {
     const VU special = hn::Or(hn::Or(shifted, hn::Set(du, 0x7f800000U)), quiet);
     value = hn::IfVecThenElse(is_above(magnitude, kTopExponent - 1), special, value);
   } else {
-    value =
-        hn::IfVecThenElse(is_above(magnitude, kMagnitude - 1), hn::Set(du, 0x7fc00000U), value);
+    value = hn::IfVecThenElse(is_above(magnitude, kMagnitude - 1), hn::Set(du, 0x7fc00000U), value);
   }
   return hn::BitCast(d, hn::Or(sign, value));
 }

@@ -23,7 +23,8 @@ void ConvertElements(const std::byte* src, std::byte* dst, size_t n) {
     const auto second = From::Load(d, src + (i + lanes) * From::kBytes);
     To::Store2(d, first, second, dst + i * To::kBytes);
   }
-  if (i < n) reference::FindConvert(kFrom, kTo)(src + i * From::kBytes, dst + i * To::kBytes, n - i);
+  if (i < n)
+    reference::FindConvert(kFrom, kTo)(src + i * From::kBytes, dst + i * To::kBytes, n - i);
 }
 
 template <class To, DType kTo>

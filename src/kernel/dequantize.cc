@@ -13,7 +13,8 @@ namespace {
 
 #if CKPT_HAVE_SIMD
 
-// At most 8 lanes, so that two vectors make up a sub-block of 16 elements, the smallest that shares one scale.
+// At most 8 lanes, so that two vectors make up a sub-block of 16 elements, the smallest that shares
+// one scale.
 using DF = hn::CappedTag<float, 8>;
 using DBytes = hn::Full128<uint8_t>;
 using VF = hn::Vec<DF>;
@@ -27,8 +28,8 @@ HWY_INLINE VF BroadcastHalf(const std::byte* p) {
 }
 HWY_INLINE VF Widen(const int8_t* q) {
   const DF d;
-  return hn::ConvertTo(d, hn::PromoteTo(hn::RebindToSigned<DF>(),
-                                        LoadBytes(hn::Rebind<int8_t, DF>(), q)));
+  return hn::ConvertTo(
+      d, hn::PromoteTo(hn::RebindToSigned<DF>(), LoadBytes(hn::Rebind<int8_t, DF>(), q)));
 }
 
 // scale * q [+ offset] for kCount values: multiplied, rounded, then added. Never fused.

@@ -9,8 +9,9 @@
 namespace ckpt {
 namespace {
 
-// A permutation of axes is brought into a normal form (axes that move as one are one axis, sorted as the output lies),
-// then one of three loops copies it: whole runs, transposes of rows, or element by element.
+// A permutation of axes is brought into a normal form (axes that move as one are one axis, sorted
+// as the output lies), then one of three loops copies it: whole runs, transposes of rows, or
+// element by element.
 
 constexpr size_t kMaxAxes = 16;  // of extent above 1
 
@@ -91,7 +92,8 @@ Axes Normalize(std::span<const StridedAxis> axes) {
   return merged;
 }
 
-/// The innermost axis by a tight loop, its elements of a size known to the compiler (0: only at run time).
+/// The innermost axis by a tight loop, its elements of a size known to the compiler (0: only at run
+/// time).
 template <size_t kBytes>
 void CopyElements(const std::byte* src, std::byte* dst, Axes axes, size_t bytes) {
   const StridedAxis inner = axes.size() == 0 ? StridedAxis{1, 0, 0} : axes.Take(axes.size() - 1);
@@ -122,8 +124,8 @@ void CopyElements(const std::byte* src, std::byte* dst, const Axes& axes, size_t
   }
 }
 
-/// A permutation with a transpose at its heart: the source is contiguous along `columns`, the output along all of `rows`
-/// together (rotary pairs and heads, say), and `outer` repeats that.
+/// A permutation with a transpose at its heart: the source is contiguous along `columns`, the
+/// output along all of `rows` together (rotary pairs and heads, say), and `outer` repeats that.
 struct TransposePlan {
   Axes outer;
   Axes rows;
@@ -131,15 +133,15 @@ struct TransposePlan {
   size_t n_rows = 1;
 };
 
-/// False where there is no such structure, or too little of it to gain anything: a tile makes 64 bytes of an output row.
+/// False where there is no such structure, or too little of it to gain anything: a tile makes 64
+/// bytes of an output row.
 bool PlanTranspose(const Axes& axes, size_t bytes, TransposePlan& plan) {
   if (bytes != 1 && bytes != 2 && bytes != 4) return false;
   const auto element = static_cast<int64_t>(bytes);
   plan.outer = axes;
-  const auto* const columns =
-      std::find_if(plan.outer.begin(), plan.outer.end(), [&](const StridedAxis& axis) {
-        return axis.src_stride == element && axis.dst_stride > 0;
-      });
+  const auto* const columns = std::find_if(
+      plan.outer.begin(), plan.outer.end(),
+      [&](const StridedAxis& axis) { return axis.src_stride == element && axis.dst_stride > 0; });
   if (columns == plan.outer.end()) return false;
   plan.columns = plan.outer.Take(static_cast<size_t>(columns - plan.outer.begin()));
 
@@ -183,7 +185,8 @@ void PermuteCopy(const std::byte* src, std::byte* dst, std::span<const StridedAx
     if (axis.extent == 0) return;
   }
   Axes merged = Normalize(axes);
-  // A run that is contiguous on both sides is one wider element: of 4 bytes, it can still be transposed.
+  // A run that is contiguous on both sides is one wider element: of 4 bytes, it can still be
+  // transposed.
   size_t bytes = element_bytes;
   if (merged.size() != 0 && merged.back().src_stride == element_bytes &&
       merged.back().dst_stride == element_bytes) {

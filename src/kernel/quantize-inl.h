@@ -1,4 +1,5 @@
-// The quantizing arithmetic on vectors, compiled once per CPU target (Highway's convention: no #pragma once).
+// The quantizing arithmetic on vectors, compiled once per CPU target (Highway's convention: no
+// #pragma once).
 #if defined(CKPT_KERNEL_QUANTIZE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef CKPT_KERNEL_QUANTIZE_INL_H_
 #undef CKPT_KERNEL_QUANTIZE_INL_H_
@@ -25,7 +26,8 @@ using VU32 = hn::Vec<DU32>;
 using VF32 = hn::Vec<DF32>;
 using VI16 = hn::Vec<DI16>;
 
-/// A vector of bf16 as two of float32: the even lanes and the odd lanes, which costs one operation each.
+/// A vector of bf16 as two of float32: the even lanes and the odd lanes, which costs one operation
+/// each.
 struct EvenOdd {
   VF32 even;
   VF32 odd;
@@ -38,14 +40,16 @@ HWY_INLINE EvenOdd Widen(VU16 bf16) {
           hn::BitCast(df, hn::And(pairs, hn::Set(du, 0xffff0000U)))};
 }
 
-/// rint(R(w * r)) in the low 16 bits of each 32-bit lane. |w * r| stays below 129 as r comes from a maximum over w.
+/// rint(R(w * r)) in the low 16 bits of each 32-bit lane. |w * r| stays below 129 as r comes from a
+/// maximum over w.
 HWY_INLINE VU32 RoundTwice(VF32 w, VF32 r) {
   const DU32 du;
   const DF32 df;
   const VU32 noisy = RoundUpperHalf(du, hn::BitCast(du, hn::Mul(w, r)));
   const VF32 product = hn::BitCast(df, hn::And(noisy, hn::Set(du, 0xffff0000U)));
-  // 1.5 * 2^23: the sum has no fraction bits, so the adder itself rounds half to even, and the low bits are the integer
-  // in two's complement. Cheaper than a conversion, which Highway follows by a fix for overflow.
+  // 1.5 * 2^23: the sum has no fraction bits, so the adder itself rounds half to even, and the low
+  // bits are the integer in two's complement. Cheaper than a conversion, which Highway follows by a
+  // fix for overflow.
   return hn::BitCast(du, hn::Add(product, hn::Set(df, 12582912.0F)));
 }
 
@@ -92,7 +96,8 @@ HWY_INLINE VI16 Magnitude(VU16 w) {
   return hn::BitCast(DI16(), hn::And(w, hn::Set(DU16(), uint16_t{0x7fff})));
 }
 
-/// The largest lane of non-negative values. By halves: Highway's MaxOfLanes is one instruction for 128 bits only.
+/// The largest lane of non-negative values. By halves: Highway's MaxOfLanes is one instruction for
+/// 128 bits only.
 template <class D, class V>
 HWY_INLINE uint16_t LargestLane(D d, V v) {
   if constexpr (hn::MaxLanes(D()) > 8) {

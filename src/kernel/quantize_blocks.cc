@@ -16,14 +16,15 @@ namespace {
 
 #if CKPT_HAVE_SIMD
 
-// A group of rows, as many as make one line of the output, by up to four blocks: wide enough (1 KiB of a row) for
-// sequential reads, small enough (64 KiB) that the second pass over it hits L2. First the maxima of all its blocks, then
-// their scales as vectors (a division costs as much for 16 rows as for one), then the values, packed as int8, and last
-// the transpose into whole lines.
+// A group of rows, as many as make one line of the output, by up to four blocks: wide enough (1 KiB
+// of a row) for sequential reads, small enough (64 KiB) that the second pass over it hits L2. First
+// the maxima of all its blocks, then their scales as vectors (a division costs as much for 16 rows
+// as for one), then the values, packed as int8, and last the transpose into whole lines.
 constexpr size_t kGroupRows = kLine;
 constexpr size_t kGroupBlocks = 4;
 constexpr size_t kGroupColumns = kGroupBlocks * kQuantBlock;
-constexpr size_t kPackedRowBytes = kGroupColumns + kLine;  // not a power of two: a tile's rows in different sets of L1
+constexpr size_t kPackedRowBytes =
+    kGroupColumns + kLine;  // not a power of two: a tile's rows in different sets of L1
 constexpr size_t kGroupRowBytes = kGroupColumns * sizeof(BF16);
 
 struct BlockJob {

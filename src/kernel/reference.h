@@ -6,9 +6,10 @@
 #include "kernel/convert.h"
 #include "kernel/quantize.h"
 
-/// The plain scalar form of every kernel, written to be checked against the formula by a reader. It is what CPUs without
-/// a vector unit run, what vector kernels call for their last few elements, and what the tests compare all targets with.
-/// Contracts as in convert.h, quantize.h and transpose.h.
+/// The plain scalar form of every kernel, written to be checked against the formula by a reader. It
+/// is what CPUs without a vector unit run, what vector kernels call for their last few elements,
+/// and what the tests compare all targets with. Contracts as in convert.h, quantize.h and
+/// transpose.h.
 namespace ckpt::reference {
 
 /// As ckpt::FindConvert, without the copies (from == to).

@@ -7,8 +7,8 @@
 namespace ckpt::reference {
 namespace {
 
-// Block layouts and formulas: ggml-org/ggml, ggml-quants.c `dequantize_row_*`. All in float32, each operation rounded by
-// itself (the build sets -ffp-contract=off).
+// Block layouts and formulas: ggml-org/ggml, ggml-quants.c `dequantize_row_*`. All in float32, each
+// operation rounded by itself (the build sets -ffp-contract=off).
 constexpr size_t kSmallBlock = 32;
 constexpr size_t kBigBlock = 256;
 
@@ -89,7 +89,8 @@ struct FromQ4_1 {
 };
 struct FromQ6_K {
   static constexpr size_t kElements = kBigBlock, kBytes = 210;
-  // Bytes: ql[128], qh[64], int8 scales[16], d. Each half of the block has 64 bytes of ql and 32 of qh.
+  // Bytes: ql[128], qh[64], int8 scales[16], d. Each half of the block has 64 bytes of ql and 32 of
+  // qh.
   static void Decode(const std::byte* block, float* out) {
     const float d = Half(block + 208);
     for (size_t e = 0; e < kElements; ++e) {
@@ -108,7 +109,8 @@ struct FromQ6_K {
 
 template <class From, class To>
 void ConvertBlocks(const std::byte* src, std::byte* dst, size_t n) {
-  std::array<float, From::kElements> values;  // NOLINT(cppcoreguidelines-pro-type-member-init): Decode fills it
+  std::array<float, From::kElements>
+      values;  // NOLINT(cppcoreguidelines-pro-type-member-init): Decode fills it
   for (size_t first = 0; first < n; first += From::kElements, src += From::kBytes) {
     From::Decode(src, values.data());
     for (size_t i = 0; i < From::kElements; ++i)

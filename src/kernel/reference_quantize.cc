@@ -20,7 +20,8 @@ void Put(BF16 value, BF16* out, size_t i) {
   StoreUnaligned(value, reinterpret_cast<std::byte*>(out) + i * sizeof(BF16));
 }
 
-// Two roundings on purpose: the product to bf16, then to an integer. A single one differs where bf16 steps by 0.5.
+// Two roundings on purpose: the product to bf16, then to an integer. A single one differs where
+// bf16 steps by 0.5.
 int8_t Quantize(BF16 w, BF16 reciprocal, int bits) {
   const float limit = bits == 8 ? 128.0F : 8.0F;
   const float rounded = std::nearbyint(ToF32(ToBF16(ToF32(w) * ToF32(reciprocal))));

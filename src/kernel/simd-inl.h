@@ -1,4 +1,5 @@
-// Vector helpers of all kernels, compiled once per CPU target (Highway's convention: no #pragma once).
+// Vector helpers of all kernels, compiled once per CPU target (Highway's convention: no #pragma
+// once).
 #if defined(CKPT_KERNEL_SIMD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef CKPT_KERNEL_SIMD_INL_H_
 #undef CKPT_KERNEL_SIMD_INL_H_
@@ -11,7 +12,8 @@
 
 #include "hwy/highway.h"
 
-// Highway's SCALAR and EMU128 targets run the reference instead: they'd be slower than it, and SCALAR lacks operations.
+// Highway's SCALAR and EMU128 targets run the reference instead: they'd be slower than it, and
+// SCALAR lacks operations.
 #undef CKPT_HAVE_SIMD
 #if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
 #define CKPT_HAVE_SIMD 0
@@ -37,8 +39,8 @@ HWY_INLINE void StoreBytes(hn::Vec<D> v, D d, void* p) {
   hn::StoreU(hn::BitCast(d8, v), d8, static_cast<uint8_t*>(p));
 }
 
-/// float32 bits whose upper halves are the values rounded to bf16 (nearest, ties to even); the lower halves are noise.
-/// Integer arithmetic, as vcvtneps2bf16 would flush denormals. Not for NaN.
+/// float32 bits whose upper halves are the values rounded to bf16 (nearest, ties to even); the
+/// lower halves are noise. Integer arithmetic, as vcvtneps2bf16 would flush denormals. Not for NaN.
 template <class DU32, class V>
 HWY_INLINE V RoundUpperHalf(DU32 d, V bits) {
   const V lowest_kept = hn::And(hn::ShiftRight<16>(bits), hn::Set(d, 1U));

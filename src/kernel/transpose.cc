@@ -21,15 +21,16 @@ namespace {
 
 #if CKPT_HAVE_SIMD
 
-// A block of rows is copied (and converted) into L2 before it is transposed: rows of the source tend to lie a multiple of
-// 4 KiB apart, so a tile's rows would fight for one set of L1. The packed rows are one line longer than a power of two.
-// 128 rows were the optimum; 136 KiB in all.
+// A block of rows is copied (and converted) into L2 before it is transposed: rows of the source
+// tend to lie a multiple of 4 KiB apart, so a tile's rows would fight for one set of L1. The packed
+// rows are one line longer than a power of two. 128 rows were the optimum; 136 KiB in all.
 constexpr size_t kBlockRows = 128;
 constexpr size_t kBlockRowBytes = 1024;
 constexpr size_t kPackedRowBytes = kBlockRowBytes + kLine;
 
-/// Brings the next block into L2, a few lines before each tile of this one. The CPU's own prefetcher starts anew at each
-/// row, too late. In bursts (a row at a time) it gains nothing, and into L1 the lines evict one another.
+/// Brings the next block into L2, a few lines before each tile of this one. The CPU's own
+/// prefetcher starts anew at each row, too late. In bursts (a row at a time) it gains nothing, and
+/// into L1 the lines evict one another.
 class PrefetchSequence {
  public:
   PrefetchSequence(const std::byte* const* rows, size_t n_rows, size_t offset, size_t row_bytes,
@@ -68,11 +69,13 @@ class Transposer {
                      Address(job.dst) % kElementBytes == 0) {}
 
   void Run() {
-    // A first block up to a line's border, then whole lines, so that all but the ends can be streamed.
+    // A first block up to a line's border, then whole lines, so that all but the ends can be
+    // streamed. The first one has less than a line and is not.
     size_t end = is_streamed_ ? (kLine - Address(job_.dst) % kLine) % kLine / kElementBytes : 0;
     if (end == 0) end = kBlockRows;
     for (size_t r = 0; r < job_.n_rows; r = end, end += kBlockRows) {
-      for (size_t c = 0; c < job_.n_columns; c += kColumns) RunBlock(r, std::min(end, job_.n_rows), c);
+      for (size_t c = 0; c < job_.n_columns; c += kColumns)
+        RunBlock(r, std::min(end, job_.n_rows), c);
     }
     if (is_streamed_) hwy::FlushStream();
   }
@@ -88,13 +91,11 @@ class Transposer {
     Pack(first_row, n_rows, c, n_columns);
     const PackedBlock block{packed_, kPackedRowBytes, n_rows, n_columns};
     std::byte* dst = job_.dst + c * job_.dst_stride + first_row * kElementBytes;
-    const bool is_aligned = is_streamed_ && Address(dst) % kLine == 0;
-
     const size_t n_tiles = hwy::DivCeil(n_rows, kTileRows<kElementBytes>) *
                            hwy::DivCeil(n_columns, kTileColumns<kElementBytes>);
     const size_t next_c = c + kColumns < job_.n_columns ? c + kColumns : 0;
     PrefetchSequence prefetch = PrefetchBlock(next_c != 0 ? first_row : end_row, next_c, n_tiles);
-    TransposePacked<kElementBytes>(block, dst, job_.dst_stride, is_aligned,
+    TransposePacked<kElementBytes>(block, dst, job_.dst_stride, is_streamed_,
                                    [&]() HWY_ATTR { prefetch.Step(); });
   }
 
@@ -108,7 +109,8 @@ class Transposer {
   void Pack(size_t first_row, size_t n_rows, size_t c, size_t n_columns) {
     const size_t offset = job_.SourceBytes(c);
     const size_t valid_bytes = n_columns * kElementBytes;
-    // Tiles read whole 16 bytes of whole groups of rows; what lies beyond the valid part must be initialized, no more.
+    // Tiles read whole 16 bytes of whole groups of rows; what lies beyond the valid part must be
+    // initialized, no more.
     const size_t padding = (16 - valid_bytes % 16) % 16;
     const size_t padded_rows = hwy::RoundUpTo(n_rows, kTileRows<kElementBytes>);
     for (size_t r = 0; r < n_rows; ++r) {

@@ -21,7 +21,8 @@ struct TransposeJob {
   size_t SourceBytes(size_t n) const { return n / source_block_elements * source_block_bytes; }
 };
 
-/// Outputs of at least this size are streamed past the caches. Smaller ones stay, for who reads them next.
+/// Outputs of at least this size are streamed past the caches. Smaller ones stay, for who reads
+/// them next.
 inline constexpr size_t kStreamedBytes = size_t{1} << 20;
 
 }  // namespace ckpt

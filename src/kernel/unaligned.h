@@ -5,7 +5,8 @@
 
 namespace ckpt {
 
-/// Loads and stores of single values at any address; a dereferenced pointer would have to be aligned.
+/// Loads and stores of single values at any address; a dereferenced pointer would have to be
+/// aligned.
 template <class T>
 T LoadUnaligned(const void* p) {
   T value;

@@ -29,7 +29,7 @@ class Binder {
         catalog_(catalog),
         config_(config),
         config_name_(config == nullptr ? "the shapes" : config->object),
-        used_elements_(catalog.tensors.size()) {
+        usage_(catalog.tensors.size()) {
     for (size_t i = 0; i < catalog.tensors.size(); ++i) index_[catalog.tensors[i].name] = i;
   }
 
@@ -71,14 +71,16 @@ class Binder {
     CKPT_TRY(const std::string name, cell->name.Render(scope));
     const auto found = index_.find(name);
     if (found == index_.end()) {
-      if (row.tied && AbsentMeansTied(*row.tied, config_)) return BindTied(row, std::move(bound));
+      if (row.tied && AbsentMeansTied(*row.tied, config_))
+        return BindTied(*row.tied, std::move(bound));
       if (!cell->is_optional) AddMissing(row, *cell, name, layer);
       return {};
     }
     if (row.tied) WarnIfTied(*row.tied, name);
     bound.tensor = found->second;
-    used_elements_[bound.tensor].is_asked_for = true;
+    usage_[bound.tensor].is_asked_for = true;
     const Result<View> view = ViewOf(*cell, bound.instance.axes, scope);
+    usage_[bound.tensor].has_fault |= !view || view->tensor != catalog_.tensors[bound.tensor].shape;
     if (!view) {
       account_.Add(name, cell->name.text(), layer, view.error().what);
     } else if (view->tensor != catalog_.tensors[bound.tensor].shape) {
@@ -96,8 +98,8 @@ class Binder {
     return BuildView(*layout, axes, scope);
   }
 
-  Result<void> BindTied(const Row& row, BoundRole bound) {
-    const Row* const other = family_.FindRow(row.tied->role);
+  Result<void> BindTied(const Tie& tie, BoundRole bound) {
+    const Row* const other = family_.FindRow(tie.role);
     const Scope scope{model_.dims, std::nullopt};
     CKPT_TRY(const Cell* const cell, family_.FindCell(*other, model_.source_scheme, scope));
     if (cell == nullptr) return {};
@@ -106,7 +108,7 @@ class Binder {
     if (found == index_.end()) return {};  // the other role is reported as missing
     CKPT_TRY(bound.view, ViewOf(*cell, bound.instance.axes, scope));
     bound.tensor = found->second;
-    bound.tied_to = row.tied->role;
+    bound.tied_to = tie.role;
     model_.roles.push_back(std::move(bound));
     return {};
   }
@@ -133,33 +135,32 @@ class Binder {
                      const Shape& found, const Shape& expected) {
     std::string what = fmt::format("shape {}, expected {} from {}", ToString(found),
                                    ToString(expected), config_name_);
-    if (IsOneShard(cell, found, expected)) {
+    if (cell.shard_axis && IsOneShard(*cell.shard_axis, found, expected)) {
       what += fmt::format(": {} of {} along axis {}: shard missing?", found[*cell.shard_axis],
                           expected[*cell.shard_axis], *cell.shard_axis);
     }
     account_.Add(name, cell.name.text(), layer, what);
   }
 
-  static bool IsOneShard(const Cell& cell, Shape found, const Shape& expected) {
-    if (!cell.shard_axis || found.rank() != expected.rank()) return false;
-    uint64_t& extent = found.extents[*cell.shard_axis];
-    const uint64_t whole = expected[*cell.shard_axis];
+  static bool IsOneShard(size_t axis, Shape found, const Shape& expected) {
+    if (found.rank() != expected.rank()) return false;
+    uint64_t& extent = found.extents[axis];
+    const uint64_t whole = expected[axis];
     if (extent == 0 || extent >= whole || whole % extent != 0) return false;
     extent = whole;
     return found == expected;
   }
 
   void Claim(const BoundRole& bound) {
-    Usage& usage = used_elements_[bound.tensor];
+    Usage& usage = usage_[bound.tensor];
     const std::optional<uint64_t> elements = CheckedProduct(bound.view.extents);
     usage.elements += elements.value_or(0);
-    usage.is_bound = true;
   }
 
   void CheckTensor(size_t tensor) {
     const TensorEntry& entry = catalog_.tensors[tensor];
-    const Usage& usage = used_elements_[tensor];
-    if (usage.is_bound && entry.shape.Elements() != usage.elements) {
+    const Usage& usage = usage_[tensor];
+    if (usage.is_asked_for && !usage.has_fault && entry.shape.Elements() != usage.elements) {
       account_.Add(entry.name, entry.name, std::nullopt,
                    fmt::format("roles use {} of its elements, shape {}", usage.elements,
                                ToString(entry.shape)));
@@ -221,7 +222,7 @@ class Binder {
   struct Usage {
     uint64_t elements = 0;
     bool is_asked_for = false;  // by a role, even where its shape was wrong
-    bool is_bound = false;
+    bool has_fault = false;     // which is reported already
   };
 
   Model& model_;
@@ -230,7 +231,7 @@ class Binder {
   const SourceConfig* config_;
   std::string config_name_;
   std::unordered_map<std::string_view, size_t> index_;  // name -> tensor; views into the catalog
-  std::vector<Usage> used_elements_;
+  std::vector<Usage> usage_;
   std::vector<std::string> missing_;
   Account account_;
 };

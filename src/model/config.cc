@@ -30,9 +30,9 @@ const ConfigValue* FindValue(const SourceConfig& config, const std::vector<std::
 
 const std::vector<std::string>& KeysFor(
     const std::map<std::string, std::vector<std::string>>& by_kind, const SourceConfig& config) {
-  static const std::vector<std::string> kNone;
+  static const std::vector<std::string> none;
   const auto found = by_kind.find(config.kind);
-  return found == by_kind.end() ? kNone : found->second;
+  return found == by_kind.end() ? none : found->second;
 }
 
 std::string AsText(const ConfigValue& value) {

@@ -19,6 +19,13 @@ std::vector<std::string> NamesOf(std::span<const FamilyPtr> families) {
   return names;
 }
 
+std::vector<std::string> TensorNames(const Catalog& catalog) {
+  std::vector<std::string> names;
+  names.reserve(catalog.tensors.size());
+  for (const TensorEntry& entry : catalog.tensors) names.push_back(entry.name);
+  return names;
+}
+
 size_t CountKnown(const Family& family, std::string_view scheme, const Catalog& catalog) {
   const auto is_known = [&](const TensorEntry& entry) {
     for (const Row& row : family.rows()) {
@@ -102,8 +109,7 @@ Result<FamilyPtr> ByNames(std::span<const FamilyPtr> families, const Catalog& ca
     fitting.push_back(family);
   }
   if (fitting.size() == 1) return fitting[0];
-  std::vector<std::string> names;
-  for (const TensorEntry& entry : catalog.tensors) names.push_back(entry.name);
+  const std::vector<std::string> names = TensorNames(catalog);
   const std::string what = fitting.empty()
                                ? fmt::format("the tensors' names fit no known family ({})",
                                              ListSome(NamesOf(families), 20))
@@ -153,8 +159,7 @@ Result<std::string> DetectScheme(const Family& family, const Catalog& catalog) {
     best_scheme = scheme;
   }
   if (best > 0) return best_scheme;
-  std::vector<std::string> names;
-  for (const TensorEntry& entry : catalog.tensors) names.push_back(entry.name);
+  const std::vector<std::string> names = TensorNames(catalog);
   return Fail(Error{Code::kBadInput,
                     fmt::format("no tensor has a name that family {} knows ({} tensors: {})",
                                 family.name(), names.size(), ListSome(names, 5)),

@@ -21,11 +21,11 @@ class DimReader {
       const Result<std::optional<uint64_t>> value = Read(rule);
       if (!value) {
         faults_.push_back(fmt::format("{}: {}", rule.name, value.error().what));
-      } else if (*value && **value == 0) {
-        faults_.push_back(fmt::format("{}: is 0", rule.name));
-      } else if (*value) {
-        dims_[rule.name] = **value;
+        continue;
       }
+      const std::optional<uint64_t>& extent = *value;
+      if (extent && *extent > 0) dims_[rule.name] = *extent;
+      if (extent && *extent == 0) faults_.push_back(fmt::format("{}: is 0", rule.name));
     }
     if (faults_.empty()) return std::move(dims_);
     return Failure();

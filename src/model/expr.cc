@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <charconv>
 
 namespace ckpt {
@@ -42,11 +43,14 @@ class ExprParser {
       Op op;
       bool is_swapped;  // a > b is b < a; the stack machine knows only the second
     };
-    static constexpr Spelling kSpellings[] = {
-        {"<=", Op::kLessEqual, false}, {">=", Op::kLessEqual, true}, {"==", Op::kEqual, false},
-        {"!=", Op::kNotEqual, false},  {"<", Op::kLess, false},      {">", Op::kLess, true}};
+    static constexpr std::array<Spelling, 6> spellings = {{{"<=", Op::kLessEqual, false},
+                                                           {">=", Op::kLessEqual, true},
+                                                           {"==", Op::kEqual, false},
+                                                           {"!=", Op::kNotEqual, false},
+                                                           {"<", Op::kLess, false},
+                                                           {">", Op::kLess, true}}};
     SkipSpace();
-    for (const Spelling& spelling : kSpellings) {
+    for (const Spelling& spelling : spellings) {
       if (!text_.substr(at_).starts_with(spelling.text)) continue;
       at_ += spelling.text.size();
       const std::vector<Expr::Step> left = std::move(expr_.steps_);

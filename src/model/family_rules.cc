@@ -127,22 +127,30 @@ class Rules {
   void CheckCell(const Row& row, const Cell& cell, const std::string& key) {
     const bool has_layer = row.role.HasSlots();
     for (const Expr& slot : cell.name.slots()) CheckExpr(slot, has_layer, row.line, key + ".name");
-    if (cell.when) CheckExpr(*cell.when, has_layer, row.line, key + ".when");
-    const std::set<std::string> expected(row.axes.begin(), row.axes.end());
-    for (const auto& [value, layout] : cell.layouts) {
-      const std::vector<std::string> axes = layout.Axes();
-      if (std::set<std::string>(axes.begin(), axes.end()) != expected) {
-        faults_.Add(row.line, key + ".layout",
-                    fmt::format("layout \"{}\" has other axes than the role: {}", layout.text,
-                                fmt::join(row.axes, " ")),
-                    "all layouts of a row use the same axes, each once");
-      }
-      for (const Layout::Term& term : layout.terms) {
-        for (const auto* expr : {&term.begin, &term.end, &term.whole}) {
-          if (*expr) CheckExpr(**expr, has_layer, row.line, key + ".layout");
-        }
-      }
+    CheckPart(cell.when, row, key + ".when");
+    for (const auto& layout : cell.layouts) CheckLayout(row, layout.second, key + ".layout");
+  }
+
+  void CheckLayout(const Row& row, const Layout& layout, const std::string& key) {
+    std::vector<std::string> expected = row.axes;
+    std::vector<std::string> axes = layout.Axes();
+    std::sort(expected.begin(), expected.end());
+    std::sort(axes.begin(), axes.end());
+    if (axes != expected) {
+      faults_.Add(row.line, key,
+                  fmt::format("layout \"{}\" has other axes than the role: {}", layout.text,
+                              fmt::join(row.axes, " ")),
+                  "all layouts of a row use the same axes, each once");
     }
+    for (const Layout::Term& term : layout.terms) {
+      CheckPart(term.begin, row, key);
+      CheckPart(term.end, row, key);
+      CheckPart(term.whole, row, key);
+    }
+  }
+
+  void CheckPart(const std::optional<Expr>& expr, const Row& row, const std::string& key) {
+    if (expr) CheckExpr(*expr, row.role.HasSlots(), row.line, key);
   }
 
   void CheckTie(size_t index) {

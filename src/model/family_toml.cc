@@ -83,11 +83,11 @@ class Section {
   }
   /// The table under `key`; an empty one, with a fault, where something else stands there.
   Section Inner(std::string_view key, bool is_required = false) {
-    static const toml::table kEmpty;
+    static const toml::table empty;
     const toml::node* const node = Take(key, is_required);
-    const toml::table* const inner = node == nullptr ? &kEmpty : node->as_table();
+    const toml::table* const inner = node == nullptr ? &empty : node->as_table();
     if (inner == nullptr) Fault(key, "a table is expected");
-    return {inner == nullptr ? kEmpty : *inner, Key(key), faults_};
+    return {inner == nullptr ? empty : *inner, Key(key), faults_};
   }
   /// The tables of an array of tables (or a single one where `or_single`).
   std::vector<Section> Tables(std::string_view key, bool or_single = false) {

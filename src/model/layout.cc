@@ -132,7 +132,7 @@ struct TermExtent {
 };
 Result<TermExtent> ExtentOf(const Layout::Term& term, uint64_t selected, const Scope& scope,
                             std::string_view layout) {
-  if (!term.whole) return TermExtent{selected, 0};
+  if (!term.whole || !term.begin) return TermExtent{selected, 0};
   TermExtent extent;
   CKPT_TRY(extent.whole, term.whole->EvaluateUnsigned(scope));
   CKPT_TRY(extent.begin, term.begin->EvaluateUnsigned(scope));

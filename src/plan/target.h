@@ -76,7 +76,9 @@ class Target {
   virtual std::string_view name() const = 0;
   /// The words that --quantize takes here.
   virtual std::span<const std::string> quantizations() const = 0;
-  /// Which arrays, in which file layout. `source_files`: every object beside the source's tensors (tokenizers).
+  /// Names of the small source files that this format carries along when the source has them (tokenizers).
+  virtual std::span<const std::string> CompanionNames() const = 0;
+  /// Which arrays, in which file layout. `source_files`: those of CompanionNames() that the source has.
   /// Errors: kUsage for a setting the model cannot have, kBadInput for shapes the format cannot hold; all at once.
   virtual Result<OutputSpec> Describe(const Model& model, const Catalog& catalog,
                                       std::span<const ObjectInfo> source_files,

@@ -34,7 +34,7 @@ uint64_t MemoryBytes(const Catalog& catalog) {
   }
   for (const auto& [key, value] : catalog.metadata)
     bytes += 32 + sizeof(std::pair<std::string, std::string>) + text(key) + text(value);
-  for (const std::string& warning : catalog.warnings) bytes += sizeof(warning) + text(warning);
+  for (const std::string& warning : catalog.warnings) bytes += sizeof(std::string) + text(warning);
   return bytes;
 }
 

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/text.h"
@@ -10,6 +12,14 @@
 
 namespace ckpt {
 namespace {
+
+constexpr uint64_t kNodeBytes = 128;  // of a map, with the strings' own objects
+
+struct ConfigFile {
+  const char* kind;
+  const char* name;
+};
+constexpr std::array<ConfigFile, 2> kFiles = {{{"hf", "config.json"}, {"meta", "params.json"}}};
 
 Result<void> Refuse(std::string what) {
   return Fail(Code::kBadInput, std::move(what), "the file is damaged: fetch it again");
@@ -95,7 +105,6 @@ class Flattener {
   }
 
   Result<void> Put(const std::string& key, ConfigValue value) {
-    constexpr uint64_t kNodeBytes = 128;
     const auto* text = std::get_if<std::string>(&value);
     bytes_ += kNodeBytes + key.size() + (text != nullptr ? text->size() : 0);
     if (bytes_ > kMaxConfigValueBytes) return Refuse("too many values for a config file");
@@ -122,8 +131,6 @@ Result<SourceConfig> FlattenConfig(std::string kind, std::string object, std::st
 
 Result<std::vector<SourceConfig>> ReadConfigs(Store& store, std::string_view folder,
                                               MemoryBudget& budget) {
-  constexpr std::pair<const char*, const char*> kFiles[] = {{"hf", "config.json"},
-                                                            {"meta", "params.json"}};
   std::vector<SourceConfig> configs;
   for (const auto& [kind, file] : kFiles) {
     const std::string name = std::string(folder) + file;

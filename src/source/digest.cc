@@ -16,6 +16,9 @@
 namespace ckpt {
 namespace {
 
+// A window may begin and end inside a block of the store's alignment.
+constexpr uint64_t kEdgeBytes = 2 * kIoAlignment;
+
 // A read of a chunk, and the buffer that it fills. The buffer outlives the future: members end in
 // reverse order.
 class Chunk {
@@ -55,11 +58,9 @@ Result<void> TensorStream::Stream(const TensorEntry& tensor, const Visit& visit)
   const Piece& piece = tensor.pieces.front();
   CKPT_TRY_VOID(Open(piece.object));
 
-  // A window may begin and end inside a block of the store's alignment.
-  constexpr uint64_t kEdgeBytes = 2 * kIoAlignment;
   const uint64_t block_bytes = Info(tensor.dtype).block_bytes;
   const uint64_t window_bytes =
-      std::min(kStreamBytes, RoundUp(tensor.size_bytes, kIoAlignment) + kEdgeBytes);
+      std::min(buffer_bytes_, RoundUp(tensor.size_bytes, kIoAlignment) + kEdgeBytes);
   const uint64_t chunk_bytes = RoundDown(window_bytes - kEdgeBytes, block_bytes);
   const auto make = [&]() -> Result<Buffer> {
     CKPT_TRY(Grant grant, GrantNow(budget_, window_bytes, "reading a tensor"));

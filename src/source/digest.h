@@ -13,6 +13,9 @@
 
 namespace ckpt {
 
+/// The most that one of a stream's two buffers takes.
+inline constexpr uint64_t kStreamBytes = 8ULL << 20U;
+
 /// Streams the bytes of a catalog's tensors, one tensor after the other. Keeps the object of the
 /// last tensor open. Not thread-safe. Store, catalog and budget must outlive it.
 class TensorStream {
@@ -21,11 +24,13 @@ class TensorStream {
   /// types; whole rows are not promised), in C order; valid during the call.
   using Visit = std::function<Result<void>(std::span<const std::byte> bytes)>;
 
-  TensorStream(Store& store, const Catalog& catalog, MemoryBudget& budget)
-      : store_(store), catalog_(catalog), budget_(budget) {}
+  /// `buffer_bytes`: a multiple of kIoAlignment, at least three of it.
+  TensorStream(Store& store, const Catalog& catalog, MemoryBudget& budget,
+               uint64_t buffer_bytes = kStreamBytes)
+      : store_(store), catalog_(catalog), budget_(budget), buffer_bytes_(buffer_bytes) {}
 
   /// All bytes of `tensor`, which must be contiguous (IsContiguous; CKPT_CHECKed), through two
-  /// buffers of at most kStreamBytes: one is read while the other is visited. Errors: those of the
+  /// buffers of at most buffer_bytes: one is read while the other is visited. Errors: those of the
   /// store and of `visit`, with tensor and file; kResources if the budget has no room.
   Result<void> ForEachChunk(const TensorEntry& tensor, const Visit& visit);
 
@@ -39,12 +44,10 @@ class TensorStream {
   Store& store_;
   const Catalog& catalog_;
   MemoryBudget& budget_;
+  const uint64_t buffer_bytes_;
   std::unique_ptr<ObjectReader> reader_;
   uint32_t open_object_ = 0;
 };
-
-/// The most that one of the two buffers takes.
-inline constexpr uint64_t kStreamBytes = 8ULL << 20U;
 
 /// SHA-256 of one tensor's contiguous C-order bytes. For many tensors use one TensorStream.
 Result<std::string> TensorSha256(Store& store, const Catalog& catalog, const TensorEntry& tensor,

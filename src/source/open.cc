@@ -58,12 +58,12 @@ std::optional<ObjectInfo> Named(std::span<const ObjectInfo> objects, std::string
 Result<std::vector<ObjectInfo>> OneSet(const std::vector<ObjectInfo>& files,
                                        std::string_view format) {
   const auto first = ParsePartName(files.front().name);
-  const bool is_one = std::all_of(files.begin(), files.end(), [&](const ObjectInfo& file) {
-    const auto part = ParsePartName(file.name);
-    return first && part && part->stem == first->stem && part->count == first->count;
-  });
   if (files.size() == 1 && !first) return files;
-  if (is_one) return FindParts(files, *first);
+  const auto belongs = [&](const ObjectInfo& file) {
+    const auto part = ParsePartName(file.name);
+    return part && part->stem == first->stem && part->count == first->count;
+  };
+  if (first && std::all_of(files.begin(), files.end(), belongs)) return FindParts(files, *first);
   return Fail(Code::kBadInput,
               fmt::format("several {} files that are no one set: {}", format,
                           ListSome(Names(files), kNamesShown)),

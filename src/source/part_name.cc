@@ -12,6 +12,8 @@ namespace ckpt {
 namespace {
 
 constexpr size_t kDigits = 5;
+constexpr std::string_view kOf = "-of-";
+constexpr size_t kTailBytes = 1 + kDigits + kOf.size() + kDigits;  // "-00002-of-00005"
 
 std::optional<uint32_t> FiveDigits(std::string_view text) {
   uint32_t number = 0;
@@ -24,9 +26,7 @@ std::optional<uint32_t> FiveDigits(std::string_view text) {
 }  // namespace
 
 std::optional<PartName> ParsePartName(std::string_view name) {
-  constexpr std::string_view kOf = "-of-";
   const size_t dot = name.rfind('.');
-  constexpr size_t kTailBytes = 1 + kDigits + kOf.size() + kDigits;  // "-00002-of-00005"
   if (dot == std::string_view::npos || dot < kTailBytes) return std::nullopt;
   const std::string_view tail = name.substr(dot - kTailBytes, kTailBytes);
   if (tail[0] != '-' || tail.substr(1 + kDigits, kOf.size()) != kOf) return std::nullopt;

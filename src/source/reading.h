@@ -13,7 +13,7 @@
 namespace ckpt {
 
 /// The first read of a file: covers most headers.
-inline constexpr uint64_t kFirstReadBytes = 256 * 1024;
+inline constexpr uint64_t kFirstReadBytes = 256ULL * 1024;
 
 /// Memory while headers are parsed. Never waits: the catalog is made by one thread that may hold
 /// grants already, so waiting could last for ever. kResources if it is not free now; `what` says

@@ -92,11 +92,11 @@ def loadable(folder):
 
 
 def preset(name, sparse=False):
-    """The folder of a preset model, made when it is not there yet."""
+    """The folder of a preset model, made when it is not there yet; the 405B one is always sparse."""
     shape, shards = make_model.PRESETS[name]
-    folder = DATA / (name + ("-sparse" if sparse and name != "405b" else ""))
-    every = 64 * MIB if name == "405b" else MIB
-    make_model.make(folder, shape, shards, sparse=sparse, every=every)
+    sparse = sparse or name == "405b"
+    folder = DATA / (f"{name}-sparse" if sparse else name)
+    make_model.make(folder, shape, shards, sparse=sparse, every=64 * MIB if name == "405b" else MIB)
     return folder
 
 

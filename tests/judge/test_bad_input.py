@@ -92,7 +92,7 @@ def test_a_shard_that_the_index_lists_and_nobody_has_is_named(tmp_path):
 
 def test_a_missing_layer_is_named(model, tmp_path):
     rewrite(model, lambda tensors: [tensors.pop(name) for name in list(tensors) if ".layers.1." in name])
-    refuse(model, tmp_path / "out", 65, "layers.1")
+    refuse(model, tmp_path / "out", 65, "layers 1", "config.json")
 
 
 def test_a_missing_tensor_is_named(model, tmp_path):
@@ -143,7 +143,7 @@ def test_a_missing_output_of_a_tied_model_is_the_embedding(model, tmp_path):
 @pytest.mark.parametrize("kind", ["int8_blockwise", "int4_blockwise"])
 def test_blockwise_with_192_columns_names_tensor_size_and_block(kind, tmp_path):
     support.small(tmp_path / "in", dim=192, heads=2, kv_heads=2, mlp=256)
-    refuse(tmp_path / "in", tmp_path / "out", 65, "192", "128", "weight", kind=kind)
+    refuse(tmp_path / "in", tmp_path / "out", 64, "192", "128", "attention.wq.weight", kind=kind)
 
 
 def test_a_wrong_quantize_type_is_64_and_lists_the_four(model, tmp_path):

@@ -27,6 +27,9 @@ Result<void> Refuse(std::string what) {
   return Fail(Code::kBadInput, std::move(what), std::string(kDamaged));
 }
 
+constexpr uint64_t kMagicBytes = 4;
+constexpr std::string_view kAlignmentKey = "general.alignment";
+
 class Decoder {
  public:
   Decoder(const ReadBytes& read, uint64_t file_bytes, std::span<std::byte> window,
@@ -42,7 +45,7 @@ class Decoder {
     CKPT_TRY(const uint64_t values, in_.U64());
     CKPT_TRY_VOID(Counts(tensors, values));
     for (uint64_t i = 0; i < values; ++i) CKPT_TRY_VOID(ReadKeyValue());
-    CKPT_TRY_VOID(CheckKeysDiffer());
+    CKPT_TRY_VOID(CheckAlignmentKeysDiffer());
     CKPT_TRY_VOID(Alignment());
     for (uint64_t i = 0; i < tensors; ++i) CKPT_TRY_VOID(ReadTensor());
     header_.header_bytes = in_.position();
@@ -54,7 +57,6 @@ class Decoder {
 
  private:
   Result<void> Magic() {
-    constexpr uint64_t kMagicBytes = 4;
     CKPT_TRY(std::string front, in_.Text(std::min(file_bytes_, kMagicBytes)));
     if (front == "GGUF") return {};
     CKPT_TRY(const std::string more,
@@ -64,7 +66,7 @@ class Decoder {
     if (!words.what.empty())
       return Damaged(0, fmt::format("not a GGUF file but {}", words.what), words.remedy);
     return Damaged(0,
-                   fmt::format("not a GGUF file: it begins with \"{}\", not \"GGUF\"",
+                   fmt::format(R"(not a GGUF file: it begins with "{}", not "GGUF")",
                                Excerpt(front.substr(0, 4), 4)),
                    "name a GGUF or safetensors file; if it should be one, fetch it again");
   }
@@ -85,15 +87,18 @@ class Decoder {
   }
 
   Result<void> Counts(uint64_t tensors, uint64_t values) {
-    const uint64_t left = in_.bytes_left();
-    if (values > left / kMinKeyValueBytes)
-      return Damaged(in_.position(),
-                     fmt::format("{} keys cannot fit in the {} bytes that follow", values, left));
-    if (tensors > left / kMinTensorBytes)
+    const auto check = [&](std::string_view what, uint64_t count,
+                           uint64_t min_bytes) -> Result<void> {
+      const uint64_t left = in_.bytes_left();
+      if (count <= left / min_bytes) return {};
       return Damaged(
           in_.position(),
-          fmt::format("{} tensors cannot fit in the {} bytes that follow", tensors, left));
-    return {};
+          fmt::format("the header says {} {}, which cannot fit in the {} bytes that follow", count,
+                      what, left),
+          "the download is incomplete or the file damaged: fetch it again");
+    };
+    CKPT_TRY_VOID(check("keys", values, kMinKeyValueBytes));
+    return check("tensors", tensors, kMinTensorBytes);
   }
 
   Result<void> ReadKeyValue() {
@@ -106,9 +111,10 @@ class Decoder {
     return {};
   }
 
-  Result<void> CheckKeysDiffer() {
+  Result<void> CheckAlignmentKeysDiffer() {
     std::vector<std::string_view> keys;
     CKPT_TRY_VOID(memory_.Keep(header_.values.size() * sizeof(std::string_view)));
+    keys.reserve(header_.values.size());
     for (const KeyValue& each : header_.values) keys.push_back(each.key);
     std::sort(keys.begin(), keys.end());
     const auto twice = std::adjacent_find(keys.begin(), keys.end());
@@ -117,16 +123,15 @@ class Decoder {
   }
 
   Result<void> Alignment() {
-    constexpr std::string_view kKey = "general.alignment";
     for (const KeyValue& each : header_.values) {
-      if (each.key != kKey) continue;
+      if (each.key != kAlignmentKey) continue;
       const auto* value = std::get_if<uint64_t>(&each.value);
       if (value == nullptr)
         return Refuse("the alignment is no unsigned integer")
-            .map_error(Where("key", std::string(kKey)));
+            .map_error(Where("key", std::string(kAlignmentKey)));
       if (!std::has_single_bit(*value) || *value > UINT32_MAX)
         return Refuse(fmt::format("the alignment {} is no power of two", *value))
-            .map_error(Where("key", std::string(kKey)));
+            .map_error(Where("key", std::string(kAlignmentKey)));
       header_.alignment = *value;
     }
     return {};

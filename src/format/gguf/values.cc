@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <utility>
 
@@ -30,7 +31,7 @@ enum ValueType : uint32_t {
 };
 // The smallest that one value can be in the file: a string is a length, an array a type and a
 // length.
-constexpr uint64_t kMinBytes[kValueTypes] = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
+constexpr std::array<uint64_t, kValueTypes> kMinBytes = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
 
 // Steps over an array, `depth` arrays deep with this one; its length.
 Result<uint64_t> SkipArray(WindowReader& in, uint32_t depth) {  // recursion ends at kMaxArrayDepth

@@ -13,6 +13,7 @@
 namespace ckpt::json {
 namespace {
 
+constexpr std::string_view kLead = "parse error at ";  // of the library's messages
 constexpr std::string_view kRemedy = "the text is damaged: fetch the file again";
 
 // Feeds the library and shows how far it has read: its SAX calls carry no position.
@@ -67,7 +68,6 @@ class Sax {
     // "[json.exception.parse_error.101] parse error at line 1, column 2: what": ours is what
     // follows "at".
     std::string_view what = problem.what();
-    constexpr std::string_view kLead = "parse error at ";
     if (const size_t lead = what.find(kLead); lead != std::string_view::npos)
       what.remove_prefix(lead + kLead.size());
     result_ = Fail(Code::kBadInput, fmt::format("not JSON: {}", Excerpt(what, 240)),

@@ -5,6 +5,10 @@
 namespace ckpt {
 namespace {
 
+constexpr std::string_view kNotTorch =
+    "PyTorch files are not read by this version: name a safetensors or GGUF release of this "
+    "model";
+
 bool IsJsonSpace(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
 
 // Eight bytes of a length that is no absurd one, then the first byte of a JSON object or of the
@@ -35,9 +39,6 @@ FileKind PeekFileKind(std::string_view front) {
 }
 
 KindWords Words(FileKind kind) {
-  constexpr std::string_view kNotTorch =
-      "PyTorch files are not read by this version: name a safetensors or GGUF release of this "
-      "model";
   switch (kind) {
     case FileKind::kUnknown:
       return {};

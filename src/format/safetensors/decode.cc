@@ -33,7 +33,10 @@ class HeaderVisitor {
     return taken;
   }
 
-  Header Take() && { return std::move(header_); }
+  Header Take() && {
+    if (has_metadata_object_) header_.metadata = std::move(metadata_);
+    return std::move(header_);
+  }
 
  private:
   enum class Field : uint8_t { kDType, kShape, kOffsets, kOther };
@@ -58,7 +61,7 @@ class HeaderVisitor {
         has_dtype_ = has_shape_ = has_offsets_ = false;
         return {};
       case json::Kind::kBeginObject:
-        if (is_in_metadata_) header_.metadata.emplace();
+        if (is_in_metadata_) has_metadata_object_ = true;
         return {};
       case json::Kind::kEndObject:
         if (is_in_metadata_) return {};
@@ -78,14 +81,14 @@ class HeaderVisitor {
   Result<void> InMetadata(const json::Token& token) {
     if (token.kind == json::Kind::kKey) {
       key_ = token.text;
-      if (header_.metadata->contains(key_))
+      if (metadata_.contains(key_))
         return Refuse(fmt::format("__metadata__ has {} twice", Quoted(key_)));
       return {};
     }
     if (token.kind != json::Kind::kString || token.depth != 2)
       return Refuse(fmt::format("__metadata__ {} is no string", Quoted(key_)))
           .map_error(Where("key", "__metadata__"));
-    header_.metadata->emplace(key_, token.text);
+    metadata_.emplace(key_, token.text);
     return {};
   }
 
@@ -181,6 +184,7 @@ class HeaderVisitor {
   }
 
   Header header_;
+  Metadata metadata_;
   Tensor tensor_;  // being read
   std::string key_;
   std::deque<uint64_t>
@@ -188,6 +192,7 @@ class HeaderVisitor {
   Field field_ = Field::kOther;
   bool is_in_metadata_ = false;
   bool has_metadata_ = false;
+  bool has_metadata_object_ = false;  // not null
   bool has_dtype_ = false;
   bool has_shape_ = false;
   bool has_offsets_ = false;
@@ -214,6 +219,9 @@ Result<void> CheckNames(const std::vector<Tensor>& tensors) {
 // Rules 10 to 15, for a tensor that must begin at `expected`.
 Result<void> CheckTensor(const Tensor& tensor, uint64_t expected, bool is_first) {
   const auto [begin, end] = tensor.data;
+  // Rule 12 before 10 and 11: reversed offsets mostly begin at a wrong place too, but this is what
+  // is wrong with them.
+  if (end < begin) return Refuse(fmt::format("offsets reversed: begin {}, end {}", begin, end));
   if (begin > expected)
     return Refuse(fmt::format("gap of {} bytes before {}: its data begins at {}, not {}",
                               begin - expected, is_first ? "the first tensor" : "the tensor", begin,
@@ -222,7 +230,6 @@ Result<void> CheckTensor(const Tensor& tensor, uint64_t expected, bool is_first)
     return Refuse(
         fmt::format("overlap of {} bytes: its data begins at {}, the tensor before ends at {}",
                     expected - begin, begin, expected));
-  if (end < begin) return Refuse(fmt::format("offsets reversed: begin {}, end {}", begin, end));
   CKPT_TRY(const uint64_t size_bytes, TensorBytes(tensor.dtype, tensor.shape));
   if (size_bytes != end - begin)
     return Refuse(fmt::format("{} of shape {} has {} bytes, its offsets [{}, {}) have {}",
@@ -236,8 +243,9 @@ std::string RangeText(const Tensor& tensor) {
                      tensor.data.end);
 }
 
-// Rules 9 to 16. Sorts the tensors by place.
-Result<void> CheckLayout(std::vector<Tensor>& tensors, uint64_t data_bytes) {
+// Rules 9 to 16. Sorts the tensors by place. The data are the file's bytes [data_begin,
+// file_bytes).
+Result<void> CheckLayout(std::vector<Tensor>& tensors, uint64_t data_begin, uint64_t file_bytes) {
   CKPT_TRY_VOID(CheckNames(tensors));
   std::sort(tensors.begin(), tensors.end(), [](const Tensor& a, const Tensor& b) {
     return a.data.begin != b.data.begin ? a.data.begin < b.data.begin : a.data.end < b.data.end;
@@ -248,14 +256,16 @@ Result<void> CheckLayout(std::vector<Tensor>& tensors, uint64_t data_bytes) {
     if (!checked) return std::move(checked).map_error(Where("tensor", RangeText(tensor)));
     end = tensor.data.end;
   }
+  const uint64_t data_bytes = file_bytes - data_begin;
   if (end > data_bytes)
-    return Refuse(
-        fmt::format(
-            "truncated: {} bytes missing, the tensors end at byte {} of the data, the file at {}",
-            end - data_bytes, end, data_bytes),
-        "the download is incomplete: fetch the file again");
+    return Refuse(fmt::format("truncated: {} bytes missing, the tensors need {} bytes of data, the "
+                              "file has {}",
+                              end - data_bytes, end, data_bytes),
+                  "the download is incomplete: fetch the file again")
+        .map_error(Where("byte", std::to_string(file_bytes)));
   if (end < data_bytes)
-    return Refuse(fmt::format("{} bytes after the last tensor", data_bytes - end));
+    return Refuse(fmt::format("{} bytes after the last tensor", data_bytes - end))
+        .map_error(Where("byte", std::to_string(data_begin + end)));
   return {};
 }
 
@@ -294,7 +304,7 @@ Result<Header> DecodeHeader(std::string_view json, uint64_t file_bytes) {
   CKPT_TRY_VOID(json::Read(json, kLengthBytes,
                            [&](const json::Token& token) { return visitor.Visit(token); }));
   Header header = std::move(visitor).Take();
-  CKPT_TRY_VOID(CheckLayout(header.tensors, file_bytes - kLengthBytes - json.size()));
+  CKPT_TRY_VOID(CheckLayout(header.tensors, kLengthBytes + json.size(), file_bytes));
   return header;
 }
 

@@ -72,6 +72,7 @@ Result<EncodedHeader> Place(std::vector<TensorSpec> specs) {
 
 Result<void> CheckNamesDiffer(const std::vector<TensorSpec>& specs) {
   std::vector<std::string_view> names;
+  names.reserve(specs.size());
   for (const TensorSpec& spec : specs) names.push_back(spec.name);
   std::sort(names.begin(), names.end());
   const auto twice = std::adjacent_find(names.begin(), names.end());

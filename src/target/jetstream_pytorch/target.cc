@@ -19,8 +19,10 @@ constexpr std::string_view kLinear = "linear";
 constexpr std::string_view kEmbedding = "embedding";
 constexpr std::string_view kFileName = "model.safetensors";
 // Copied byte for byte when the source has them.
-constexpr std::array<std::string_view, 4> kTokenizerFiles = {"tokenizer.model", "tokenizer.json", "tokenizer_config.json",
-                                                             "generation_config.json"};
+const std::array<std::string, 4> kTokenizerFiles = {"tokenizer.model", "tokenizer.json", "tokenizer_config.json",
+                                                    "generation_config.json"};
+
+constexpr size_t kMostFaults = 20;
 
 struct Quantization {
   int bits;
@@ -50,6 +52,10 @@ class Describer {
       Error error{code_, faults_.size() == 1 ? faults_.front() : fmt::format("{} tensors do not fit", faults_.size()),
                   {}, {}, remedy_};
       if (faults_.size() > 1) error.details = faults_;
+      if (error.details.size() > kMostFaults) {
+        error.details.resize(kMostFaults);
+        error.details.push_back(fmt::format("and {} more", faults_.size() - kMostFaults));
+      }
       return Fail(std::move(error));
     }
     NoteCasts();
@@ -185,17 +191,15 @@ Result<void> AddCompanions(const Catalog& catalog, std::span<const ObjectInfo> s
     CKPT_TRY(std::string text, DumpLikePython(config.text));
     output.companions.push_back({"params.json", std::move(text), std::nullopt});
   }
-  for (const std::string_view name : kTokenizerFiles) {
-    for (const ObjectInfo& object : source_files) {
-      if (object.name == name) output.companions.push_back({object.name, std::nullopt, object});
-    }
-  }
+  for (const ObjectInfo& object : source_files) output.companions.push_back({object.name, std::nullopt, object});
   return {};
 }
 
 }  // namespace
 
 std::span<const std::string> JetstreamPytorchTarget::quantizations() const { return kWords; }
+
+std::span<const std::string> JetstreamPytorchTarget::CompanionNames() const { return kTokenizerFiles; }
 
 Result<OutputSpec> JetstreamPytorchTarget::Describe(const Model& model, const Catalog& catalog,
                                                     std::span<const ObjectInfo> source_files,

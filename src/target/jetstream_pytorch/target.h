@@ -12,6 +12,7 @@ class JetstreamPytorchTarget final : public Target {
   static constexpr std::string_view kName = "jetstream-pytorch";  ///< also the naming scheme's
   std::string_view name() const override { return kName; }
   std::span<const std::string> quantizations() const override;
+  std::span<const std::string> CompanionNames() const override;
   Result<OutputSpec> Describe(const Model& model, const Catalog& catalog, std::span<const ObjectInfo> source_files,
                               const TargetSettings& settings) const override;
   bool IsMarker(std::string_view object_name) const override;

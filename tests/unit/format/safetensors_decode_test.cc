@@ -215,8 +215,7 @@ INSTANTIATE_TEST_SUITE_P(
             "gap of 3 bytes", "b"},
         Bad{"Overlap", Two(Entry("F32", "2", "0,8"), Entry("F32", "2", "4,12")), 12,
             "overlap of 4 bytes", "b"},
-        Bad{"OffsetsReversed", Two(Entry("U8", "8", "0,8"), Entry("U8", "8", "8,0")), 8,
-            "offsets reversed", "b"},
+        Bad{"OffsetsReversed", One("F32", "2", "8,0"), 8, "offsets reversed: begin 8, end 0", "a"},
         // 13 to 15
         Bad{"ShapeOverflows", One("U8", "4294967296,4294967296", "0,0"), 0, "overflows", "a"},
         Bad{"ShapeOverflowsBeforeAZero", One("U8", "4294967296,4294967296,0", "0,0"), 0,

@@ -55,7 +55,7 @@ TEST(Family, CanonicalAxesAreThoseOfTheHfCell) {
 }
 
 TEST(Family, CanonicalAxesAreThoseOfTheFirstCellOfTheFileWithoutHf) {
-  const std::string toml = Replaced("schemes = [\"hf\"", "schemes = [\"a\"");
+  const std::string toml = Replaced(R"(schemes = ["hf")", R"(schemes = ["a")");
   std::string text = toml;
   text.replace(text.find("hf = { name"), 2, "a");
   const auto family = Family::Parse(text, "small.toml");
@@ -80,7 +80,7 @@ TEST(Family, SyntaxErrorNamesFileAndLine) {
 
 TEST(Family, FaultNamesFileLineKeyAndRemedy) {
   const Error error =
-      ErrorOf(Replaced("layout = \"(h d) e\"", "layuot = \"(h d) e\", layout = \"(h d) e\""));
+      ErrorOf(Replaced(R"(layout = "(h d) e")", R"(layuot = "(h d) e", layout = "(h d) e")"));
   EXPECT_EQ(error.what, "unknown key");
   EXPECT_EQ(error.remedy, "did you mean layout?");
   EXPECT_THAT(error.where, ElementsAre(Place{"key", "tensor[0].hf.layuot"},
@@ -108,7 +108,7 @@ TEST(Family, RefusesAnUnknownNameInAnExpression) {
 }
 
 TEST(Family, RefusesDimensionsInACircle) {
-  const std::string text = Replaced("h = { hf = \"heads\" }", "h = { expr = \"e / d\" }");
+  const std::string text = Replaced(R"(h = { hf = "heads" })", R"(h = { expr = "e / d" })");
   EXPECT_THAT(ErrorOf(text).Print(), HasSubstr("dims.h: this dimension follows from itself"));
 }
 
@@ -122,7 +122,7 @@ TEST(Family, RefusesTwoRowsOfOneName) {
 
 TEST(Family, RefusesATieToNobody) {
   const std::string text =
-      Replaced("role = \"layer.{l}.q\"", "role = \"layer.{l}.q\"\ntied = { role = \"x\" }");
+      Replaced(R"(role = "layer.{l}.q")", "role = \"layer.{l}.q\"\ntied = { role = \"x\" }");
   EXPECT_THAT(ErrorOf(text).what, HasSubstr("there is no role x"));
 }
 
@@ -143,10 +143,9 @@ TEST(Family, NamedChoiceGivesOneLayoutPerValue) {
 
 TEST(Family, CellsOfOneSchemeDifferInTheirCondition) {
   const auto family = Family::Parse(
-      Replaced(
-          "hf = { name = \"layers.{l}.q\", layout = \"(h d) e\" }",
-          "hf = [{ name = \"first.{l}.q\", layout = \"(h d) e\", when = \"l < 2\" },\n"
-          "      { name = \"rest\", layout = \"[l - 2 of L - 2] (h d) e\", when = \"l >= 2\" }]"),
+      Replaced(R"(hf = { name = "layers.{l}.q", layout = "(h d) e" })",
+               "hf = [{ name = \"first.{l}.q\", layout = \"(h d) e\", when = \"l < 2\" },\n"
+               R"(      { name = "rest", layout = "[l - 2 of L - 2] (h d) e", when = "l >= 2" }])"),
       "small.toml");
   ASSERT_TRUE(family) << family.error().Print();
   const Dims dims = {{"L", 5}};

@@ -29,11 +29,10 @@ Result<FamilyProof> Check(const std::string& rows) {
   return CheckFamily(**family);
 }
 
-const std::string kQ = RowText("q", "name = \"q\", layout = \"(h d) e\"",
-                               "name = \"qkv[0 : h*d of (h + k)*d]\", layout = \"(h d) e\"");
-const std::string kK =
-    RowText("k", "name = \"k\", layout = \"(k d) e\"",
-            "name = \"qkv[h*d : (h + k)*d of (h + k)*d]\", layout = \"(k d) e\"");
+const std::string kQ = RowText("q", R"(name = "q", layout = "(h d) e")",
+                               R"(name = "qkv[0 : h*d of (h + k)*d]", layout = "(h d) e")");
+const std::string kK = RowText("k", R"(name = "k", layout = "(k d) e")",
+                               R"(name = "qkv[h*d : (h + k)*d of (h + k)*d]", layout = "(k d) e")");
 
 TEST(CheckFamily, ProvesFusedTensorsThatAreWhollyUsed) {
   const Result<FamilyProof> proof = Check(kQ + kK);
@@ -53,24 +52,23 @@ TEST(CheckFamily, FindsElementsThatBelongToNobody) {
 
 TEST(CheckFamily, FindsElementsThatBelongToTwo) {
   const Result<FamilyProof> proof =
-      Check(kQ + RowText("k", "name = \"k\", layout = \"(h d) e\"",
-                         "name = \"qkv[0 : h*d of (h + k)*d]\", layout = \"(h d) e\""));
+      Check(kQ + RowText("k", R"(name = "k", layout = "(h d) e")",
+                         R"(name = "qkv[0 : h*d of (h + k)*d]", layout = "(h d) e")"));
   ASSERT_FALSE(proof);
   EXPECT_THAT(proof.error().Print(), HasSubstr("qkv already belongs"));
 }
 
 TEST(CheckFamily, FindsANameThatForgetsTheLayer) {
-  const Result<FamilyProof> proof =
-      Check(RowText("layer.{l}.q", "name = \"layers.{l}.q\", layout = \"h e\"",
-                    "name = \"q\", layout = \"h e\""));
+  const Result<FamilyProof> proof = Check(RowText(
+      "layer.{l}.q", R"(name = "layers.{l}.q", layout = "h e")", R"(name = "q", layout = "h e")"));
   ASSERT_FALSE(proof);
   EXPECT_THAT(proof.error().Print(), HasSubstr("another role or layer"));
 }
 
 TEST(CheckFamily, ProvesStackedLayers) {
   const Result<FamilyProof> proof =
-      Check(RowText("layer.{l}.q", "name = \"layers.{l}.q\", layout = \"(h d) e\"",
-                    "name = \"q\", layout = \"e [l] h d\""));
+      Check(RowText("layer.{l}.q", R"(name = "layers.{l}.q", layout = "(h d) e")",
+                    R"(name = "q", layout = "e [l] h d")"));
   EXPECT_TRUE(proof) << proof.error().Print();
 }
 
@@ -78,15 +76,15 @@ TEST(CheckFamily, ProvesLayersThatAlternateBetweenStacks) {
   const Result<FamilyProof> proof = Check(
       "[[tensor]]\nrole = \"layer.{l}.q\"\nhf = { name = \"layers.{l}.q\", layout = \"h e\" "
       "}\nfused = [\n"
-      "  { name = \"stack_{l % 2}.q\", layout = \"e [l / 2 of L / 2] h\", when = \"l < L - L % 2\" "
+      R"(  { name = "stack_{l % 2}.q", layout = "e [l / 2 of L / 2] h", when = "l < L - L % 2" )"
       "},\n"
       "  { name = \"rest_{l % 2}.q\", layout = \"e h\", when = \"l >= L - L % 2\" } ]\n");
   EXPECT_TRUE(proof) << proof.error().Print();
 }
 
 TEST(CheckFamily, FindsASelectionOfTheWrongSize) {
-  const Result<FamilyProof> proof = Check(RowText(
-      "q", "name = \"q\", layout = \"(h d) e\"", "name = \"q[0 : h of h]\", layout = \"(h d) e\""));
+  const Result<FamilyProof> proof = Check(RowText("q", R"(name = "q", layout = "(h d) e")",
+                                                  R"(name = "q[0 : h of h]", layout = "(h d) e")"));
   ASSERT_FALSE(proof);
   EXPECT_THAT(proof.error().Print(), HasSubstr("role q, scheme fused"));
 }

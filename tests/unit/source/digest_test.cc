@@ -14,6 +14,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
+constexpr uint64_t kBuffer = 64 * 1024;
+
 // A store with one file of one tensor "t" of `size` bytes that lies `shift` bytes into the file.
 struct OneTensor {
   OneTensor(uint64_t size, uint64_t shift, DType dtype = DType::kU8) {
@@ -33,11 +35,13 @@ struct OneTensor {
 
 TEST(TensorStream, HashesTheTensorsBytesWhereverTheyLie) {
   MemoryBudget budget(64 << 20);
-  for (const uint64_t size : {0ULL, 1ULL, 4096ULL, 100001ULL, kStreamBytes, 2 * kStreamBytes + 7}) {
-    for (const uint64_t shift : {0ULL, 4095ULL, 4097ULL}) {
+  for (const uint64_t size :
+       std::initializer_list<uint64_t>{0, 1, 4096, 100001, kBuffer, 2 * kBuffer + 7}) {
+    for (const uint64_t shift : {0U, 4095U, 4097U}) {
       OneTensor one(size, shift);
-      EXPECT_EQ(TensorSha256(one.store, one.catalog, one.catalog.tensors[0], budget),
-                Sha256Hex(one.bytes))
+      EXPECT_EQ(
+          TensorStream(one.store, one.catalog, budget, kBuffer).Sha256(one.catalog.tensors[0]),
+          Sha256Hex(one.bytes))
           << size << " " << shift;
     }
   }
@@ -45,11 +49,11 @@ TEST(TensorStream, HashesTheTensorsBytesWhereverTheyLie) {
 }
 
 TEST(TensorStream, GivesChunksOfWholeBlocks) {
-  OneTensor one(34 * 600000, 100, DType::kQ8_0);
+  OneTensor one(34 * 4000, 100, DType::kQ8_0);
   MemoryBudget budget(64 << 20);
   std::string seen;
   size_t chunks = 0;
-  TensorStream stream(one.store, one.catalog, budget);
+  TensorStream stream(one.store, one.catalog, budget, kBuffer);
   ASSERT_TRUE(stream.ForEachChunk(
       one.catalog.tensors[0], [&](std::span<const std::byte> bytes) -> Result<void> {
         EXPECT_EQ(bytes.size() % 34, 0U);
@@ -62,10 +66,10 @@ TEST(TensorStream, GivesChunksOfWholeBlocks) {
 }
 
 TEST(TensorStream, StaysWithinTwoBuffers) {
-  OneTensor one(5 * kStreamBytes, 0);
+  OneTensor one(5 * kBuffer, 0);
   MemoryBudget budget(64 << 20);
-  ASSERT_TRUE(TensorSha256(one.store, one.catalog, one.catalog.tensors[0], budget));
-  EXPECT_LE(budget.peak_bytes(), 2 * kStreamBytes);
+  ASSERT_TRUE(TensorStream(one.store, one.catalog, budget, kBuffer).Sha256(one.catalog.tensors[0]));
+  EXPECT_LE(budget.peak_bytes(), 2 * kBuffer);
 }
 
 TEST(TensorStream, SaysWhenTheBudgetHasNoRoom) {

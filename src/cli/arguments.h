@@ -1,0 +1,62 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/memory_budget.h"
+#include "plan/plan.h"
+#include "source/open.h"
+#include "store/file/file_store.h"
+
+namespace CLI {
+class App;
+}
+
+namespace ckpt {
+
+/// What `convert`, `plan` and `verify --source` share, as words of the command line.
+struct Arguments {
+  std::string source;
+  std::string destination;
+  std::string target;
+  std::string quantize;
+  std::string model_name;
+  std::string family;  ///< a file to add, or the name of a family to take
+  std::string memory;
+  std::string bundle_size;
+  std::string io = "auto";
+  unsigned threads = 0;
+  bool is_dtype_preserved = false;
+  bool is_overwriting = false;
+  bool is_quiet = false;
+  bool is_json = false;
+};
+
+void AddConversionOptions(CLI::App& app, Arguments& arguments);
+void AddResourceOptions(CLI::App& app, Arguments& arguments);
+
+/// The settings of those words. All that is wrong at once. Errors: kUsage.
+struct Settings {
+  const Target* target = nullptr;
+  TargetSettings target_settings;
+  PlanOptions plan;
+  IoMode io_mode = IoMode::kAuto;
+  std::vector<std::string> family_files;
+  std::string family_name;
+};
+Result<Settings> ParseSettings(const Arguments& arguments);
+
+/// A source opened and planned.
+struct PlannedRun {
+  SourcePlace place;
+  Plan plan;
+  std::unique_ptr<MemoryBudget> budget;  ///< of plan.memory.budget_bytes
+};
+Result<PlannedRun> PlanRun(const std::string& source, const Settings& settings);
+
+/// A model's catalog and what it is, for the verbs that do not convert.
+Result<Model> BindWith(const Catalog& catalog, const Settings& settings);
+
+}  // namespace ckpt

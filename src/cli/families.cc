@@ -1,0 +1,72 @@
+#include <fmt/format.h>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "cli/verbs.h"
+#include "model/family.h"
+#include "model/model.h"
+
+namespace ckpt {
+namespace {
+
+class FamiliesVerb final : public Verb {
+ public:
+  explicit FamiliesVerb(CLI::App& root) {
+    app = root.add_subcommand("families", "List the model families, or prove a family table of your own");
+    app->add_option("--check", check_, "prove this table: every layout a bijection, every round trip bit for bit")->type_name("FILE");
+    app->add_option("--family", files_, "a further table to list")->type_name("FILE");
+    app->add_flag("--json", is_json_, "print one JSON object");
+  }
+
+  Result<void> Run() override {
+    if (!check_.empty()) return Check();
+    CKPT_TRY(const auto families, LoadFamilies(files_));
+    nlohmann::ordered_json json = nlohmann::ordered_json::object();
+    for (const auto& family : families) {
+      if (is_json_) {
+        json[family->name()] = {{"description", family->description()}, {"schemes", family->schemes()},
+                                {"roles", family->rows().size()},       {"file", family->file()}};
+      } else {
+        fmt::print("{:<12}{}\n{:<12}schemes: {}\n", family->name(), family->description(), "",
+                   fmt::join(family->schemes(), ", "));
+      }
+    }
+    if (is_json_) fmt::print("{}\n", json.dump(1));
+    return {};
+  }
+
+ private:
+  // LoadFamilies reads and parses; the table that is checked is the last one, or the one that it overrides.
+  Result<void> Check() {
+    const std::vector<std::string> files = {check_};
+    CKPT_TRY(const auto families, LoadFamilies(files));
+    for (const auto& family : families) {
+      if (family->file() != check_) continue;
+      CKPT_TRY(const FamilyProof proof, CheckFamily(*family).map_error(Where("file", check_)));
+      if (is_json_) {
+        const nlohmann::ordered_json json = {{"family", family->name()}, {"rows", proof.rows},     {"schemes", proof.schemes},
+                                             {"pairs", proof.pairs},     {"models", proof.models}, {"elements", proof.elements}};
+        fmt::print("{}\n", json.dump(1));
+      } else {
+        fmt::print("{}: {} rows in {} schemes; {} pairs of layouts on {} random models, {} elements, all back bit for bit\n",
+                   family->name(), proof.rows, proof.schemes, proof.pairs, proof.models, proof.elements);
+      }
+    }
+    return {};
+  }
+
+  std::string check_;
+  std::vector<std::string> files_;
+  bool is_json_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Verb> AddFamilies(CLI::App& root) { return std::make_unique<FamiliesVerb>(root); }
+
+}  // namespace ckpt

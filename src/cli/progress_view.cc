@@ -1,0 +1,75 @@
+#include "cli/progress_view.h"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "base/units.h"
+#include "run/report.h"
+
+namespace ckpt {
+namespace {
+
+constexpr auto kRedraw = std::chrono::milliseconds(200);
+constexpr auto kLineEvery = std::chrono::seconds(10);
+constexpr size_t kBarWidth = 24;
+
+size_t TerminalWidth() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+std::string Bar(double fraction) {
+  const auto full = static_cast<size_t>(fraction * kBarWidth);
+  return "[" + std::string(full, '#') + std::string(kBarWidth - full, '.') + "]";
+}
+
+}  // namespace
+
+ProgressView::ProgressView(const Plan& plan, bool is_quiet)
+    : plan_(plan),
+      is_quiet_(is_quiet),
+      is_terminal_(isatty(STDERR_FILENO) == 1),
+      begin_(std::chrono::steady_clock::now()),
+      next_(begin_ + (is_terminal_ ? std::chrono::steady_clock::duration(kRedraw) : kLineEvery)) {}
+
+ProgressView::~ProgressView() {
+  if (is_drawn_) std::fputs("\r\033[K", stderr);
+}
+
+std::string ProgressView::Line(const Progress& progress, double seconds) const {
+  const uint64_t done = progress.read_bytes + progress.written_bytes;
+  const uint64_t all = std::max<uint64_t>(1, plan_.totals.read_bytes + plan_.totals.written_bytes);
+  const double fraction = std::min(1.0, static_cast<double>(done) / static_cast<double>(all));
+  const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
+  const double left = rate > 0 ? static_cast<double>(all - std::min(done, all)) / rate : 0;
+  return fmt::format("{:3.0f}% {} of {} in, {} out  {}  ETA {}  memory {} of {}", 100 * fraction,
+                     FormatBytes(progress.read_bytes), FormatBytes(plan_.totals.read_bytes),
+                     FormatBytes(progress.written_bytes), FormatRate(rate), FormatDuration(left),
+                     FormatMemory(PeakRssBytes()), FormatMemory(plan_.memory.budget_bytes));
+}
+
+void ProgressView::Tick(const Progress& progress) {
+  const auto now = std::chrono::steady_clock::now();
+  if (is_quiet_ || now < next_) return;
+  const double seconds = std::chrono::duration<double>(now - begin_).count();
+  std::string line = Line(progress, seconds);
+  if (is_terminal_) {
+    next_ = now + kRedraw;
+    const uint64_t all = std::max<uint64_t>(1, plan_.totals.read_bytes + plan_.totals.written_bytes);
+    const auto done = static_cast<double>(progress.read_bytes + progress.written_bytes);
+    line = Bar(std::min(1.0, done / static_cast<double>(all))) + " " + line;
+    line.resize(std::min(line.size(), TerminalWidth() - 1));
+    fmt::print(stderr, "\r{}\033[K", line);
+    is_drawn_ = true;
+  } else {
+    next_ = now + kLineEvery;
+    fmt::print(stderr, "{}\n", line);
+  }
+  std::fflush(stderr);
+}
+
+}  // namespace ckpt

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+#include "plan/plan.h"
+#include "run/progress.h"
+
+namespace ckpt {
+
+/// Shows a run on standard error: a bar that is redrawn on a terminal, a line every ten seconds elsewhere.
+class ProgressView {
+ public:
+  ProgressView(const Plan& plan, bool is_quiet);
+  ~ProgressView();  // leaves the terminal on a fresh line
+  ProgressView(const ProgressView&) = delete;
+  ProgressView& operator=(const ProgressView&) = delete;
+
+  void Tick(const Progress& progress);
+
+ private:
+  std::string Line(const Progress& progress, double seconds) const;
+  const Plan& plan_;
+  const bool is_quiet_;
+  const bool is_terminal_;
+  const std::chrono::steady_clock::time_point begin_;
+  std::chrono::steady_clock::time_point next_;
+  bool is_drawn_ = false;
+};
+
+}  // namespace ckpt

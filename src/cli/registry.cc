@@ -1,0 +1,76 @@
+#include "cli/registry.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/text.h"
+#include "store/null/null_store.h"
+#include "target/jetstream_pytorch/target.h"
+
+namespace ckpt {
+namespace {
+
+const JetstreamPytorchTarget kJetstreamPytorch;
+const Target* const kTargets[] = {&kJetstreamPytorch};
+
+tl::unexpected<Error> UnknownScheme(const Uri& uri) {
+  return Fail(Code::kUnavailable, fmt::format("{}:// cannot be reached by this version", uri.scheme()),
+              "name a local folder or file");
+}
+
+}  // namespace
+
+Result<IoMode> ParseIoMode(std::string_view word) {
+  if (word == "auto") return IoMode::kAuto;
+  if (word == "direct") return IoMode::kDirect;
+  if (word == "buffered") return IoMode::kBuffered;
+  return Fail(Code::kUsage, fmt::format("--io {} is none of auto, direct, buffered", Printable(word)), "leave it out");
+}
+
+Result<std::shared_ptr<Store>> OpenDestination(const std::string& argument, IoMode io_mode) {
+  CKPT_TRY(const Uri uri, Uri::Parse(argument));
+  if (uri.scheme() == "null") return std::shared_ptr<Store>(OpenNullStore());
+  if (uri.scheme() != "file") return UnknownScheme(uri);
+  CKPT_TRY(std::unique_ptr<Store> store, OpenFileStore(uri, {.io_mode = io_mode}));
+  return std::shared_ptr<Store>(std::move(store));
+}
+
+Result<SourcePlace> FindSource(const std::string& argument, IoMode io_mode) {
+  CKPT_TRY(const Uri uri, Uri::Parse(argument));
+  if (uri.scheme() != "file") return UnknownScheme(uri);
+  std::string path = uri.path();
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) {
+    const Code code = errno == EACCES ? Code::kDenied : Code::kNotFound;
+    return Fail(code, fmt::format("{}: {}", Printable(path), std::strerror(errno)),
+                "name a folder with a checkpoint, or a .safetensors or .gguf file");
+  }
+  std::string object;
+  if (!S_ISDIR(info.st_mode)) {
+    while (path.size() > 1 && path.back() == '/') path.pop_back();
+    const size_t slash = path.rfind('/');
+    object = slash == std::string::npos ? path : path.substr(slash + 1);
+    path = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  }
+  CKPT_TRY(const Uri root, Uri::Parse(path));
+  CKPT_TRY(std::unique_ptr<Store> store, OpenFileStore(root, {.io_mode = io_mode}));
+  return SourcePlace{std::shared_ptr<Store>(std::move(store)), object};
+}
+
+const Target* FindTarget(std::string_view name) {
+  for (const Target* target : kTargets) {
+    if (target->name() == name) return target;
+  }
+  return nullptr;
+}
+
+std::vector<std::string> TargetNames() {
+  std::vector<std::string> names;
+  for (const Target* target : kTargets) names.emplace_back(target->name());
+  return names;
+}
+
+}  // namespace ckpt

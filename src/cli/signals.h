@@ -1,0 +1,17 @@
+#pragma once
+
+namespace ckpt {
+
+/// Makes SIGINT and SIGTERM wait to be asked for, in this thread and all that it starts. Call first in main().
+void BlockStopSignals();
+
+/// The stop signal that has come (SIGINT or SIGTERM), or 0; remembers the first. Main thread only.
+class StopSignals {
+ public:
+  int Poll();
+
+ private:
+  int received_ = 0;
+};
+
+}  // namespace ckpt

@@ -1,0 +1,208 @@
+#include <fmt/format.h>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "base/units.h"
+#include "cli/arguments.h"
+#include "cli/plan_view.h"
+#include "cli/progress_view.h"
+#include "cli/registry.h"
+#include "cli/signals.h"
+#include "cli/verbs.h"
+#include "run/compare.h"
+#include "run/execute.h"
+#include "run/report.h"
+#include "source/digest.h"
+
+namespace ckpt {
+namespace {
+
+constexpr uint64_t kMostReportBytes = 256ULL << 20U;
+constexpr size_t kMostFaults = 10;
+
+// The parts of a report that verifying needs; the report is input like any other, so nothing of it is trusted.
+struct Report {
+  nlohmann::json json;
+  std::string target;
+  TargetSettings settings;
+  uint64_t bundle_bytes = 0;
+  std::string file_name;
+};
+
+Result<Report> ReadReport(Store& store) {
+  Result<std::string> text = ReadSmallObject(store, kReportName, kMostReportBytes);
+  if (!text && text.error().code == Code::kNotFound)
+    return Fail(Code::kNotFound, "no report beside this output: it is not a finished output of ckpt",
+                "name the folder that ckpt convert wrote to");
+  if (!text) return Fail(std::move(text).error());
+  Report report;
+  report.json = nlohmann::json::parse(*text, nullptr, false);
+  const auto damaged = [&] {
+    return Fail(Error{Code::kBadInput, "the report is damaged or of another version", {},
+                      {{"file", store.root().PrintBelow(kReportName)}}, "convert again with --overwrite"});
+  };
+  const nlohmann::json& json = report.json;
+  if (!json.is_object() || json.value("schema_version", nlohmann::json()) != kReportSchemaVersion) return damaged();
+  // Everything below is looked up by type; a missing or wrong one throws, and ends here.
+  try {
+    report.target = json.at("target").get<std::string>();
+    report.settings.quantize = json.at("settings").at("quantize").get<std::string>();
+    report.settings.is_dtype_preserved = json.at("settings").at("preserve_dtype").get<bool>();
+    report.settings.model_name = json.at("settings").at("model").get<std::string>();
+    report.bundle_bytes = json.at("settings").at("bundle_bytes").get<uint64_t>();
+    report.file_name = json.at("files").at(0).at("name").get<std::string>();
+    for (const auto& [name, array] : json.at("arrays").items()) {
+      if (!array.at("dtype").is_string() || !array.at("shape").is_array() || !array.at("crc32c").is_string()) return damaged();
+    }
+    for (const auto& companion : json.at("companions")) {
+      if (!companion.at("name").is_string() || !companion.at("crc32c").is_string()) return damaged();
+    }
+  } catch (const nlohmann::json::exception&) {
+    return damaged();
+  }
+  return report;
+}
+
+std::string Hex(const Crc32c& crc) { return fmt::format("{:08x}", crc.value()); }
+
+class VerifyVerb final : public Verb {
+ public:
+  explicit VerifyVerb(CLI::App& root) {
+    app = root.add_subcommand("verify", "Re-read an output and hold it to its report, or to its source");
+    app->add_option("DEST", dest_, "folder that convert wrote to")->required();
+    app->add_option("--source", arguments_.source, "convert this again in memory and compare every byte");
+    app->add_flag("--quiet", arguments_.is_quiet, "no progress");
+    app->add_flag("--json", arguments_.is_json, "print one JSON object");
+    AddResourceOptions(*app, arguments_);
+  }
+
+  Result<void> Run() override {
+    CKPT_TRY(Settings settings, ParseSettings(arguments_));
+    CKPT_TRY(const SourcePlace place, FindSource(dest_, settings.io_mode));
+    if (!place.object.empty())
+      return Fail(Code::kUsage, "verify takes the folder that convert wrote to, not a file", "name the folder");
+    CKPT_TRY(const Report report, ReadReport(*place.store));
+    CKPT_TRY_VOID(arguments_.source.empty() ? HoldToReport(place, report, settings)
+                                            : HoldToSource(*place.store, report, settings));
+    return {};
+  }
+
+ private:
+  // Names, types, shapes and checksums of everything in the output.
+  Result<void> HoldToReport(const SourcePlace& place, const Report& report, const Settings& settings) {
+    const Resources& resources = settings.plan.resources;
+    MemoryBudget budget(resources.memory_bytes > 0 ? resources.memory_bytes : resources.least_memory_bytes);
+    CKPT_TRY(const Catalog catalog, OpenSource({place.store, report.file_name}, budget));
+    std::vector<std::string> faults;
+    const nlohmann::json& arrays = report.json["arrays"];
+    TensorStream stream(*place.store, catalog, budget);
+    uint64_t bytes = 0;
+    for (const TensorEntry& tensor : catalog.tensors) {
+      const auto expected = arrays.find(tensor.name);
+      if (expected == arrays.end()) {
+        faults.push_back(fmt::format("\"{}\" is not in the report", Printable(tensor.name)));
+        continue;
+      }
+      if ((*expected)["dtype"] != Name(tensor.dtype) || (*expected)["shape"] != tensor.shape.extents) {
+        faults.push_back(fmt::format("\"{}\" is {} {}, not as reported", Printable(tensor.name), Name(tensor.dtype), ToString(tensor.shape)));
+        continue;
+      }
+      Crc32c crc;
+      CKPT_TRY_VOID(stream.ForEachChunk(tensor, [&](std::span<const std::byte> chunk) -> Result<void> {
+        crc.Append(chunk);
+        return {};
+      }));
+      bytes += crc.size_bytes();
+      if ((*expected)["crc32c"] != Hex(crc))
+        faults.push_back(fmt::format("\"{}\" has CRC-32C {}, {} reported", Printable(tensor.name), Hex(crc),
+                                     (*expected)["crc32c"].get<std::string>()));
+    }
+    for (const auto& [name, array] : arrays.items()) {
+      const bool is_there = std::any_of(catalog.tensors.begin(), catalog.tensors.end(),
+                                        [&, key = std::string_view(name)](const TensorEntry& t) { return t.name == key; });
+      if (!is_there) faults.push_back(fmt::format("\"{}\" is missing", Printable(name)));
+    }
+    for (const auto& companion : report.json["companions"]) {
+      const auto name = companion["name"].get<std::string>();
+      const Result<std::string> text = ReadSmallObject(*place.store, name, kMostReportBytes);
+      if (!text || companion["crc32c"] != Hex(Crc32c::Of(std::as_bytes(std::span(*text)))))
+        faults.push_back(fmt::format("file {} is missing or changed", Printable(name)));
+    }
+    if (!faults.empty()) {
+      Error error{Code::kBadInput, fmt::format("the output is not what was written: {} differences", faults.size()), {},
+                  {{"folder", place.store->root().Print()}}, "convert again with --overwrite"};
+      if (faults.size() > kMostFaults) {
+        faults.resize(kMostFaults);
+        faults.emplace_back("...");
+      }
+      error.details = std::move(faults);
+      return Fail(std::move(error));
+    }
+    Print(catalog.tensors.size(), bytes, "as reported");
+    return {};
+  }
+
+  // The plan again, with compare in place of write.
+  Result<void> HoldToSource(Store& output, const Report& report, Settings& settings) {
+    settings.target = FindTarget(report.target);
+    if (settings.target == nullptr)
+      return Fail(Code::kBadInput, fmt::format("the report names an unknown target \"{}\"", Printable(report.target)),
+                  "verify with the version that wrote it");
+    settings.target_settings = report.settings;
+    settings.plan.bundle_bytes = report.bundle_bytes;
+    CKPT_TRY(PlannedRun run, PlanRun(arguments_.source, settings));
+    const Plan& plan = run.plan;
+    CKPT_TRY(const ObjectInfo file, output.Stat(plan.output.file.name));
+    if (file.size_bytes != plan.output.file.size_bytes)
+      return Fail(Error{Code::kBadInput,
+                        fmt::format("the file has {} bytes, {} expected", file.size_bytes, plan.output.file.size_bytes),
+                        {}, {{"file", output.root().PrintBelow(file.name)}},
+                        "convert again; the output was made from another source or is damaged"});
+    CKPT_TRY(std::unique_ptr<ObjectReader> reader, output.Open(file));
+    // Each lane compares beside its own plan.
+    MemoryBudget budget(plan.memory.budget_bytes + (plan.memory.lanes + 1) * 2 * kCompareStepBytes);
+    CompareWriter writer(std::move(reader), budget, [&](uint64_t offset) {
+      const auto array = plan.ArrayAt(offset);
+      if (!array) return std::string("the header");
+      const uint64_t inside = offset - plan.arrays[*array].offset;
+      const ArraySpec& spec = plan.output.arrays[*array];
+      return fmt::format("{}, element {}", spec.name, inside / ElementBytes(spec.dtype));
+    });
+    StopSignals signals;
+    Watch watch;
+    Result<ExecuteResult> result = Fail(Code::kInternal, "not run");
+    {
+      ProgressView view(plan, arguments_.is_quiet);
+      watch.tick = [&](const Progress& progress) {
+        if (signals.Poll() != 0) watch.stop.request_stop();
+        view.Tick(progress);
+      };
+      result = Execute(plan, *run.place.store, writer, nullptr, budget, watch);
+    }
+    if (!result) return Fail(std::move(result).error());
+    Print(plan.arrays.size(), plan.output.file.size_bytes, "byte for byte what the source gives");
+    return {};
+  }
+
+  void Print(size_t arrays, uint64_t bytes, std::string_view verdict) const {
+    if (arguments_.is_json) {
+      const nlohmann::ordered_json json = {{"verdict", "ok"}, {"arrays", arrays}, {"bytes", bytes}, {"compared_with", arguments_.source.empty() ? "report" : "source"}};
+      fmt::print("{}\n", json.dump(1));
+    } else {
+      fmt::print("ok: {} arrays, {}, {}\n", arrays, FormatBytes(bytes), verdict);
+    }
+  }
+
+  std::string dest_;
+  Arguments arguments_;
+};
+
+}  // namespace
+
+std::unique_ptr<Verb> AddVerify(CLI::App& root) { return std::make_unique<VerifyVerb>(root); }
+
+}  // namespace ckpt
