@@ -126,17 +126,17 @@ BENCHMARK(Transpose)
 
 void TransposeConvert(benchmark::State& state) {
   const auto from = static_cast<DType>(state.range(0));
-  constexpr size_t kRows = 4096;
-  constexpr size_t kColumns = 14336;
-  const size_t row_bytes = kColumns / Info(from).block_elements * Info(from).block_bytes;
-  Memory src(kRows * row_bytes);
-  Memory dst(kRows * kColumns * sizeof(BF16));
-  FillWeights(src.data(), kRows * row_bytes / sizeof(BF16));
-  const auto rows = Rows(src.data(), kRows, row_bytes);
+  constexpr size_t rows = 4096;
+  constexpr size_t columns = 14336;
+  const size_t row_bytes = columns / Info(from).block_elements * Info(from).block_bytes;
+  Memory src(rows * row_bytes);
+  Memory dst(rows * columns * sizeof(BF16));
+  FillWeights(src.data(), rows * row_bytes / sizeof(BF16));
+  const auto rows = Rows(src.data(), rows, row_bytes);
   state.SetLabel(std::string(Name(from)) + " -> BF16");
-  Measure(state, kRows * row_bytes, kRows * kColumns * sizeof(BF16), [&] {
-    TransposeRowsConvert(rows.data(), kRows, kColumns, from, DType::kBF16, dst.data(),
-                         kRows * sizeof(BF16));
+  Measure(state, rows * row_bytes, rows * columns * sizeof(BF16), [&] {
+    TransposeRowsConvert(rows.data(), rows, columns, from, DType::kBF16, dst.data(),
+                         rows * sizeof(BF16));
   });
 }
 BENCHMARK(TransposeConvert)
@@ -238,25 +238,25 @@ void ColumnMaxima(benchmark::State& state) {
 BENCHMARK(ColumnMaxima)->UseManualTime();
 
 void QuantizePerColumn(benchmark::State& state) {
-  constexpr size_t kColumns = 8192;
-  QuantizeInput in(4096, kColumns);
-  const std::vector<BF16> reciprocals(kColumns, ScaleOf(ToBF16(0.1F).bits, 8).reciprocal);
+  constexpr size_t columns = 8192;
+  QuantizeInput in(4096, columns);
+  const std::vector<BF16> reciprocals(columns, ScaleOf(ToBF16(0.1F).bits, 8).reciprocal);
   Measure(state, in.in_bytes, in.in_bytes / 2, [&] {
     for (size_t r = 0; r < in.rows.size(); ++r)
-      QuantizeColumnsBF16(in.rows[r], reciprocals.data(), kColumns, in.out() + r * kColumns);
+      QuantizeColumnsBF16(in.rows[r], reciprocals.data(), columns, in.out() + r * columns);
   });
 }
 BENCHMARK(QuantizePerColumn)->UseManualTime();
 
 /// Takes --target=NAME out of the arguments. False: no such target here.
 bool ChooseTarget(int& argc, char** argv) {
-  constexpr std::string_view kFlag = "--target=";
+  constexpr std::string_view flag = "--target=";
   for (int i = 1; i < argc; ++i) {
     const std::string_view arg = argv[i];
-    if (!arg.starts_with(kFlag)) continue;
+    if (!arg.starts_with(flag)) continue;
     for (int64_t left = hwy::SupportedTargets(); left != 0; left &= left - 1) {
       const int64_t target = left & -left;
-      if (hwy::TargetName(target) != arg.substr(kFlag.size())) continue;
+      if (hwy::TargetName(target) != arg.substr(flag.size())) continue;
       hwy::SetSupportedTargetsForTest(target);
       std::copy(argv + i + 1, argv + argc, argv + i);
       --argc;

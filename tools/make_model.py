@@ -14,6 +14,7 @@ checker (tests/judge/sparse_check.py) can tell what any element must be. All-zer
 
 import argparse
 import array
+import functools
 import json
 import os
 import random
@@ -134,15 +135,26 @@ def planted_row(name, shape, row, every):
 
 # --- what a random model holds
 
+@functools.lru_cache(maxsize=2)
+def normal_pool(seed):
+    """Bytes of POOL_ELEMENTS normal bf16 values; a second to make, so kept."""
+    values = random.Random(seed)
+    return _bf16_bytes(values.gauss(0, 0.02) for _ in range(POOL_ELEMENTS))
+
+
+def _bf16_bytes(values):
+    wide = array.array("f", values).tobytes()
+    out = bytearray(len(wide) // 2)
+    out[0::2], out[1::2] = wide[2::4], wide[3::4]  # a float32's upper half is a bf16
+    return bytes(out)
+
+
 class RandomValues:
     """Normal bf16 values, as a stream of bytes: slices of a pool, each from a random place."""
 
     def __init__(self, seed):
         self._random = random.Random(seed)
-        wide = array.array("f", (self._random.gauss(0, 0.02) for _ in range(POOL_ELEMENTS))).tobytes()
-        pool = bytearray(2 * POOL_ELEMENTS)
-        pool[0::2], pool[1::2] = wide[2::4], wide[3::4]  # a float32's upper half is a bf16
-        self._pool = bytes(pool)
+        self._pool = normal_pool(seed)
 
     def chunks(self, size):
         while size:
@@ -157,21 +169,14 @@ def adversarial_rows(shape):
     if len(shape) < 2 or shape[0] < 8:
         return {}
     columns = shape[1]
-
-    def row(values):
-        wide = array.array("f", values).tobytes()
-        out = bytearray(2 * columns)
-        out[0::2], out[1::2] = wide[2::4], wide[3::4]
-        return bytes(out)
-
     return {
         0: bytes(2 * columns),
-        1: row([1e-7 * (1 + c % 3) for c in range(columns)]),
-        2: row([1e4 * ((c % 255) - 127) / 127 for c in range(columns)]),
-        3: row([0.25] * columns),
-        4: row([(c % 256 - 128) / 128 for c in range(columns)]),
-        5: row([(c % 255 - 127) + 0.5 * (c % 2) for c in range(columns)]),
-        6: row([-0.0 if c % 2 else 1e-40 for c in range(columns)]),
+        1: _bf16_bytes([1e-7 * (1 + c % 3) for c in range(columns)]),
+        2: _bf16_bytes([1e4 * ((c % 255) - 127) / 127 for c in range(columns)]),
+        3: _bf16_bytes([0.25] * columns),
+        4: _bf16_bytes([(c % 256 - 128) / 128 for c in range(columns)]),
+        5: _bf16_bytes([(c % 255 - 127) + 0.5 * (c % 2) for c in range(columns)]),
+        6: _bf16_bytes([-0.0 if c % 2 else 1e-40 for c in range(columns)]),
     }
 
 
@@ -235,7 +240,7 @@ def write_sparse(path, tensors, every):
 def make(folder, shape, shard_count, seed=1, sparse=False, every=MIB, adversarial=False):
     """Writes the model; a folder that already holds the same one is left as it is. Returns the bytes of all tensors."""
     recipe = {"shape": shape.__dict__, "shards": shard_count, "seed": seed, "sparse": sparse,
-              "plant_every": every if sparse else None, "adversarial": adversarial, "version": 2}
+              "plant_every": every if sparse else None, "adversarial": adversarial, "version": 3}
     total = sum(size_bytes(extents) for _, extents in shape.tensors())
     stamp = os.path.join(folder, "recipe.json")
     if os.path.exists(stamp):

@@ -19,6 +19,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -88,17 +89,20 @@ class Stage:
 
 
 def configure(stage: Stage, preset: str, *settings: str) -> None:
-    no_ccache = [] if subprocess.run(["which", "ccache"], capture_output=True, check=False).returncode == 0 else [
-        "-DCMAKE_CXX_COMPILER_LAUNCHER="]
+    no_ccache = [] if shutil.which("ccache") else ["-DCMAKE_CXX_COMPILER_LAUNCHER="]
     stage.run("cmake", "--preset", preset, *no_ccache, *settings)
+
+
+def fixed_addresses() -> list[str]:
+    """A prefix for programs under a sanitizer: GCC 12's die at start where the kernel spreads addresses widely
+    (vm.mmap_rnd_bits above 28). Empty where the system does not allow it."""
+    return ["setarch", "-R"] if subprocess.run(["setarch", "-R", "true"], check=False).returncode == 0 else []
 
 
 def ctest(stage: Stage, preset: str, labels: str, env: dict | None = None) -> None:
     report = LOGS / f"{stage.log.stem}.xml"
     report.unlink(missing_ok=True)
-    # Address space randomization of recent kernels (vm.mmap_rnd_bits above 28) makes GCC 12's sanitizers die at start.
-    fixed = ["setarch", "-R"] if env and subprocess.run(["setarch", "-R", "true"], check=False).returncode == 0 else []
-    stage.run(*fixed, "ctest", "--test-dir", BUILD / preset, "-L", f"^({labels})$", "-j", CORES, "--output-on-failure",
+    stage.run(*(fixed_addresses() if env else []), "ctest", "--test-dir", BUILD / preset, "-L", f"^({labels})$", "-j", CORES, "--output-on-failure",
               "--no-tests=error", "--output-junit", report, must=False, env=env)
     if not report.exists():
         raise StageFailed("ctest left no report")
@@ -108,7 +112,7 @@ def ctest(stage: Stage, preset: str, labels: str, env: dict | None = None) -> No
 def run_program(stage: Stage, preset: str, env: dict) -> None:
     """The program itself, under a sanitizer: files that must be refused, and each conversion of one golden model."""
     program = BUILD / preset / "src/cli/ckpt"
-    fixed = ["setarch", "-R"] if subprocess.run(["setarch", "-R", "true"], check=False).returncode == 0 else []
+    fixed = fixed_addresses()
     golden = ROOT / "tests/golden"
     expected = json.loads((golden / "sources/expected.json").read_text())["files"]
     bad = {name: entry["verdict"] for name, entry in expected.items() if re.match("bad/(st|gguf|index)_", name)}
@@ -118,9 +122,9 @@ def run_program(stage: Stage, preset: str, env: dict) -> None:
     for kind in ("bf16", "int8_per_channel", "int4_per_channel", "int8_blockwise", "int4_blockwise"):
         with tempfile.TemporaryDirectory(dir=BUILD) as out:
             quantize = [] if kind == "bf16" else ["--quantize", kind]
-            status = stage.run(*fixed, program, "convert", golden / "jetstream-pytorch/llama-3-hf/input", out + "/out", "--to",
-                               "jetstream-pytorch", *quantize, "--threads", "5", "--bundle-size", "1MiB", must=False,
-                               env=env, timeout_s=300)
+            source = golden / "jetstream-pytorch/llama-3-hf/input"
+            status = stage.run(*fixed, program, "convert", source, out + "/out", "--to", "jetstream-pytorch", *quantize,
+                               "--threads", "5", "--bundle-size", "1MiB", must=False, env=env, timeout_s=300)
             made = pathlib.Path(out, "out/model.safetensors")
             wanted = golden / f"jetstream-pytorch/llama-3-hf/{kind}/model.safetensors"
             stage.count(f"convert to {kind} ended with {status}, or its bytes differ",
@@ -148,7 +152,8 @@ def asan(stage: Stage) -> None:
 def tsan(stage: Stage) -> None:
     env = {"TSAN_OPTIONS": "halt_on_error=1 second_deadlock_stack=1"}
     configure(stage, "tsan")
-    known = subprocess.run(["ninja", "-C", BUILD / "tsan", "-t", "targets", "all"], check=True, capture_output=True, text=True)
+    known = subprocess.run(["ninja", "-C", BUILD / "tsan", "-t", "targets", "all"], check=True, capture_output=True,
+                           text=True)
     targets = {line.split(":")[0] for line in known.stdout.splitlines() if line.endswith(": phony")}
     stage.run("cmake", "--build", BUILD / "tsan", "--target", "ckpt", *sorted(t for t in targets if THREADED.fullmatch(t)))
     ctest(stage, "tsan", "unit|golden|store", env)
@@ -163,7 +168,7 @@ def fuzz(stage: Stage, seconds: int) -> None:
     if not targets:
         raise StageFailed("no fuzz target was built")
     for target in targets:
-        seeds = folder / "corpus" / target.name
+        seeds = folder / "corpus" / target.name.removeprefix("fuzz_")
         corpus = BUILD / "fuzz/corpus" / target.name
         corpus.mkdir(parents=True, exist_ok=True)
         crashers = BUILD / "fuzz/crashers" / target.name
@@ -180,7 +185,7 @@ def judge(stage: Stage) -> None:
     report.unlink(missing_ok=True)
     folders = [folder for folder in ("tests/judge", "tests/crash") if (ROOT / folder).is_dir()]
     stage.run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=10", f"--junitxml={report}", *folders,
-              must=False, env={"CKPT": str(BUILD / "ckpt"), "PYTHONDONTWRITEBYTECODE": "1"}, timeout_s=3600)
+              must=False, env={"CKPT": str(BUILD / "ckpt"), "PYTHONDONTWRITEBYTECODE": "1", "OPENBLAS_NUM_THREADS": "1"}, timeout_s=3600)
     if not report.exists():
         raise StageFailed("pytest left no report")
     stage.count_junit(report)

@@ -34,7 +34,7 @@ Result<Grant> MemoryBudget::Acquire(uint64_t bytes, std::stop_token stop) {
                 "give a larger --memory");
   std::unique_lock lock(mutex_);
   const uint64_t ticket = next_ticket_++;
-  const bool granted = freed_.wait(lock, stop, [&] {
+  const bool granted = freed_.wait(lock, std::move(stop), [&] {
     return serving_ == ticket && bytes <= limit_bytes_ - used_bytes_;
   });
   if (!granted) {

@@ -7,6 +7,9 @@
 #include "base/check.h"
 
 namespace ckpt {
+namespace {
+constexpr std::string_view kHex = "0123456789abcdef";
+}  // namespace
 
 struct Sha256::State {
   struct Free {
@@ -31,7 +34,6 @@ std::string Sha256::Finish() {
   std::array<unsigned char, 32> digest{};
   unsigned int size = 0;
   CKPT_CHECK(EVP_DigestFinal_ex(state_->context.get(), digest.data(), &size) == 1 && size == digest.size());
-  constexpr std::string_view kHex = "0123456789abcdef";
   std::string text;
   for (const unsigned char byte : digest) {
     text += kHex[byte >> 4U];

@@ -60,7 +60,7 @@ HWY_INLINE void StoreBiased(VBytes v, uint8_t bias, int8_t* q) {
 }
 
 // The formulas stand in reference_convert.cc.
-struct FromQ8_0 {
+struct FromQ80 {
   static constexpr size_t kElements = 32, kBytes = 34;
   template <class To>
   static HWY_INLINE void Convert(const std::byte* block, std::byte* dst) {
@@ -68,7 +68,7 @@ struct FromQ8_0 {
                                  dst);
   }
 };
-struct FromQ4_0 {
+struct FromQ40 {
   static constexpr size_t kElements = 32, kBytes = 18;
   template <class To>
   static HWY_INLINE void Convert(const std::byte* block, std::byte* dst) {
@@ -79,7 +79,7 @@ struct FromQ4_0 {
     ScaleAndStore<kElements, To>(q, BroadcastHalf(block), dst);
   }
 };
-struct FromQ4_1 {
+struct FromQ41 {
   static constexpr size_t kElements = 32, kBytes = 20;
   template <class To>
   static HWY_INLINE void Convert(const std::byte* block, std::byte* dst) {
@@ -90,7 +90,7 @@ struct FromQ4_1 {
     ScaleAddAndStore<kElements, To>(q, BroadcastHalf(block), BroadcastHalf(block + 2), dst);
   }
 };
-struct FromQ6_K {
+struct FromQ6K {
   static constexpr size_t kElements = 256, kBytes = 210;
   template <class To>
   static HWY_INLINE void Convert(const std::byte* block, std::byte* dst) {
@@ -130,13 +130,13 @@ template <class To>
 ConvertFn FindTo(DType from) {
   switch (from) {
     case DType::kQ8_0:
-      return ConvertBlocks<FromQ8_0, To>;
+      return ConvertBlocks<FromQ80, To>;
     case DType::kQ4_0:
-      return ConvertBlocks<FromQ4_0, To>;
+      return ConvertBlocks<FromQ40, To>;
     case DType::kQ4_1:
-      return ConvertBlocks<FromQ4_1, To>;
+      return ConvertBlocks<FromQ41, To>;
     case DType::kQ6_K:
-      return ConvertBlocks<FromQ6_K, To>;
+      return ConvertBlocks<FromQ6K, To>;
     default:
       return nullptr;
   }

@@ -13,7 +13,9 @@ namespace {
 // as the output lies), then one of three loops copies it: whole runs, transposes of rows, or
 // element by element.
 
-constexpr size_t kMaxAxes = 16;  // of extent above 1
+constexpr size_t kMaxAxes = 16;       // of extent above 1
+constexpr int64_t kMinRunBytes = 16;  // of an output row, for a transpose to pay
+constexpr size_t kBatch = 256;        // rows for one transpose: whole lines of every type
 
 /// At most kMaxAxes axes, outermost of the output first.
 class Axes {
@@ -153,13 +155,11 @@ bool PlanTranspose(const Axes& axes, size_t bytes, TransposePlan& plan) {
   }
   while (plan.outer.size() > first) plan.rows.Add(plan.outer.Take(first));
   plan.n_rows = static_cast<size_t>(run) / bytes;
-  constexpr int64_t kMinRunBytes = 16;
   return run >= kMinRunBytes;
 }
 
 void CopyTransposed(const std::byte* src, std::byte* dst, const TransposePlan& plan,
                     uint32_t bytes) {
-  constexpr size_t kBatch = 256;  // a multiple of every line's rows
   std::array<const std::byte*, kBatch> rows{};
   Walk outer(plan.outer);
   do {

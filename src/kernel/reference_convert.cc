@@ -58,7 +58,7 @@ int Low(std::byte b) { return std::to_integer<int>(b & std::byte{15}); }
 int High(std::byte b) { return std::to_integer<int>(b >> 4); }
 
 // A source of blocks: how one becomes float32 values.
-struct FromQ8_0 {
+struct FromQ80 {
   static constexpr size_t kElements = kSmallBlock, kBytes = 34;
   static void Decode(const std::byte* block, float* out) {
     const float d = Half(block);
@@ -66,7 +66,7 @@ struct FromQ8_0 {
       out[i] = d * static_cast<float>(LoadUnaligned<int8_t>(block + 2 + i));
   }
 };
-struct FromQ4_0 {
+struct FromQ40 {
   static constexpr size_t kElements = kSmallBlock, kBytes = 18;
   static void Decode(const std::byte* block, float* out) {
     const float d = Half(block);
@@ -76,7 +76,7 @@ struct FromQ4_0 {
     }
   }
 };
-struct FromQ4_1 {
+struct FromQ41 {
   static constexpr size_t kElements = kSmallBlock, kBytes = 20;
   static void Decode(const std::byte* block, float* out) {
     const float d = Half(block);
@@ -87,7 +87,7 @@ struct FromQ4_1 {
     }
   }
 };
-struct FromQ6_K {
+struct FromQ6K {
   static constexpr size_t kElements = kBigBlock, kBytes = 210;
   // Bytes: ql[128], qh[64], int8 scales[16], d. Each half of the block has 64 bytes of ql and 32 of
   // qh.
@@ -109,8 +109,7 @@ struct FromQ6_K {
 
 template <class From, class To>
 void ConvertBlocks(const std::byte* src, std::byte* dst, size_t n) {
-  std::array<float, From::kElements>
-      values;  // NOLINT(cppcoreguidelines-pro-type-member-init): Decode fills it
+  std::array<float, From::kElements> values{};
   for (size_t first = 0; first < n; first += From::kElements, src += From::kBytes) {
     From::Decode(src, values.data());
     for (size_t i = 0; i < From::kElements; ++i)
@@ -134,13 +133,13 @@ ConvertFn FindTo(DType from) {
     case DType::kF8E5M2:
       return ConvertElements<FromE5M2, To>;
     case DType::kQ8_0:
-      return ConvertBlocks<FromQ8_0, To>;
+      return ConvertBlocks<FromQ80, To>;
     case DType::kQ4_0:
-      return ConvertBlocks<FromQ4_0, To>;
+      return ConvertBlocks<FromQ40, To>;
     case DType::kQ4_1:
-      return ConvertBlocks<FromQ4_1, To>;
+      return ConvertBlocks<FromQ41, To>;
     case DType::kQ6_K:
-      return ConvertBlocks<FromQ6_K, To>;
+      return ConvertBlocks<FromQ6K, To>;
     default:
       return nullptr;
   }

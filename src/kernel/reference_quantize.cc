@@ -78,9 +78,11 @@ uint16_t QuantizeBlocksBF16(const BF16* const* rows, size_t n_rows, size_t n_blo
 }  // namespace ckpt::reference
 
 namespace ckpt {
+namespace {
+constexpr uint16_t kSmallestMax = 0x3728;  // R(1e-5) = 1.00136e-05
+}  // namespace
 
 QuantScale ScaleOf(uint16_t abs_max_bits, int bits) {
-  constexpr uint16_t kSmallestMax = 0x3728;  // R(1e-5) = 1.00136e-05
   const float max = ToF32(BF16{std::max(abs_max_bits, kSmallestMax)});
   const BF16 scale = ToBF16(max / (bits == 8 ? 127.0F : 7.0F));
   return {scale, ToBF16(1.0F / ToF32(scale))};

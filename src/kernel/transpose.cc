@@ -1,6 +1,7 @@
 #include "kernel/transpose.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "base/check.h"
@@ -146,20 +147,21 @@ void Transpose(const TransposeJob& job) {
 
 #else
 
+// A stretch of one row at a time through a small buffer.
+constexpr size_t kStretch = 256;  // whole blocks of every type
+
 void Transpose(const TransposeJob& job) {
   if (job.convert == nullptr) {
     reference::TransposeRows(job.rows, job.n_rows, job.n_columns, job.element_bytes, job.dst,
                              job.dst_stride);
     return;
   }
-  // A stretch of one row at a time through a small buffer.
-  constexpr size_t kElements = 256;  // whole blocks of every type
-  alignas(8) std::byte converted[kElements * 4];
+  std::array<std::byte, kStretch * sizeof(float)> converted{};
   for (size_t r = 0; r < job.n_rows; ++r) {
-    for (size_t c = 0; c < job.n_columns; c += kElements) {
-      const size_t n = std::min(kElements, job.n_columns - c);
-      job.convert(job.rows[r] + job.SourceBytes(c), converted, n);
-      const std::byte* const row = converted;
+    for (size_t c = 0; c < job.n_columns; c += kStretch) {
+      const size_t n = std::min(kStretch, job.n_columns - c);
+      job.convert(job.rows[r] + job.SourceBytes(c), converted.data(), n);
+      const std::byte* const row = converted.data();
       reference::TransposeRows(&row, 1, n, job.element_bytes,
                                job.dst + c * job.dst_stride + r * job.element_bytes,
                                job.dst_stride);

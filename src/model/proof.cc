@@ -12,9 +12,8 @@
 namespace ckpt {
 namespace {
 
-constexpr size_t kModels = 4;  // small models that a table must survive
-constexpr size_t kMaxAttempts =
-    20000;  // random dimensions until the table's expressions allow them
+constexpr size_t kModels = 4;          // small models that a table must survive
+constexpr size_t kMaxAttempts = 4000;  // random draws until the expressions allow one
 constexpr uint64_t kMaxExtent = 8;
 constexpr uint64_t kMaxElements = uint64_t{1} << 20;  // of one tensor; such a draw is thrown away
 constexpr size_t kMaxFaults = 20;

@@ -46,7 +46,7 @@ uint64_t DefaultBundleBytes(uint64_t largest_output_bytes) {
   return std::max(kLeastBundleBytes, RoundUp(CeilDiv(largest_output_bytes, 3000), 16 * kMiB));
 }
 
-void CutBundles(Plan& plan) {
+void CutBundles(Plan& plan, uint64_t front_bytes) {
   const FileSpec& file = plan.output.file;
   // The head ends with the last array that is made of side values.
   size_t head_count = 0;
@@ -67,7 +67,7 @@ void CutBundles(Plan& plan) {
     std::vector<Unit> bands;
     AppendUnits(plan, array, 0, bands);
     size_t taken = 0;
-    while (taken < bands.size() && plan.front.segment.end < kFrontBytes) Append(plan.front, bands[taken++]);
+    while (taken < bands.size() && plan.front.segment.end < front_bytes) Append(plan.front, bands[taken++]);
     if (taken == 0 && !bands.empty()) break;
     if (taken < bands.size()) {  // the rest of an array whose first bands are in the front, band by band
       rest.assign(bands.begin() + static_cast<std::ptrdiff_t>(taken), bands.end());

@@ -4,14 +4,13 @@
 
 namespace ckpt {
 
-inline constexpr uint64_t kFrontBytes = 8ULL << 20;          ///< the least size of a file's front
 inline constexpr uint64_t kLeastBundleBytes = 64ULL << 20;
 
 /// B = max(64 MiB, largest output / 3,000 rounded up to 16 MiB).
 uint64_t DefaultBundleBytes(uint64_t largest_output_bytes);
 
 /// Fills head_end, head_arrays, front, bundles of `plan` from its output, arrays and bundle_bytes.
-/// Borders depend on shapes and the bundle size alone: never on tiles, source or budget.
-void CutBundles(Plan& plan);
+/// `front_bytes`: the least size of a file's front. Borders depend on shapes and the bundle size alone: never on tiles, source or budget.
+void CutBundles(Plan& plan, uint64_t front_bytes);
 
 }  // namespace ckpt

@@ -144,7 +144,7 @@ Result<Plan> MakePlan(Catalog catalog, Model model, const Target& target, Output
   CKPT_TRY_VOID(PlanArrays(plan));
   plan.bundle_bytes =
       options.bundle_bytes > 0 ? options.bundle_bytes : DefaultBundleBytes(plan.output.file.size_bytes);
-  CutBundles(plan);
+  CutBundles(plan, options.front_bytes);
   PlanStatistics(plan);
   CKPT_TRY_VOID(PlanMemory(plan, options.resources));
   CountTotals(plan);

@@ -118,9 +118,11 @@ struct Plan {
   uint64_t MemoryBytes() const;
 };
 
+inline constexpr uint64_t kFrontBytes = 8ULL << 20;  ///< the least size of a file's front: a bucket's smallest part fits
 struct PlanOptions {
   Resources resources;
   uint64_t bundle_bytes = 0;  ///< --bundle-size; 0: the rule
+  uint64_t front_bytes = kFrontBytes;  ///< smaller only in tests of small models
 };
 
 /// Makes the plan. Pure: no I/O, no clock, the same on every machine (but for Resources' share).

@@ -31,13 +31,13 @@ constexpr double kMostCpuSeconds = 5;
 const std::set<std::string> kReadFormats = {"safetensors", "safetensors-index", "gguf"};
 
 const fs::path& Root() {
-  static const fs::path kRoot = fs::path(CKPT_TEST_DATA) / "golden/sources";
-  return kRoot;
+  static const fs::path root = fs::path(CKPT_TEST_DATA) / "golden/sources";
+  return root;
 }
 
 const json& Expected() {
-  static const json kExpected = json::parse(std::ifstream(Root() / "expected.json"));
-  return kExpected.at("files");
+  static const json expected = json::parse(std::ifstream(Root() / "expected.json"));
+  return expected.at("files");
 }
 
 std::vector<std::string> Paths() {

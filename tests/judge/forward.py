@@ -57,6 +57,20 @@ def tokenizer_of(source):
     return Tokenizer.of_gguf(GgufFile(source).keys)
 
 
+class Expected:
+    """What a source says to a prompt: its continuation, and logits at every position, as stored and rounded to bf16."""
+
+    def __init__(self, source, rounded, ids, tokens):
+        self.ids = ids
+        self.continuation, self.logits = greedy(source, ids, tokens)
+        self.rounded = Llama(rounded).extend(ids + self.continuation)
+
+    def distance(self, checkpoint):
+        """How far an output's logits lie from the source's, over the source's text."""
+        found = Llama(checkpoint).extend(self.ids + self.continuation)
+        return {**divergence(self.logits, found), "rounded": divergence(self.rounded, found)}
+
+
 def compare(source, outputs, prompt=None, token_ids=None, tokens=12, wrong_rotary=False):
     """The whole proof as one dictionary; `prompt` needs the source's tokenizer, `token_ids` does without."""
     started = time.monotonic()
@@ -64,21 +78,18 @@ def compare(source, outputs, prompt=None, token_ids=None, tokens=12, wrong_rotar
     ids = tokenizer.encode(prompt) if tokenizer else list(token_ids)
     original = load_source(source)
     config = original.config
-    continuation, expected = greedy(original, ids, tokens)
+    expected = Expected(original, original.rounded_to_bf16(), ids, tokens)
     result = {
-        "schema_version": 1, "prompt": prompt, "prompt_ids": ids, "positions": len(expected),
-        "source": _row(source, original, tokenizer, continuation), "outputs": [],
+        "schema_version": 1, "prompt": prompt, "prompt_ids": ids, "positions": len(expected.logits),
+        "source": _row(source, original, tokenizer, expected.continuation), "outputs": [],
     }
-    rounded = Llama(original.rounded_to_bf16()).extend(ids + continuation)
     del original  # float32 weights of one model at a time
     for path in outputs:
         checkpoint = load_jetstream(path, config)
         if wrong_rotary:
             checkpoint = checkpoint.with_wrong_rotary()
         own, _ = greedy(checkpoint, ids, tokens)
-        found = Llama(checkpoint).extend(ids + continuation)
-        row = {**_row(path, checkpoint, tokenizer, own), **divergence(expected, found)}
-        result["outputs"].append({**row, "rounded": divergence(rounded, found)})
+        result["outputs"].append({**_row(path, checkpoint, tokenizer, own), **expected.distance(checkpoint)})
     result["seconds"] = round(time.monotonic() - started, 3)
     return result
 
@@ -104,7 +115,7 @@ def show(result):
     print("  * against the source's weights rounded to bf16: what is left is the conversion's own doing")
 
 
-def main():
+def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     verbs = parser.add_subparsers(dest="verb", required=True)
     verb = verbs.add_parser("compare", help="run source and outputs, and show how far they differ")
@@ -119,7 +130,7 @@ def main():
                       help="exit 1 when an output's largest KL against the source rounded to bf16 exceeds this")
     verb.add_argument("--wrong-rotary", action="store_true",
                       help="read the outputs with the other rotary order, on purpose: the bound must then fail")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     ids = [int(part) for part in arguments.token_ids.split(",")] if arguments.token_ids else None
     result = compare(arguments.source, arguments.output, arguments.prompt, ids, arguments.tokens,
                      arguments.wrong_rotary)

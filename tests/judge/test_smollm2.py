@@ -5,6 +5,8 @@ position; a right conversion gives 0) and against the weights as stored, where b
 the prompt 6e-5 on average. int8 measured 8e-3 on average and 3e-2 at most; its bounds leave a factor of 3 to 4.
 """
 
+import json
+
 import gguf
 import numpy as np
 import pytest
@@ -13,9 +15,10 @@ import bfloat16
 import forward
 import quantize_reference
 import support
-from llama import meta_name_of_gguf
+from llama import Llama, load_jetstream, load_source, meta_name_of_gguf
 from safetensors_file import SafetensorsFile
 
+KINDS = ("bf16", "int8_per_channel")
 PROMPT = "The capital of France is"
 LONG = ("The quick brown fox jumps over the lazy dog. In 1969, Neil Armstrong became the first person to walk on the Moon, "
         "and the world watched him on television.")
@@ -25,14 +28,26 @@ LONG = ("The quick brown fox jumps over the lazy dog. In 1969, Neil Armstrong be
 def outputs(smollm2, program):
     """Folders of the bf16 and the int8 output, reused by every test here."""
     folder = support.DATA / "smollm2-out"
-    for kind in ("bf16", "int8_per_channel"):
+    for kind in KINDS:
         support.convert(smollm2, folder / kind, "--overwrite", kind=kind)
     return folder
 
 
+class Models:
+    """Source and outputs in memory, and what the source says to both texts: loaded once for all tests here."""
+
+    def __init__(self, smollm2, outputs):
+        self.tokenizer = forward.tokenizer_of(smollm2)
+        source = load_source(smollm2)
+        self.bf16, self.int8 = (load_jetstream(outputs / kind, source.config) for kind in KINDS)
+        rounded = source.rounded_to_bf16()
+        self.prompt = forward.Expected(source, rounded, self.tokenizer.encode(PROMPT), 12)
+        self.long = forward.Expected(source, rounded, self.tokenizer.encode(LONG), 1)
+
+
 @pytest.fixture(scope="module")
-def proof(smollm2, outputs):
-    return forward.compare(smollm2, [outputs / "bf16", outputs / "int8_per_channel"], PROMPT)
+def models(smollm2, outputs):
+    return Models(smollm2, outputs)
 
 
 def test_bf16_equals_the_gguf_package_rounded_to_nearest_even(smollm2, outputs):
@@ -63,37 +78,51 @@ def test_int8_equals_the_numpy_reference_bit_for_bit(outputs):
     assert left == set()
 
 
-def test_every_greedy_continuation_names_paris(proof):
-    for row in [proof["source"], *proof["outputs"]]:
-        assert row["continuation"].startswith(" Paris"), row
+def test_every_greedy_continuation_names_paris(models):
+    ids = models.prompt.ids
+    rows = [models.prompt.continuation, *(forward.greedy(model, ids, 12)[0] for model in (models.bf16, models.int8))]
+    for ids in rows:
+        assert models.tokenizer.decode(ids).startswith(" Paris")
+    assert rows[1] == rows[0], "bf16 continues with other words than its source"
 
 
-def test_bf16_agrees_at_every_position(proof):
-    bf16 = proof["outputs"][0]
-    assert bf16["rounded"]["kl_max"] <= 1e-4
-    assert bf16["kl_max"] <= 1e-3
-    assert bf16["continuation_ids"] == proof["source"]["continuation_ids"]
+def test_bf16_agrees_at_every_position_of_prompt_and_continuation(models):
+    distance = models.prompt.distance(models.bf16)
+    assert distance["rounded"]["kl_max"] <= 1e-4
+    assert distance["kl_max"] <= 1e-3
 
 
-def test_bf16_agrees_over_the_prompt_with_the_weights_as_stored(smollm2, outputs):
-    row = forward.compare(smollm2, [outputs / "bf16"], PROMPT, tokens=0)["outputs"][0]
-    assert row["kl_mean"] <= 1e-4
+def test_bf16_agrees_at_every_position_of_a_longer_text(models):
+    distance = models.long.distance(models.bf16)
+    assert distance["rounded"]["kl_max"] <= 1e-4
 
 
-def test_bf16_agrees_over_a_longer_text(smollm2, outputs):
-    row = forward.compare(smollm2, [outputs / "bf16"], LONG, tokens=1)["outputs"][0]
-    assert row["rounded"]["kl_max"] <= 1e-4
+def test_bf16_agrees_over_the_prompt_with_the_weights_as_stored(models):
+    count = len(models.prompt.ids)
+    found = Llama(models.bf16).extend(models.prompt.ids)
+    assert forward.divergence(models.prompt.logits[:count], found)["kl_mean"] <= 1e-4
 
 
-def test_int8_stays_within_its_bound(proof):
-    int8 = proof["outputs"][1]
-    assert int8["kl_mean"] <= 0.03
-    assert int8["kl_max"] <= 0.1
-    assert int8["top1_agreement"] >= 0.9
+def test_int8_stays_within_its_bound(models):
+    distance = models.prompt.distance(models.int8)
+    assert distance["kl_mean"] <= 0.03
+    assert distance["kl_max"] <= 0.1
+    assert distance["top1_agreement"] >= 0.9
 
 
-def test_the_wrong_rotary_order_breaks_every_bound(smollm2, outputs):
-    result = forward.compare(smollm2, [outputs / "bf16", outputs / "int8_per_channel"], PROMPT, wrong_rotary=True)
-    for row in result["outputs"]:
-        assert row["rounded"]["kl_max"] > 0.1
-        assert row["kl_mean"] > 0.03
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_wrong_rotary_order_breaks_every_bound(kind, models):
+    checkpoint = models.bf16 if kind == "bf16" else models.int8
+    distance = models.prompt.distance(checkpoint.with_wrong_rotary())
+    assert distance["rounded"]["kl_max"] > 0.1
+    assert distance["kl_mean"] > 0.03
+
+
+def test_the_command_shows_the_proof_and_holds_its_bound(smollm2, outputs, tmp_path, capsys):
+    arguments = ["compare", "--source", str(smollm2), "--output", str(outputs / "bf16"), "--prompt", PROMPT, "--tokens", "2",
+                 "--json", str(tmp_path / "proof.json"), "--kl-bound", "1e-4"]
+    assert forward.main(arguments) == 0
+    assert " Paris" in capsys.readouterr().out
+    shown = json.loads((tmp_path / "proof.json").read_text())
+    assert shown["outputs"][0]["bits_per_weight"] == 16
+    assert forward.main([*arguments, "--wrong-rotary"]) == 1

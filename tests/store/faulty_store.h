@@ -180,6 +180,7 @@ class FaultyStore final : public Store {
   }
 
   const Uri& root() const override { return inner_->root(); }
+  bool KeepsObjects() const override { return inner_->KeepsObjects(); }
   Result<std::vector<ObjectInfo>> List(std::string_view prefix, std::stop_token stop) override {
     if (auto error = script_.Hit(FaultPoint::kList)) return Fail(*std::move(error));
     return inner_->List(prefix, std::move(stop));

@@ -158,13 +158,13 @@ TEST_F(RefusedDirectIo, FallsBackWhenOnlyTheReadIsRefused) {
 TEST(DirectWrite, ChangesExactlyTheGivenBytes) {
   const TempFolder folder;
   const std::string path = folder.path() + "/file";
-  constexpr uint64_t kSize = 6 * kBlock;
-  std::string expected = RandomText(kSize, 1);
+  constexpr uint64_t size = 6 * kBlock;
+  std::string expected = RandomText(size, 1);
   std::ofstream(path, std::ios::binary) << expected;
   const Descriptor fd(open(path.c_str(), O_RDWR | O_DIRECT | O_CLOEXEC));
   ASSERT_TRUE(fd.is_open()) << "no direct I/O in " << folder.path();
-  AlignedMemory memory(kSize + kBlock);
-  const std::string noise = RandomText(kSize + kBlock, 2);
+  AlignedMemory memory(size + kBlock);
+  const std::string noise = RandomText(size + kBlock, 2);
   std::memcpy(memory.span().data(), noise.data(), noise.size());
   const std::vector<ByteRange> ranges = {{0, 0},
                                          {0, 1},
@@ -176,14 +176,14 @@ TEST(DirectWrite, ChangesExactlyTheGivenBytes) {
                                          {7, 3 * kBlock},
                                          {kBlock, 3 * kBlock + 9},
                                          {9, 5 * kBlock + 11},
-                                         {kSize - 1, kSize}};
+                                         {size - 1, size}};
   for (const ByteRange range : ranges) {
     for (const uint64_t shift : {uint64_t{0}, uint64_t{1}, range.begin % kBlock}) {
       const auto bytes = memory.span().subspan(shift, range.size());
       ASSERT_EQ(WriteDirectAt(fd.get(), bytes, range.begin), 0) << ToString(range);
       expected.replace(range.begin, range.size(), noise, shift, range.size());
-      std::string now(kSize, '\0');
-      std::ifstream(path, std::ios::binary).read(now.data(), kSize);
+      std::string now(size, '\0');
+      std::ifstream(path, std::ios::binary).read(now.data(), size);
       ASSERT_TRUE(now == expected) << ToString(range) << " from address + " << shift;
     }
   }

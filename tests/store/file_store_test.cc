@@ -281,8 +281,8 @@ TEST_P(FileStoreModes, MoveMoreThanOneTransferAtATime) {
 }
 
 std::string NameOf(const testing::TestParamInfo<IoMode>& mode) {
-  constexpr std::array<const char*, 3> kNames = {"Auto", "Direct", "Buffered"};
-  return kNames.at(static_cast<size_t>(mode.param));
+  constexpr std::array<const char*, 3> names = {"Auto", "Direct", "Buffered"};
+  return names.at(static_cast<size_t>(mode.param));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, FileStoreModes,

@@ -13,6 +13,7 @@ TEST(IoPool, DoesMoreWorkThanItsQueueHolds) {
   ASSERT_RESULT(const auto pool, IoPool::Start(2));
   std::atomic<int> done = 0;
   std::vector<IoFuture> futures;
+  futures.reserve(1000);
   IoGroup group(*pool);
   for (int i = 0; i < 1000; ++i)
     futures.push_back(group.Post([&]() -> Result<void> {

@@ -34,7 +34,7 @@ inline std::span<const std::byte> BytesOf(std::string_view text) {
 class AlignedMemory {
  public:
   explicit AlignedMemory(uint64_t size_bytes)
-      : budget_(size_bytes + 1), buffer_(*Buffer::Allocate(*budget_.TryAcquire(size_bytes + 1))) {}
+      : budget_(size_bytes + 1), buffer_(*Buffer::Allocate(*budget_.Acquire(size_bytes + 1))) {}
   std::span<std::byte> span() { return buffer_.span(); }
 
  private:
@@ -60,6 +60,7 @@ inline Result<std::string> ReadSmall(ObjectReader& reader, ByteRange range) {
 
 inline std::vector<std::string> NamesOf(const std::vector<ObjectInfo>& infos) {
   std::vector<std::string> names;
+  names.reserve(infos.size());
   for (const ObjectInfo& info : infos) names.push_back(info.name);
   return names;
 }
@@ -89,6 +90,6 @@ std::string ErrorOf(const Result<T>& result) {
   ASSERT_RESULT_INNER(CKPT_CONCAT(assert_result_, __LINE__), declaration, __VA_ARGS__)
 #define ASSERT_SUCCEEDS(...)                                                     \
   do {                                                                           \
-    const auto succeeds_result = (__VA_ARGS__);                                  \
+    const auto& succeeds_result = (__VA_ARGS__);                                 \
     ASSERT_TRUE(succeeds_result.has_value()) << succeeds_result.error().Print(); \
   } while (false)

@@ -10,7 +10,7 @@ namespace ckpt {
 namespace {
 
 Buffer Make(MemoryBudget& budget, uint64_t bytes) {
-  return *Buffer::Allocate(*budget.TryAcquire(bytes));
+  return *Buffer::Allocate(budget.TryAcquire(bytes).value());
 }
 
 TEST(Buffer, IsPageAlignedAndLargeOnesHugePageAligned) {

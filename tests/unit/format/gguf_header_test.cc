@@ -15,7 +15,7 @@ namespace {
 using ::testing::HasSubstr;
 
 constexpr uint32_t kF32 = 0;
-constexpr uint32_t kQ8_0 = 8;
+constexpr uint32_t kQ80 = 8;
 
 Result<Header> Decode(const std::string& file, size_t window_bytes = 64,
                       uint64_t memory_bytes = 1 << 20) {
@@ -57,7 +57,7 @@ GgufBytes Model() {
   file.Text("tokens").U32(9).U32(8).U64(3).Text("a").Text("").Text(std::string(100, 'b'));
   file.Text("scores").U32(9).U32(6).U64(2).F32(0).F32(1);
   file.Text("nested").U32(9).U32(9).U64(2).U32(0).U64(1).U8(7).U32(8).U64(0);
-  file.Tensor("b", {3, 2}, kF32, 64).Tensor("a", {64}, kQ8_0, 128);
+  file.Tensor("b", {3, 2}, kF32, 64).Tensor("a", {64}, kQ80, 128);
   return file.Data(128 + 68);
 }
 
@@ -243,8 +243,8 @@ INSTANTIATE_TEST_SUITE_P(
         Bad{"FiveDimensions", OneTensor({1, 1, 1, 1, 1}, kF32, 0, 4), "5 dimensions"},
         Bad{"TypeUnknown", OneTensor({1}, 250, 0, 4), "ggml type 250 is unknown"},
         Bad{"TypeRemoved", OneTensor({32}, 4, 0, 32), "ggml type 4 was removed"},
-        Bad{"RowNotWholeBlocks", OneTensor({33, 32}, kQ8_0, 0, 5000), "no whole blocks of 32"},
-        Bad{"ScalarOfBlocks", OneTensor({}, kQ8_0, 0, 34), "no whole blocks"},
+        Bad{"RowNotWholeBlocks", OneTensor({33, 32}, kQ80, 0, 5000), "no whole blocks of 32"},
+        Bad{"ScalarOfBlocks", OneTensor({}, kQ80, 0, 34), "no whole blocks"},
         Bad{"ShapeOverflows", OneTensor({1ULL << 33U, 1ULL << 33U}, kF32, 0, 4), "overflows"},
         Bad{"OffsetUnaligned", OneTensor({2}, kF32, 8, 64),
             "offset 8 is no multiple of the alignment 32"},

@@ -17,11 +17,12 @@ Result<void> ReadAll(std::string_view text, uint64_t first_byte = 0) {
   return json::Read(text, first_byte, [](const json::Token&) { return Result<void>(); });
 }
 
+constexpr std::string_view kLetters = "{}[]ksun.b0";  // by Kind
+
 // The tokens as one line: kind and depth.
 std::string Trace(std::string_view text) {
   std::string trace;
   const auto read = json::Read(text, 0, [&](const json::Token& token) -> Result<void> {
-    constexpr std::string_view kLetters = "{}[]ksun.b0";
     trace += fmt::format("{}{}", kLetters[static_cast<size_t>(token.kind)], token.depth);
     return {};
   });
@@ -39,8 +40,8 @@ TEST(Json, TellsIntegersFromOtherNumbers) {
 
 TEST(Json, RefusesWhatIsNotWholeJson) {
   for (const char* text :
-       {"", " ", "{", "{}x", "{} {}", "[1,]", "{\"a\":1,}", "{'a':1}", "01", "+1", ".5", "NaN",
-        "nul", "\"\n\"", "\"\\x\"", "\"\\ud800\"", "// x\n{}"}) {
+       {"", " ", "{", "{}x", "{} {}", "[1,]", R"({"a":1,})", "{'a':1}", "01", "+1", ".5", "NaN",
+        "nul", "\"\n\"", R"("\x")", R"("\ud800")", "// x\n{}"}) {
     EXPECT_THAT(ErrorText(ReadAll(text)), HasSubstr("not JSON")) << text;
   }
 }

@@ -17,6 +17,7 @@ using ::testing::HasSubstr;
 // What a decoded header says, ready to be encoded again.
 std::vector<TensorSpec> Specs(const Header& header) {
   std::vector<TensorSpec> specs;
+  specs.reserve(header.tensors.size());
   for (const Tensor& tensor : header.tensors)
     specs.push_back({tensor.name, tensor.dtype, tensor.shape});
   return specs;

@@ -12,10 +12,10 @@ namespace {
 class Convert : public KernelTest {};
 CKPT_FOR_EACH_TARGET(Convert);
 
-constexpr DType kPlain[] = {DType::kF64,  DType::kF32,    DType::kF16,
-                            DType::kBF16, DType::kF8E4M3, DType::kF8E5M2};
-constexpr DType kBlocks[] = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ6_K};
-constexpr DType kOutputs[] = {DType::kBF16, DType::kF32};
+constexpr std::array<DType, 6> kPlain = {DType::kF64,  DType::kF32,    DType::kF16,
+                                         DType::kBF16, DType::kF8E4M3, DType::kF8E5M2};
+constexpr std::array<DType, 4> kBlocks = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ6_K};
+constexpr std::array<DType, 2> kOutputs = {DType::kBF16, DType::kF32};
 
 size_t SourceBytes(DType from, size_t n) {
   return n / Info(from).block_elements * Info(from).block_bytes;
@@ -34,15 +34,15 @@ void ExpectLikeReference(DType from, DType to, const Guarded& src, size_t n, siz
 // Every pattern of a type of at most 16 bits, beside base/float.h.
 template <class Bits, class Decode>
 void ExpectAllPatterns(DType from, const Decode& decode) {
-  constexpr size_t kCount = size_t{1} << (8 * sizeof(Bits));
-  std::vector<Bits> src(kCount);
-  for (size_t i = 0; i < kCount; ++i) src[i] = static_cast<Bits>(i);
-  std::vector<float> f32(kCount);
-  std::vector<BF16> bf16(kCount);
+  constexpr size_t count = size_t{1} << (8 * sizeof(Bits));
+  std::vector<Bits> src(count);
+  for (size_t i = 0; i < count; ++i) src[i] = static_cast<Bits>(i);
+  std::vector<float> f32(count);
+  std::vector<BF16> bf16(count);
   const auto* bytes = reinterpret_cast<const std::byte*>(src.data());
-  FindConvert(from, DType::kF32)(bytes, reinterpret_cast<std::byte*>(f32.data()), kCount);
-  FindConvert(from, DType::kBF16)(bytes, reinterpret_cast<std::byte*>(bf16.data()), kCount);
-  for (size_t i = 0; i < kCount; ++i) {
+  FindConvert(from, DType::kF32)(bytes, reinterpret_cast<std::byte*>(f32.data()), count);
+  FindConvert(from, DType::kBF16)(bytes, reinterpret_cast<std::byte*>(bf16.data()), count);
+  for (size_t i = 0; i < count; ++i) {
     const float expected = decode(src[i]);
     ASSERT_EQ(std::bit_cast<uint32_t>(f32[i]), std::bit_cast<uint32_t>(expected))
         << "pattern " << i;
@@ -69,10 +69,10 @@ TEST_P(Convert, EveryE5M2Pattern) {
 
 TEST_P(Convert, F32RoundsTiesToEvenAndKeepsNaN) {
   // Each upper half with the lower halves around the tie.
-  constexpr uint32_t kLower[] = {0x0000, 0x0001, 0x7fff, 0x8000, 0x8001, 0xffff};
+  constexpr std::array<uint32_t, 6> lower = {0x0000, 0x0001, 0x7fff, 0x8000, 0x8001, 0xffff};
   std::vector<uint32_t> src;
   for (uint32_t upper = 0; upper < 0x10000; ++upper) {
-    for (const uint32_t lower : kLower) src.push_back(upper << 16 | lower);
+    for (const uint32_t lower : lower) src.push_back(upper << 16 | lower);
   }
   std::vector<BF16> dst(src.size());
   FindConvert(DType::kF32, DType::kBF16)(reinterpret_cast<const std::byte*>(src.data()),
@@ -111,7 +111,8 @@ TEST_P(Convert, BlocksAreDequantizedLikeTheReference) {
   std::mt19937 random(2);
   for (const DType to : kOutputs) {
     for (const DType from : kBlocks) {
-      for (const size_t blocks : {0, 1, 2, 3, 50}) {
+      constexpr std::array<size_t, 5> counts = {0, 1, 2, 3, 50};
+      for (const size_t blocks : counts) {
         const size_t n = blocks * Info(from).block_elements;
         Guarded src = RandomBytes(SourceBytes(from, n), random, 1 + blocks % 3);
         for (size_t b = 0; b < blocks; ++b) {
@@ -141,7 +142,7 @@ TEST_P(Convert, EqualTypesAreCopied) {
   for (int i = 0; i < kDTypeCount; ++i) {
     const auto dtype = static_cast<DType>(i);
     if (Info(dtype).block_elements != 1) continue;
-    const Guarded src = RandomBytes(13 * Info(dtype).block_bytes, random, 3);
+    const Guarded src = RandomBytes(size_t{13} * Info(dtype).block_bytes, random, 3);
     Guarded dst(src.size(), 5);
     FindConvert(dtype, dtype)(src.data(), dst.data(), 13);
     EXPECT_TRUE(dst == src && dst.IsIntact()) << Name(dtype);

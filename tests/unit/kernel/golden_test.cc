@@ -46,14 +46,14 @@ class GgufReader {
     return std::string(file_.substr(at_ - size, size));
   }
   void SkipValue(uint32_t type) {
-    constexpr size_t kSizes[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
+    constexpr size_t sizes[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
     if (type == 8) {
       String();
     } else if (type == 9) {
       const auto element = Number<uint32_t>();
       for (auto left = Number<uint64_t>(); left > 0; --left) SkipValue(element);
     } else {
-      at_ += kSizes[type];
+      at_ += sizes[type];
     }
   }
   size_t at() const { return at_; }
@@ -107,7 +107,8 @@ TEST_P(KernelGolden, DequantizesAsGgmlDoes) {
     convert(AsBytes(tensor.bytes).data(), f32.data(), tensor.elements);
     Sha256 hash;
     hash.Update(f32);
-    EXPECT_EQ(hash.Finish(), hashes.at(name).at("dequantized_f32_sha256")) << name;
+    EXPECT_EQ(hash.Finish(), hashes.at(name).at("dequantized_f32_sha256").get<std::string>())
+        << name;
   }
 }
 

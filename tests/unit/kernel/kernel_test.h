@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -73,13 +74,14 @@ inline Guarded RandomBytes(size_t bytes, std::mt19937& random, size_t shift = 0)
 /// Finite bf16 values where rounding goes wrong first: zeros, denormals, 1e-7, 1e4, the largest,
 /// ones and halves, and between them values of all exponents.
 inline std::vector<BF16> HardValues(size_t n, std::mt19937& random) {
-  constexpr uint16_t kSpecial[] = {0x0000, 0x8000, 0x0001, 0x8001, 0x007f, 0x0080, 0x33d7, 0x461c,
-                                   0x7f7f, 0xff7f, 0x3f80, 0xbf80, 0x3f00, 0x3fc0, 0x3728, 0x3727};
+  constexpr std::array<uint16_t, 16> special = {0x0000, 0x8000, 0x0001, 0x8001, 0x007f, 0x0080,
+                                                0x33d7, 0x461c, 0x7f7f, 0xff7f, 0x3f80, 0xbf80,
+                                                0x3f00, 0x3fc0, 0x3728, 0x3727};
   std::vector<BF16> values(n);
   for (BF16& x : values) {
     const auto bits = static_cast<uint16_t>(random());
     const bool is_special = random() % 8 == 0;
-    x.bits = is_special ? kSpecial[random() % std::size(kSpecial)] : bits;
+    x.bits = is_special ? special[random() % special.size()] : bits;
     if ((x.bits & 0x7f80) == 0x7f80) x.bits = static_cast<uint16_t>(x.bits ^ 0x4000);  // finite
   }
   return values;

@@ -100,10 +100,11 @@ TEST_P(Permute, GapsBroadcastsAndReversals) {
   // Backwards through the source: the first element is the last row's.
   axes[1] = {.extent = 30, .src_stride = -64, .dst_stride = 2};
   const Guarded src = RandomBytes(2000, random);
+  const std::byte* last = src.data() + ptrdiff_t{29} * 64;
   Guarded dst(2000);
   Guarded expected(2000);
-  PermuteCopy(src.data() + 29 * 64, dst.data(), axes, 2);
-  CopyByDefinition(src.data() + 29 * 64, expected.data(), axes, 2);
+  PermuteCopy(last, dst.data(), axes, 2);
+  CopyByDefinition(last, expected.data(), axes, 2);
   EXPECT_TRUE(dst == expected && dst.IsIntact());
 }
 

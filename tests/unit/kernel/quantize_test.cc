@@ -1,6 +1,7 @@
 #include "kernel/quantize.h"
 
 #include <algorithm>
+#include <array>
 
 #include "kernel/reference.h"
 #include "tests/unit/kernel/kernel_test.h"
@@ -11,7 +12,7 @@ namespace {
 class Quantize : public KernelTest {};
 CKPT_FOR_EACH_TARGET(Quantize);
 
-constexpr uint16_t kNotFinite[] = {0x7f80, 0xff80, 0x7fc0, 0xff81, 0x7fff};
+constexpr std::array<uint16_t, 5> kNotFinite = {0x7f80, 0xff80, 0x7fc0, 0xff81, 0x7fff};
 constexpr size_t kLengths = 140;  // over twice the widest vector, by one and more
 
 // `values` at an address that no bf16 would have by itself.
@@ -52,7 +53,7 @@ TEST_P(Quantize, AbsMaxShowsWhatIsNotFiniteAtEachPlace) {
   std::vector<BF16> w(kLengths, BF16{0x7f7f});
   EXPECT_EQ(AbsMaxBF16(w.data(), w.size()), 0x7f7f);
   for (size_t i = 0; i < w.size(); ++i) {
-    const BF16 kept = std::exchange(w[i], BF16{kNotFinite[i % std::size(kNotFinite)]});
+    const BF16 kept = std::exchange(w[i], BF16{kNotFinite[i % kNotFinite.size()]});
     EXPECT_GE(AbsMaxBF16(w.data(), w.size()), 0x7f80) << i;
     EXPECT_EQ(FindNonFiniteBF16(w.data(), w.size()), i);
     EXPECT_EQ(FindNonFiniteBF16(w.data(), i), i) << "n where all are finite";
@@ -74,7 +75,7 @@ TEST_P(Quantize, ColumnMaximaGrowAndShowWhatIsNotFinite) {
     std::vector<uint16_t> expected(n);
     for (int row = 0; row < 3; ++row) {
       std::vector<BF16> w = HardValues(n, random);
-      if (n > 0) w[random() % n].bits = kNotFinite[n % std::size(kNotFinite)];
+      if (n > 0) w[random() % n].bits = kNotFinite[n % kNotFinite.size()];
       ColumnAbsMaxBF16(Shifted(w, n % 3).get(), n, maxima.data());
       for (size_t i = 0; i < n; ++i)
         expected[i] = std::max(expected[i], static_cast<uint16_t>(w[i].bits & 0x7fff));
@@ -101,8 +102,8 @@ void ExpectAllValuesUpTo(uint16_t max, int bits) {
 TEST_P(Quantize, EveryProductOfManyScales) {
   std::mt19937 random(3);
   for (const int bits : {8, 4}) {
-    constexpr uint16_t kMaxima[] = {0x0001, 0x0080, 0x3728, 0x3f80, 0x42fe, 0x7f7f};
-    for (const uint16_t max : kMaxima) ExpectAllValuesUpTo(max, bits);
+    constexpr std::array<uint16_t, 6> maxima = {0x0001, 0x0080, 0x3728, 0x3f80, 0x42fe, 0x7f7f};
+    for (const uint16_t max : maxima) ExpectAllValuesUpTo(max, bits);
     for (int i = 0; i < 12; ++i)
       ExpectAllValuesUpTo(static_cast<uint16_t>(random() % 0x7f80), bits);
   }
@@ -198,8 +199,10 @@ void ExpectBlocksLikeReference(const Stripe& stripe, int bits, size_t q_stride, 
 
 TEST_P(Quantize, BlocksOfAnyCountAndAlignment) {
   std::mt19937 random(6);
-  for (const size_t n_rows : {1, 2, 63, 64, 65, 130}) {
-    for (const size_t n_blocks : {1, 3, 4, 5}) {
+  constexpr std::array<size_t, 6> rows = {1, 2, 63, 64, 65, 130};
+  constexpr std::array<size_t, 4> blocks = {1, 3, 4, 5};
+  for (const size_t n_rows : rows) {
+    for (const size_t n_blocks : blocks) {
       const Stripe stripe(n_rows, n_blocks, random);
       ExpectBlocksLikeReference(stripe, 8, n_rows, 0);
       ExpectBlocksLikeReference(stripe, 4, n_rows + 7, 1);
@@ -219,13 +222,15 @@ TEST_P(Quantize, BlocksPastTheCaches) {
 
 TEST_P(Quantize, BlocksShowWhatIsNotFinite) {
   std::vector<BF16> row(2 * kQuantBlock, BF16{0x3f80});
-  const BF16* rows[] = {row.data()};
+  const BF16* row_data = row.data();
   std::vector<int8_t> q(row.size());
-  BF16 scales[2];
-  const auto run = [&] { return QuantizeBlocksBF16(rows, 1, 2, 8, q.data(), 1, scales, 1); };
+  std::array<BF16, 2> scales{};
+  const auto run = [&] {
+    return QuantizeBlocksBF16(&row_data, 1, 2, 8, q.data(), 1, scales.data(), 1);
+  };
   EXPECT_EQ(run(), 0x3f80);
   for (size_t i = 0; i < row.size(); ++i) {
-    const BF16 kept = std::exchange(row[i], BF16{kNotFinite[i % std::size(kNotFinite)]});
+    const BF16 kept = std::exchange(row[i], BF16{kNotFinite[i % kNotFinite.size()]});
     EXPECT_GE(run(), 0x7f80) << i;
     row[i] = kept;
   }

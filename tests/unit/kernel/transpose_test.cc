@@ -1,6 +1,7 @@
 #include "kernel/transpose.h"
 
 #include <algorithm>
+#include <array>
 
 #include "kernel/reference.h"
 #include "tests/unit/kernel/kernel_test.h"
@@ -10,6 +11,8 @@ namespace {
 
 class Transpose : public KernelTest {};
 CKPT_FOR_EACH_TARGET(Transpose);
+
+constexpr std::array<size_t, 3> kElements = {1, 2, 4};
 
 // Separate rows in no order, each with its own alignment, so that a read past one is seen by the
 // address sanitizer.
@@ -23,8 +26,9 @@ struct Rows {
   std::vector<const std::byte*> pointers;
 };
 
-void ExpectLikeReference(const Rows& rows, size_t n_columns, uint32_t element, size_t stride,
+void ExpectLikeReference(const Rows& rows, size_t n_columns, size_t element_size, size_t stride,
                          size_t shift) {
+  const auto element = static_cast<uint32_t>(element_size);
   const size_t n_rows = rows.pointers.size();
   const size_t bytes = n_columns == 0 ? 0 : (n_columns - 1) * stride + n_rows * element;
   Guarded dst(bytes, shift);
@@ -40,10 +44,13 @@ void ExpectLikeReference(const Rows& rows, size_t n_columns, uint32_t element, s
 
 TEST_P(Transpose, AnyShapeStrideAndAlignment) {
   std::mt19937 random(1);
-  for (const uint32_t element : {1, 2, 4}) {
-    for (const size_t n_rows : {0, 1, 15, 16, 17, 31, 32, 63, 64, 65, 127, 128, 129, 200}) {
+  constexpr std::array<size_t, 14> rows = {0,  1,  15, 16,  17,  31,  32,
+                                           63, 64, 65, 127, 128, 129, 200};
+  constexpr std::array<size_t, 9> columns = {0, 1, 3, 4, 7, 8, 16, 33, 67};
+  for (const size_t element : kElements) {
+    for (const size_t n_rows : rows) {
       const Rows rows(n_rows, 67 * element, random);
-      for (const size_t n_columns : {0, 1, 3, 4, 7, 8, 16, 33, 67}) {
+      for (const size_t n_columns : columns) {
         ExpectLikeReference(rows, n_columns, element, n_rows * element, 0);
         ExpectLikeReference(rows, n_columns, element, n_rows * element + 5, 3);
       }
@@ -53,7 +60,7 @@ TEST_P(Transpose, AnyShapeStrideAndAlignment) {
 
 TEST_P(Transpose, MoreColumnsThanABlock) {
   std::mt19937 random(2);
-  for (const uint32_t element : {1, 2, 4}) {
+  for (const size_t element : kElements) {
     for (const size_t n_columns : {1024 / element - 1, 1024 / element, 1024 / element + 1}) {
       const Rows rows(130, n_columns * element, random);
       ExpectLikeReference(rows, n_columns, element, 192 * element, 0);
@@ -64,7 +71,7 @@ TEST_P(Transpose, MoreColumnsThanABlock) {
 // Over 1 MiB of output: streamed where whole lines are possible.
 TEST_P(Transpose, PastTheCaches) {
   std::mt19937 random(3);
-  for (const uint32_t element : {1, 2, 4}) {
+  for (const size_t element : kElements) {
     const size_t n_columns = (size_t{1} << 20) / (300 * element) + 20;
     const Rows rows(300, n_columns * element, random);
     ExpectLikeReference(rows, n_columns, element, 320 * element, 0);
@@ -88,42 +95,47 @@ TEST_P(Transpose, ConvertsWhilePacking) {
     DType from, to;
     size_t n_columns;
   };
-  constexpr Case kCases[] = {{DType::kF64, DType::kBF16, 37},   {DType::kF32, DType::kBF16, 1029},
-                             {DType::kF16, DType::kBF16, 515},  {DType::kBF16, DType::kF32, 600},
-                             {DType::kBF16, DType::kBF16, 513}, {DType::kF8E4M3, DType::kF32, 300},
-                             {DType::kQ8_0, DType::kBF16, 544}, {DType::kQ4_0, DType::kF32, 288},
-                             {DType::kQ6_K, DType::kBF16, 768}, {DType::kQ6_K, DType::kF32, 512}};
-  constexpr size_t kRows = 70;
-  for (const auto& [from, to, n_columns] : kCases) {
+  constexpr std::array<Case, 10> cases = {{{DType::kF64, DType::kBF16, 37},
+                                           {DType::kF32, DType::kBF16, 1029},
+                                           {DType::kF16, DType::kBF16, 515},
+                                           {DType::kBF16, DType::kF32, 600},
+                                           {DType::kBF16, DType::kBF16, 513},
+                                           {DType::kF8E4M3, DType::kF32, 300},
+                                           {DType::kQ8_0, DType::kBF16, 544},
+                                           {DType::kQ4_0, DType::kF32, 288},
+                                           {DType::kQ6_K, DType::kBF16, 768},
+                                           {DType::kQ6_K, DType::kF32, 512}}};
+  constexpr size_t rows = 70;
+  for (const auto& [from, to, n_columns] : cases) {
     const size_t row_bytes = n_columns / Info(from).block_elements * Info(from).block_bytes;
-    Rows rows(kRows, row_bytes, random);
+    Rows rows(rows, row_bytes, random);
     // Small exponents everywhere: NaN payloads through arithmetic are no promise.
     for (Guarded& row : rows.data) {
       for (size_t i = 0; i < row_bytes; ++i) row.data()[i] &= std::byte{0xbb};
     }
     const uint32_t element = ElementBytes(to);
-    Rows converted(kRows, n_columns * element, random);
-    for (size_t r = 0; r < kRows; ++r) {
+    Rows converted(rows, n_columns * element, random);
+    for (size_t r = 0; r < rows; ++r) {
       const auto convert = from == to ? FindConvert(from, to) : reference::FindConvert(from, to);
       convert(rows.pointers[r], converted.data[r].data(), n_columns);
       converted.pointers[r] = converted.data[r].data();
     }
-    Guarded dst(n_columns * kRows * element, 2);
-    Guarded expected(n_columns * kRows * element);
-    ASSERT_TRUE(TransposeRowsConvert(rows.pointers.data(), kRows, n_columns, from, to, dst.data(),
-                                     kRows * element));
-    reference::TransposeRows(converted.pointers.data(), kRows, n_columns, element, expected.data(),
-                             kRows * element);
+    Guarded dst(n_columns * rows * element, 2);
+    Guarded expected(n_columns * rows * element);
+    ASSERT_TRUE(TransposeRowsConvert(rows.pointers.data(), rows, n_columns, from, to, dst.data(),
+                                     rows * element));
+    reference::TransposeRows(converted.pointers.data(), rows, n_columns, element, expected.data(),
+                             rows * element);
     EXPECT_TRUE(dst == expected && dst.IsIntact()) << Name(from) << " to " << Name(to);
   }
 }
 
 TEST_P(Transpose, SaysWhereNoConversionExists) {
-  const std::byte* rows[] = {nullptr};
-  EXPECT_TRUE(TransposeRowsConvert(rows, 1, 0, DType::kF32, DType::kBF16, nullptr, 2));
-  EXPECT_FALSE(TransposeRowsConvert(rows, 1, 0, DType::kF32, DType::kF16, nullptr, 2));
-  EXPECT_FALSE(TransposeRowsConvert(rows, 1, 0, DType::kQ5_K, DType::kBF16, nullptr, 2));
-  EXPECT_FALSE(TransposeRowsConvert(rows, 1, 0, DType::kF64, DType::kF64, nullptr, 8));
+  const std::byte* row = nullptr;
+  EXPECT_TRUE(TransposeRowsConvert(&row, 1, 0, DType::kF32, DType::kBF16, nullptr, 2));
+  EXPECT_FALSE(TransposeRowsConvert(&row, 1, 0, DType::kF32, DType::kF16, nullptr, 2));
+  EXPECT_FALSE(TransposeRowsConvert(&row, 1, 0, DType::kQ5_K, DType::kBF16, nullptr, 2));
+  EXPECT_FALSE(TransposeRowsConvert(&row, 1, 0, DType::kF64, DType::kF64, nullptr, 8));
 }
 
 }  // namespace

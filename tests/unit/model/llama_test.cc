@@ -14,15 +14,21 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::SizeIs;
 
+/// The role's cell in a scheme; one without a name where there is none.
+CellInstance CellOf(const Model& model, const BoundRole& role, std::string_view scheme) {
+  const auto cell = CellIn(model, role.instance, scheme);
+  EXPECT_TRUE(cell) << cell.error().Print();
+  return cell.value_or(std::nullopt).value_or(CellInstance{});
+}
+
 /// name -> shape of the whole model in a scheme.
 NamedShapes ShapesIn(const Model& model, std::string_view scheme) {
   NamedShapes shapes;
   for (const BoundRole& role : model.roles) {
-    const auto cell = CellIn(model, role.instance, scheme);
-    EXPECT_TRUE(cell) << cell.error().Print();
-    if (!cell || !*cell) continue;
-    EXPECT_TRUE(IsBijection((*cell)->view));
-    EXPECT_TRUE(shapes.emplace((*cell)->name, (*cell)->view.tensor).second) << (*cell)->name;
+    const CellInstance cell = CellOf(model, role, scheme);
+    if (cell.name.empty()) continue;
+    EXPECT_TRUE(IsBijection(cell.view));
+    EXPECT_TRUE(shapes.emplace(cell.name, cell.view.tensor).second) << cell.name;
   }
   return shapes;
 }
@@ -111,11 +117,10 @@ TEST(Llama, RotaryRowsArePermutedWithinTheHeadsOwnWidth) {
   const Result<Model> model = Bind(HfShapes(kLlama32Of1B), {HfConfig(kLlama32Of1B)});
   ASSERT_TRUE(model) << model.error().Print();
   EXPECT_EQ(model->dims.at("d"), 64U);
-  for (const auto& [name, heads] : {std::pair("q", 32U), std::pair("k", 8U)}) {
+  for (const auto& [name, heads] : {std::pair("q", size_t{32}), std::pair("k", size_t{8})}) {
     const BoundRole* const role = FindRole(*model, fmt::format("layer.1.attention.{}", name));
     ASSERT_NE(role, nullptr);
-    const auto cell = CellIn(*model, role->instance, "jetstream-pytorch");
-    ASSERT_TRUE(cell && *cell);
+    const CellInstance cell = CellOf(*model, *role, "jetstream-pytorch");
     std::vector<uint64_t> source_rows(heads * 64);
     const std::vector<Axis>& axes = role->instance.axes;  // h p t e
     for (uint64_t h = 0; h < axes[0].extent; ++h) {
@@ -124,7 +129,7 @@ TEST(Llama, RotaryRowsArePermutedWithinTheHeadsOwnWidth) {
           const auto row = [&](const View& v) {
             return (h * v.strides[0] + p * v.strides[1] + t * v.strides[2]) / 2048;
           };
-          source_rows[row((*cell)->view)] = row(role->view);
+          source_rows[row(cell.view)] = row(role->view);
         }
       }
     }
@@ -137,11 +142,9 @@ TEST(Llama, OtherWeightsAreCopies) {
   const Result<Model> model = Bind(HfShapes(kLlama32Of1B), {HfConfig(kLlama32Of1B)});
   ASSERT_TRUE(model);
   for (const BoundRole& role : model->roles) {
-    const auto cell = CellIn(*model, role.instance, "jetstream-pytorch");
-    ASSERT_TRUE(cell && *cell);
+    const CellInstance cell = CellOf(*model, role, "jetstream-pytorch");
     const bool is_rotary = role.instance.role.ends_with(".q") || role.instance.role.ends_with(".k");
-    EXPECT_EQ(Compose(role.view, (*cell)->view).axes.size(), is_rotary ? 4U : 1U)
-        << role.instance.role;
+    EXPECT_EQ(Compose(role.view, cell.view).axes.size(), is_rotary ? 4U : 1U) << role.instance.role;
   }
 }
 
@@ -211,9 +214,8 @@ TEST(Llama, GgufPairsAreJetstreamsPairs) {
   const Result<Model> model = Bind(GgufShapes(kLlama32Of1B), {GgufConfig(kLlama32Of1B)});
   ASSERT_TRUE(model);
   for (const BoundRole& role : model->roles) {
-    const auto cell = CellIn(*model, role.instance, "jetstream-pytorch");
-    ASSERT_TRUE(cell && *cell);
-    EXPECT_EQ(role.view, (*cell)->view) << role.instance.role;
+    const CellInstance cell = CellOf(*model, role, "jetstream-pytorch");
+    EXPECT_EQ(role.view, cell.view) << role.instance.role;
   }
 }
 
@@ -245,13 +247,18 @@ TEST(Llama, OldInvFreqTensorsAreIgnored) {
 }
 
 TEST(Llama, RopeScalingIsAFactWhateverItsSpelling) {
+  const auto scaling = [](const NamedShapes& shapes, const SourceConfig& config) {
+    const Result<Model> model = Bind(shapes, {config});
+    EXPECT_TRUE(model) << model.error().Print();
+    return model ? model->facts.at("rope_scaling") : "";
+  };
   SourceConfig config = HfConfig(kLlama3HfGolden);
-  EXPECT_EQ(Bind(HfShapes(kLlama3HfGolden), {config})->facts.at("rope_scaling"), "none");
+  EXPECT_EQ(scaling(HfShapes(kLlama3HfGolden), config), "none");
   config.values["rope_scaling.rope_type"] = std::string("llama3");
-  EXPECT_EQ(Bind(HfShapes(kLlama3HfGolden), {config})->facts.at("rope_scaling"), "llama3");
+  EXPECT_EQ(scaling(HfShapes(kLlama3HfGolden), config), "llama3");
   SourceConfig meta = MetaConfig(kLlama2MetaGolden);
   meta.values["use_scaled_rope"] = true;
-  EXPECT_EQ(Bind(MetaShapes(kLlama2MetaGolden), {meta})->facts.at("rope_scaling"), "llama3");
+  EXPECT_EQ(scaling(MetaShapes(kLlama2MetaGolden), meta), "llama3");
 }
 
 TEST(Llama, QuantizationClassesAreTheServers) {
@@ -259,7 +266,7 @@ TEST(Llama, QuantizationClassesAreTheServers) {
   ASSERT_TRUE(model);
   std::map<std::string, int> classes;
   for (const BoundRole& role : model->roles) {
-    ++classes[(*CellIn(*model, role.instance, "jetstream-pytorch"))->quantize];
+    ++classes[CellOf(*model, role, "jetstream-pytorch").quantize];
   }
   EXPECT_EQ(classes,
             (std::map<std::string, int>{{"", 2 * 2 + 2}, {"embedding", 1}, {"linear", 2 * 7 + 1}}));

@@ -14,7 +14,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr uint64_t kBuffer = 64 * 1024;
+constexpr uint64_t kBuffer = 64ULL * 1024;
 
 // A store with one file of one tensor "t" of `size` bytes that lies `shift` bytes into the file.
 struct OneTensor {
@@ -49,7 +49,7 @@ TEST(TensorStream, HashesTheTensorsBytesWhereverTheyLie) {
 }
 
 TEST(TensorStream, GivesChunksOfWholeBlocks) {
-  OneTensor one(34 * 4000, 100, DType::kQ8_0);
+  OneTensor one(34ULL * 4000, 100, DType::kQ8_0);
   MemoryBudget budget(64 << 20);
   std::string seen;
   size_t chunks = 0;

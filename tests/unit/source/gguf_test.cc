@@ -25,7 +25,7 @@ class GgufSource : public ::testing::Test {
 };
 
 TEST_F(GgufSource, GivesRowMajorTensorsOfBlocks) {
-  store_->Put("m.gguf", GgufBytes().Begin(1, 0).Tensor("w", {64, 3}, 8, 0).Data(3 * 68).bytes());
+  store_->Put("m.gguf", GgufBytes().Begin(1, 0).Tensor("w", {64, 3}, 8, 0).Data(204).bytes());
   const auto catalog = Open("m.gguf");
   ASSERT_TRUE(catalog) << ErrorText(catalog);
   EXPECT_EQ(catalog->format, "gguf");

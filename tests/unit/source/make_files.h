@@ -13,6 +13,7 @@ namespace ckpt {
 inline std::string SafetensorsFile(const std::vector<std::pair<std::string, uint64_t>>& tensors,
                                    const std::optional<safetensors::Metadata>& metadata = {}) {
   std::vector<safetensors::TensorSpec> specs;
+  specs.reserve(tensors.size());
   for (const auto& [name, length] : tensors) specs.push_back({name, DType::kU8, {length}});
   auto header = safetensors::EncodeHeader(std::move(specs), metadata);
   std::string file = std::move(header->bytes);
@@ -31,7 +32,7 @@ inline std::string GgufFile(const std::string& tensor, uint64_t length, uint32_t
     file.Key("split.no", number)
         .Key("split.count", count)
         .Key("split.tensors.count", tensors_in_set);
-  return file.Tensor(tensor, {length}, 0, 0).Data(4 * length).bytes();
+  return file.Tensor(tensor, {length}, 0, 0).Data(4ULL * length).bytes();
 }
 
 }  // namespace ckpt

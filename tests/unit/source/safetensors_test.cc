@@ -18,6 +18,12 @@ using ::testing::HasSubstr;
 
 constexpr const char* kIndex = "model.safetensors.index.json";
 
+std::vector<std::pair<std::string, uint64_t>> ManyTensors(size_t count) {
+  std::vector<std::pair<std::string, uint64_t>> tensors(count);
+  for (size_t i = 0; i < count; ++i) tensors[i] = {fmt::format("tensor.{}", i), 1};
+  return tensors;
+}
+
 class SafetensorsSource : public ::testing::Test {
  protected:
   Result<Catalog> Index(const std::string& weight_map, const std::string& total = "") {
@@ -26,6 +32,7 @@ class SafetensorsSource : public ::testing::Test {
   }
   std::vector<std::string> Names(const Catalog& catalog) {
     std::vector<std::string> names;
+    names.reserve(catalog.tensors.size());
     for (const TensorEntry& tensor : catalog.tensors) names.push_back(tensor.name);
     return names;
   }
@@ -57,8 +64,7 @@ TEST_F(SafetensorsSource, ReadsAShortHeaderWithOneRead) {
 }
 
 TEST_F(SafetensorsSource, ReadsALongHeaderWithTwoReadsAndNothingTwice) {
-  std::vector<std::pair<std::string, uint64_t>> tensors;
-  for (int i = 0; i < 6000; ++i) tensors.emplace_back(fmt::format("tensor.{}", i), 1);
+  const auto tensors = ManyTensors(6000);
   const std::string file = SafetensorsFile(tensors);
   store_.Put("x.safetensors", file);
   const auto catalog = ReadSafetensors(store_, {*store_.Stat("x.safetensors")}, budget_);
@@ -69,9 +75,8 @@ TEST_F(SafetensorsSource, ReadsALongHeaderWithTwoReadsAndNothingTwice) {
 }
 
 TEST_F(SafetensorsSource, RefusesAHeaderThatTheBudgetCannotHold) {
-  MemoryBudget small(512 * 1024);
-  std::vector<std::pair<std::string, uint64_t>> tensors;
-  for (int i = 0; i < 3000; ++i) tensors.emplace_back(fmt::format("tensor.{}", i), 1);
+  MemoryBudget small(512ULL * 1024);
+  const auto tensors = ManyTensors(3000);
   store_.Put("x.safetensors", SafetensorsFile(tensors));
   EXPECT_EQ(ReadSafetensors(store_, {*store_.Stat("x.safetensors")}, small).error().code,
             Code::kResources);
