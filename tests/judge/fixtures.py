@@ -1,11 +1,14 @@
 """Fixtures of the judge and crash tests; their conftest.py files take them from here."""
 
+import os
 import shutil
 
 import pytest
 
-import support
-from smollm2 import gguf_of_wheel
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy's first import; why: forward.py
+
+import support  # noqa: E402
+from smollm2 import gguf_of_wheel  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
