@@ -126,17 +126,17 @@ BENCHMARK(Transpose)
 
 void TransposeConvert(benchmark::State& state) {
   const auto from = static_cast<DType>(state.range(0));
-  constexpr size_t rows = 4096;
-  constexpr size_t columns = 14336;
-  const size_t row_bytes = columns / Info(from).block_elements * Info(from).block_bytes;
-  Memory src(rows * row_bytes);
-  Memory dst(rows * columns * sizeof(BF16));
-  FillWeights(src.data(), rows * row_bytes / sizeof(BF16));
-  const auto rows = Rows(src.data(), rows, row_bytes);
+  constexpr size_t n_rows = 4096;
+  constexpr size_t n_columns = 14336;
+  const size_t row_bytes = n_columns / Info(from).block_elements * Info(from).block_bytes;
+  Memory src(n_rows * row_bytes);
+  Memory dst(n_rows * n_columns * sizeof(BF16));
+  FillWeights(src.data(), n_rows * row_bytes / sizeof(BF16));
+  const auto rows = Rows(src.data(), n_rows, row_bytes);
   state.SetLabel(std::string(Name(from)) + " -> BF16");
-  Measure(state, rows * row_bytes, rows * columns * sizeof(BF16), [&] {
-    TransposeRowsConvert(rows.data(), rows, columns, from, DType::kBF16, dst.data(),
-                         rows * sizeof(BF16));
+  Measure(state, n_rows * row_bytes, n_rows * n_columns * sizeof(BF16), [&] {
+    TransposeRowsConvert(rows.data(), n_rows, n_columns, from, DType::kBF16, dst.data(),
+                         n_rows * sizeof(BF16));
   });
 }
 BENCHMARK(TransposeConvert)

@@ -22,6 +22,7 @@ class StoreSuite : public testing::TestWithParam<StoreKind> {
   void ExpectHolds(std::string_view name, const std::string& text) {
     ASSERT_RESULT(const ObjectInfo info, store().Stat(name));
     EXPECT_EQ(info.name, name);
+    EXPECT_EQ(store().KeepsObjects(), GetParam().is_readable);
     ASSERT_EQ(info.size_bytes, text.size());
     EXPECT_EQ(info.crc32c.value_or(Crc32c::Of(BytesOf(text))), Crc32c::Of(BytesOf(text)));
     if (!GetParam().is_readable) {

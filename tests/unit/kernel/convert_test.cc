@@ -69,10 +69,10 @@ TEST_P(Convert, EveryE5M2Pattern) {
 
 TEST_P(Convert, F32RoundsTiesToEvenAndKeepsNaN) {
   // Each upper half with the lower halves around the tie.
-  constexpr std::array<uint32_t, 6> lower = {0x0000, 0x0001, 0x7fff, 0x8000, 0x8001, 0xffff};
+  constexpr std::array<uint32_t, 6> lower_halves = {0x0000, 0x0001, 0x7fff, 0x8000, 0x8001, 0xffff};
   std::vector<uint32_t> src;
   for (uint32_t upper = 0; upper < 0x10000; ++upper) {
-    for (const uint32_t lower : lower) src.push_back(upper << 16 | lower);
+    for (const uint32_t lower : lower_halves) src.push_back(upper << 16 | lower);
   }
   std::vector<BF16> dst(src.size());
   FindConvert(DType::kF32, DType::kBF16)(reinterpret_cast<const std::byte*>(src.data()),

@@ -199,10 +199,10 @@ void ExpectBlocksLikeReference(const Stripe& stripe, int bits, size_t q_stride, 
 
 TEST_P(Quantize, BlocksOfAnyCountAndAlignment) {
   std::mt19937 random(6);
-  constexpr std::array<size_t, 6> rows = {1, 2, 63, 64, 65, 130};
-  constexpr std::array<size_t, 4> blocks = {1, 3, 4, 5};
-  for (const size_t n_rows : rows) {
-    for (const size_t n_blocks : blocks) {
+  constexpr std::array<size_t, 6> row_counts = {1, 2, 63, 64, 65, 130};
+  constexpr std::array<size_t, 4> block_counts = {1, 3, 4, 5};
+  for (const size_t n_rows : row_counts) {
+    for (const size_t n_blocks : block_counts) {
       const Stripe stripe(n_rows, n_blocks, random);
       ExpectBlocksLikeReference(stripe, 8, n_rows, 0);
       ExpectBlocksLikeReference(stripe, 4, n_rows + 7, 1);

@@ -44,13 +44,13 @@ void ExpectLikeReference(const Rows& rows, size_t n_columns, size_t element_size
 
 TEST_P(Transpose, AnyShapeStrideAndAlignment) {
   std::mt19937 random(1);
-  constexpr std::array<size_t, 14> rows = {0,  1,  15, 16,  17,  31,  32,
-                                           63, 64, 65, 127, 128, 129, 200};
-  constexpr std::array<size_t, 9> columns = {0, 1, 3, 4, 7, 8, 16, 33, 67};
+  constexpr std::array<size_t, 14> row_counts = {0,  1,  15, 16,  17,  31,  32,
+                                                 63, 64, 65, 127, 128, 129, 200};
+  constexpr std::array<size_t, 9> column_counts = {0, 1, 3, 4, 7, 8, 16, 33, 67};
   for (const size_t element : kElements) {
-    for (const size_t n_rows : rows) {
+    for (const size_t n_rows : row_counts) {
       const Rows rows(n_rows, 67 * element, random);
-      for (const size_t n_columns : columns) {
+      for (const size_t n_columns : column_counts) {
         ExpectLikeReference(rows, n_columns, element, n_rows * element, 0);
         ExpectLikeReference(rows, n_columns, element, n_rows * element + 5, 3);
       }
@@ -105,27 +105,27 @@ TEST_P(Transpose, ConvertsWhilePacking) {
                                            {DType::kQ4_0, DType::kF32, 288},
                                            {DType::kQ6_K, DType::kBF16, 768},
                                            {DType::kQ6_K, DType::kF32, 512}}};
-  constexpr size_t rows = 70;
+  constexpr size_t n_rows = 70;
   for (const auto& [from, to, n_columns] : cases) {
     const size_t row_bytes = n_columns / Info(from).block_elements * Info(from).block_bytes;
-    Rows rows(rows, row_bytes, random);
+    Rows rows(n_rows, row_bytes, random);
     // Small exponents everywhere: NaN payloads through arithmetic are no promise.
     for (Guarded& row : rows.data) {
       for (size_t i = 0; i < row_bytes; ++i) row.data()[i] &= std::byte{0xbb};
     }
     const uint32_t element = ElementBytes(to);
-    Rows converted(rows, n_columns * element, random);
-    for (size_t r = 0; r < rows; ++r) {
+    Rows converted(n_rows, n_columns * element, random);
+    for (size_t r = 0; r < n_rows; ++r) {
       const auto convert = from == to ? FindConvert(from, to) : reference::FindConvert(from, to);
       convert(rows.pointers[r], converted.data[r].data(), n_columns);
       converted.pointers[r] = converted.data[r].data();
     }
-    Guarded dst(n_columns * rows * element, 2);
-    Guarded expected(n_columns * rows * element);
-    ASSERT_TRUE(TransposeRowsConvert(rows.pointers.data(), rows, n_columns, from, to, dst.data(),
-                                     rows * element));
-    reference::TransposeRows(converted.pointers.data(), rows, n_columns, element, expected.data(),
-                             rows * element);
+    Guarded dst(n_columns * n_rows * element, 2);
+    Guarded expected(n_columns * n_rows * element);
+    ASSERT_TRUE(TransposeRowsConvert(rows.pointers.data(), n_rows, n_columns, from, to, dst.data(),
+                                     n_rows * element));
+    reference::TransposeRows(converted.pointers.data(), n_rows, n_columns, element, expected.data(),
+                             n_rows * element);
     EXPECT_TRUE(dst == expected && dst.IsIntact()) << Name(from) << " to " << Name(to);
   }
 }
