@@ -110,12 +110,21 @@ def planted_blocks(name, shape, every):
             yield begin, cursor
 
 
+def _pattern_cycle():
+    half = PLANTED_PATTERNS // 2
+    places = (STEP * i % PLANTED_PATTERNS for i in range(2 * PLANTED_PATTERNS))
+    return array.array("H", (0x3A80 + n % half + (0x8000 if n >= half else 0) for n in places))
+
+
+STEP = 1021  # has no factor in common with PLANTED_PATTERNS: walks through all of them
+STEP_INVERSE = pow(STEP, -1, PLANTED_PATTERNS)
+PATTERN_CYCLE = _pattern_cycle()  # twice, so that a block is one slice of it
+
+
 def planted_pattern(name, begin, count):
     """bf16 patterns of the `count` elements of the block of tensor `name` that begins at byte `begin`: all distinct."""
-    start = zlib.crc32(f"{name}@{begin}".encode()) % PLANTED_PATTERNS
-    half = PLANTED_PATTERNS // 2
-    return [0x3A80 + n % half + (0x8000 if n >= half else 0)
-            for n in ((start + 1021 * i) % PLANTED_PATTERNS for i in range(count))]
+    start = zlib.crc32(f"{name}@{begin}".encode()) * STEP_INVERSE % PLANTED_PATTERNS
+    return PATTERN_CYCLE[start : start + count]
 
 
 def planted_row(name, shape, row, every):
@@ -232,8 +241,7 @@ def write_sparse(path, tensors, every):
         at = len(header)
         for name, extents in tensors:
             for begin, end in planted_blocks(name, extents, every):
-                values = planted_pattern(name, begin, (end - begin) // 2)
-                os.pwrite(file.fileno(), struct.pack(f"<{len(values)}H", *values), at + begin)
+                os.pwrite(file.fileno(), planted_pattern(name, begin, (end - begin) // 2).tobytes(), at + begin)
             at += size_bytes(extents)
 
 

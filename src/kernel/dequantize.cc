@@ -6,6 +6,7 @@
 #include "kernel/convert-inl.h"
 #include "kernel/convert_find.h"
 #include "kernel/reference.h"
+#include "kernel/unaligned.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ckpt::HWY_NAMESPACE {
@@ -22,9 +23,8 @@ using VBytes = hn::Vec<DBytes>;
 
 // float16 at `p` in every lane.
 HWY_INLINE VF BroadcastHalf(const std::byte* p) {
-  uint16_t bits;  // NOLINT(cppcoreguidelines-pro-type-member-init): filled by the next line
-  __builtin_memcpy(&bits, p, sizeof(bits));
-  return FromF16::Decode(DF(), hn::Set(hn::Rebind<uint16_t, DF>(), bits));
+  const hn::Rebind<uint16_t, DF> d16;
+  return FromF16::Decode(DF(), hn::Set(d16, LoadUnaligned<uint16_t>(p)));
 }
 HWY_INLINE VF Widen(const int8_t* q) {
   const DF d;

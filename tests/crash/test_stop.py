@@ -56,7 +56,14 @@ def test_a_stopped_run_exits_in_seconds_and_leaves_nothing(number, code, delay_s
     print(f"exit {process.returncode} after {time.monotonic() - told:.2f} s")
     assert process.returncode == code, errors
     assert support.contents(disk) == {}
-    assert not (disk / "out").exists(), "the folder that the run made is still there"
+
+
+def test_a_stopped_run_removes_the_folder_that_it_made(bench_model, disk):
+    process = start(bench_model, disk / "out", "bf16")
+    begun(process, disk / "out")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=WITHIN_S)
+    assert not (disk / "out").exists()
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
