@@ -53,7 +53,8 @@ def faults(name: str, text: str) -> list[str]:
         elif other not in MAY_INCLUDE:
             found.append(f'{place}: "{target}" is in no folder of src/')
         elif other not in allowed:
-            found.append(f'{place}: {folder}/ may not include {other}/ ("{target}"); it may include: {" ".join(sorted(allowed))}')
+            words = " ".join(sorted(allowed))
+            found.append(f'{place}: {folder}/ may not include {other}/ ("{target}"); it may include: {words}')
         elif (concrete := CONCRETE.match(target)) and folder not in (other, "cli"):
             found.append(f'{place}: only cli/ may name {concrete[0]} ("{target}"); use the interface in {other}/')
     return found

@@ -22,11 +22,13 @@ Result<Buffer> Buffer::Allocate(Grant grant) {
     const bool is_huge = grant.bytes() >= kHugePage;
     const size_t size = RoundUp(grant.bytes(), is_huge ? kHugePage : 4 * kKiB);
     const size_t mapped_bytes = is_huge ? size + kHugePage : size;
-    void* mapped = mmap(nullptr, mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* mapped =
+        mmap(nullptr, mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapped == MAP_FAILED)
-      return Fail(Code::kResources,
-                  fmt::format("cannot map {}: {}", FormatMemory(grant.bytes()), std::strerror(errno)),
-                  "give a smaller --memory, or more memory to this process");
+      return Fail(
+          Code::kResources,
+          fmt::format("cannot map {}: {}", FormatMemory(grant.bytes()), std::strerror(errno)),
+          "give a smaller --memory, or more memory to this process");
     auto* base = static_cast<std::byte*>(mapped);
     if (is_huge) {
       const auto address = reinterpret_cast<uintptr_t>(base);

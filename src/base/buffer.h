@@ -9,10 +9,11 @@
 
 namespace ckpt {
 
-/// Big memory: page-aligned (2 MiB from that size on, with huge pages asked for), owned together with its grant.
-/// Pages are touched by their first use only, so an unused tail costs nothing. Movable.
-/// Why not std::vector: first touch costs 6 to 30 times a copy on virtual machines that report free pages, so buffers
-/// are made once for a run and reused (docs/decisions/0002-memory.md).
+/// Big memory: page-aligned (2 MiB from that size on, with huge pages asked for), owned together
+/// with its grant. Pages are touched by their first use only, so an unused tail costs nothing.
+/// Movable. Why not std::vector: first touch costs 6 to 30 times a copy on virtual machines that
+/// report free pages, so buffers are made once for a run and reused
+/// (docs/decisions/0002-memory.md).
 class Buffer {
  public:
   Buffer() = default;

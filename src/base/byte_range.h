@@ -21,7 +21,8 @@ struct ByteRange {
   bool operator==(const ByteRange&) const = default;
 };
 
-/// The smallest range of whole `alignment`-sized blocks around `range`; the end may lie beyond the object.
+/// The smallest range of whole `alignment`-sized blocks around `range`; the end may lie beyond the
+/// object.
 ByteRange AlignOutward(ByteRange range, uint64_t alignment);
 
 /// "[0, 512)".

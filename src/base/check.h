@@ -6,7 +6,7 @@ namespace ckpt {
 }  // namespace ckpt
 
 /// A promise of our own code; stays in release builds. Bad input is never a CKPT_CHECK.
-#define CKPT_CHECK(...)                                             \
-  do {                                                              \
+#define CKPT_CHECK(...)                                                        \
+  do {                                                                         \
     if (!(__VA_ARGS__)) ::ckpt::CheckFailed(__FILE__, __LINE__, #__VA_ARGS__); \
   } while (false)

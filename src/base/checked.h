@@ -18,7 +18,8 @@ inline std::optional<uint64_t> CheckedMul(uint64_t a, uint64_t b) {
   if (__builtin_mul_overflow(a, b, &product)) return std::nullopt;
   return product;
 }
-/// Left to right; fails at the first overflow, even where a later factor is 0 (as the safetensors reference does).
+/// Left to right; fails at the first overflow, even where a later factor is 0 (as the safetensors
+/// reference does).
 inline std::optional<uint64_t> CheckedProduct(std::span<const uint64_t> factors) {
   uint64_t product = 1;
   for (const uint64_t factor : factors) {
@@ -29,7 +30,9 @@ inline std::optional<uint64_t> CheckedProduct(std::span<const uint64_t> factors)
 
 /// For trusted numbers only (sizes already checked).
 constexpr uint64_t CeilDiv(uint64_t a, uint64_t b) { return a / b + (a % b != 0 ? 1 : 0); }
-constexpr uint64_t RoundUp(uint64_t a, uint64_t multiple) { return CeilDiv(a, multiple) * multiple; }
+constexpr uint64_t RoundUp(uint64_t a, uint64_t multiple) {
+  return CeilDiv(a, multiple) * multiple;
+}
 constexpr uint64_t RoundDown(uint64_t a, uint64_t multiple) { return a / multiple * multiple; }
 
 }  // namespace ckpt

@@ -6,8 +6,8 @@
 
 namespace ckpt {
 
-/// CRC-32C (Castagnoli) of some bytes, with their count, so that two neighbours can be joined without reading again.
-/// Crc32c::Of("123456789").value() == 0xE3069283.
+/// CRC-32C (Castagnoli) of some bytes, with their count, so that two neighbours can be joined
+/// without reading again. Crc32c::Of("123456789").value() == 0xE3069283.
 class Crc32c {
  public:
   Crc32c() = default;

@@ -43,13 +43,15 @@ struct GgmlId {
   DType dtype;
 };
 constexpr GgmlId kGgml[] = {
-    {0, DType::kF32},      {1, DType::kF16},     {2, DType::kQ4_0},   {3, DType::kQ4_1},   {6, DType::kQ5_0},
-    {7, DType::kQ5_1},     {8, DType::kQ8_0},    {9, DType::kQ8_1},   {10, DType::kQ2_K},  {11, DType::kQ3_K},
-    {12, DType::kQ4_K},    {13, DType::kQ5_K},   {14, DType::kQ6_K},  {15, DType::kQ8_K},  {16, DType::kIQ2_XXS},
-    {17, DType::kIQ2_XS},  {18, DType::kIQ3_XXS}, {19, DType::kIQ1_S}, {20, DType::kIQ4_NL}, {21, DType::kIQ3_S},
-    {22, DType::kIQ2_S},   {23, DType::kIQ4_XS}, {24, DType::kI8},    {25, DType::kI16},   {26, DType::kI32},
-    {27, DType::kI64},     {28, DType::kF64},    {29, DType::kIQ1_M}, {30, DType::kBF16},  {34, DType::kTQ1_0},
-    {35, DType::kTQ2_0},   {39, DType::kMXFP4},  {40, DType::kNVFP4}, {41, DType::kQ1_0},
+    {0, DType::kF32},      {1, DType::kF16},     {2, DType::kQ4_0},     {3, DType::kQ4_1},
+    {6, DType::kQ5_0},     {7, DType::kQ5_1},    {8, DType::kQ8_0},     {9, DType::kQ8_1},
+    {10, DType::kQ2_K},    {11, DType::kQ3_K},   {12, DType::kQ4_K},    {13, DType::kQ5_K},
+    {14, DType::kQ6_K},    {15, DType::kQ8_K},   {16, DType::kIQ2_XXS}, {17, DType::kIQ2_XS},
+    {18, DType::kIQ3_XXS}, {19, DType::kIQ1_S},  {20, DType::kIQ4_NL},  {21, DType::kIQ3_S},
+    {22, DType::kIQ2_S},   {23, DType::kIQ4_XS}, {24, DType::kI8},      {25, DType::kI16},
+    {26, DType::kI32},     {27, DType::kI64},    {28, DType::kF64},     {29, DType::kIQ1_M},
+    {30, DType::kBF16},    {34, DType::kTQ1_0},  {35, DType::kTQ2_0},   {39, DType::kMXFP4},
+    {40, DType::kNVFP4},   {41, DType::kQ1_0},
 };
 
 constexpr int kSafetensorsCount = static_cast<int>(DType::kU64) + 1;
@@ -63,7 +65,9 @@ constexpr auto kSafetensors = [] {
 
 const DTypeInfo& Info(DType dtype) { return kInfo[static_cast<size_t>(dtype)]; }
 
-double BitsPerElement(DType dtype) { return 8.0 * Info(dtype).block_bytes / Info(dtype).block_elements; }
+double BitsPerElement(DType dtype) {
+  return 8.0 * Info(dtype).block_bytes / Info(dtype).block_elements;
+}
 
 uint32_t ElementBytes(DType dtype) {
   CKPT_CHECK(Info(dtype).block_elements == 1);
@@ -94,17 +98,19 @@ Result<uint64_t> TensorBytes(DType dtype, const Shape& shape) {
                 "the header is damaged: fetch the file again");
   if (info.is_gguf_block && (shape.rank() == 0 || shape.extents.back() % info.block_elements != 0))
     return Fail(Code::kBadInput,
-                fmt::format("rows of {} with shape {} are no whole blocks of {} elements", info.name, ToString(shape),
-                            info.block_elements),
+                fmt::format("rows of {} with shape {} are no whole blocks of {} elements",
+                            info.name, ToString(shape), info.block_elements),
                 "the header is damaged: fetch the file again");
   if (*elements % info.block_elements != 0)
-    return Fail(Code::kBadInput,
-                fmt::format("{} elements of {} bits end inside a byte", *elements, BitsPerElement(dtype)),
-                "the header is damaged: fetch the file again");
+    return Fail(
+        Code::kBadInput,
+        fmt::format("{} elements of {} bits end inside a byte", *elements, BitsPerElement(dtype)),
+        "the header is damaged: fetch the file again");
   const auto bytes = CheckedMul(*elements / info.block_elements, info.block_bytes);
   // The reference counts bits, so the eighth of the 64-bit range is the limit.
   if (!bytes || *bytes > UINT64_MAX / 8)
-    return Fail(Code::kBadInput, fmt::format("shape {} of {} overflows 64 bits", ToString(shape), info.name),
+    return Fail(Code::kBadInput,
+                fmt::format("shape {} of {} overflows 64 bits", ToString(shape), info.name),
                 "the header is damaged: fetch the file again");
   return *bytes;
 }

@@ -8,8 +8,9 @@
 
 namespace ckpt {
 
-/// What kind of failure. The code alone decides the exit status and whether a retry helps; no code is parsed from text.
-/// The numbers are the exit statuses (sysexits.h), documented in docs/exit-codes.md.
+/// What kind of failure. The code alone decides the exit status and whether a retry helps; no code
+/// is parsed from text. The numbers are the exit statuses (sysexits.h), documented in
+/// docs/exit-codes.md.
 enum class Code : int {
   kUsage = 64,         ///< the arguments
   kBadInput = 65,      ///< the source is damaged, or of an unsupported form
@@ -39,11 +40,13 @@ struct Place {
   bool operator==(const Place&) const = default;
 };
 
-/// A failure: what, where (innermost first; each level adds only what it knows) and what to do about it.
+/// A failure: what, where (innermost first; each level adds only what it knows) and what to do
+/// about it.
 struct Error {
   Code code = Code::kInternal;
   std::string what;
-  std::vector<std::string> details;  ///< further lines of `what`, for lists of everything that is wrong at once
+  std::vector<std::string>
+      details;  ///< further lines of `what`, for lists of everything that is wrong at once
   std::vector<Place> where;
   std::string remedy;
 

@@ -3,8 +3,9 @@
 namespace ckpt {
 namespace {
 
-// One small-float codec for all formats: `exponent_bits` and `mantissa_bits` of fraction, IEEE bias.
-// kHasInfinity: the top exponent means infinity and NaN; else (E4M3FN) only the all-ones pattern is NaN.
+// One small-float codec for all formats: `exponent_bits` and `mantissa_bits` of fraction, IEEE
+// bias. kHasInfinity: the top exponent means infinity and NaN; else (E4M3FN) only the all-ones
+// pattern is NaN.
 template <int kExponentBits, int kMantissaBits, bool kHasInfinity>
 struct SmallFloat {
   static constexpr uint32_t kBias = (1U << (kExponentBits - 1)) - 1;
@@ -12,8 +13,10 @@ struct SmallFloat {
   static constexpr uint32_t kMantissaMask = (1U << kMantissaBits) - 1;
   static constexpr uint32_t kSignShift = kExponentBits + kMantissaBits;
   static constexpr uint32_t kMagnitudeMask = (1U << kSignShift) - 1;
-  static constexpr uint32_t kInfinity = kExponentMask << kMantissaBits;  // pattern of the top exponent
-  static constexpr uint32_t kNaN = kHasInfinity ? (kInfinity | (1U << (kMantissaBits - 1))) : kMagnitudeMask;
+  static constexpr uint32_t kInfinity = kExponentMask
+                                        << kMantissaBits;  // pattern of the top exponent
+  static constexpr uint32_t kNaN =
+      kHasInfinity ? (kInfinity | (1U << (kMantissaBits - 1))) : kMagnitudeMask;
 
   static float Decode(uint32_t bits) {
     const uint32_t sign = (bits >> kSignShift) << 31;
@@ -22,14 +25,16 @@ struct SmallFloat {
     const uint32_t mantissa = magnitude & kMantissaMask;
     if (kHasInfinity ? exponent == kExponentMask : magnitude == kMagnitudeMask) {
       if (kHasInfinity && mantissa == 0) return std::bit_cast<float>(sign | 0x7f800000U);
-      return std::bit_cast<float>(sign | 0x7f800000U | (kHasInfinity ? mantissa << (23 - kMantissaBits) : 0U) | 0x400000U);
+      return std::bit_cast<float>(
+          sign | 0x7f800000U | (kHasInfinity ? mantissa << (23 - kMantissaBits) : 0U) | 0x400000U);
     }
     if (exponent == 0) {  // subnormal: mantissa * 2^(1 - bias - mantissa bits), exact in float32
       const float scale = std::bit_cast<float>((127U + 1 - kBias - kMantissaBits) << 23);
       const float value = static_cast<float>(mantissa) * scale;
       return std::bit_cast<float>(std::bit_cast<uint32_t>(value) | sign);
     }
-    return std::bit_cast<float>(sign | ((exponent + 127 - kBias) << 23) | (mantissa << (23 - kMantissaBits)));
+    return std::bit_cast<float>(sign | ((exponent + 127 - kBias) << 23) |
+                                (mantissa << (23 - kMantissaBits)));
   }
 
   static uint32_t Encode(float x) {
@@ -38,11 +43,13 @@ struct SmallFloat {
     const uint32_t magnitude = bits & 0x7fffffffU;
     if (magnitude > 0x7f800000U) {
       if (!kHasInfinity) return sign | kNaN;
-      return sign | kInfinity | (1U << (kMantissaBits - 1)) | ((magnitude & 0x7fffffU) >> (23 - kMantissaBits));
+      return sign | kInfinity | (1U << (kMantissaBits - 1)) |
+             ((magnitude & 0x7fffffU) >> (23 - kMantissaBits));
     }
     const auto exponent = static_cast<int32_t>(magnitude >> 23) - 127 + static_cast<int32_t>(kBias);
     uint32_t fraction = (magnitude & 0x7fffffU) | (magnitude >> 23 != 0 ? 0x800000U : 0U);
-    // Drop `shift` bits of the 24-bit fraction, to nearest even. A normal result adds (exponent - 1) above the hidden bit.
+    // Drop `shift` bits of the 24-bit fraction, to nearest even. A normal result adds (exponent -
+    // 1) above the hidden bit.
     uint32_t shift = 23 - kMantissaBits;
     uint32_t base = 0;
     if (exponent <= 0) {
@@ -56,8 +63,12 @@ struct SmallFloat {
     fraction >>= shift;
     if (rest > half || (rest == half && (fraction & 1U) != 0)) ++fraction;
     const uint32_t result = base + fraction;
-    if (kHasInfinity) return sign | (exponent > static_cast<int32_t>(kExponentMask) || result >= kInfinity ? kInfinity : result);
-    return sign | (exponent > static_cast<int32_t>(kExponentMask) || result >= kNaN ? kNaN : result);
+    if (kHasInfinity)
+      return sign |
+             (exponent > static_cast<int32_t>(kExponentMask) || result >= kInfinity ? kInfinity
+                                                                                    : result);
+    return sign |
+           (exponent > static_cast<int32_t>(kExponentMask) || result >= kNaN ? kNaN : result);
   }
 };
 

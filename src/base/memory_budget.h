@@ -13,7 +13,8 @@ namespace ckpt {
 
 class MemoryBudget;
 
-/// The right to hold `bytes()` of memory, given back when it ends. Movable. Must not outlive its budget.
+/// The right to hold `bytes()` of memory, given back when it ends. Movable. Must not outlive its
+/// budget.
 class Grant {
  public:
   Grant() = default;
@@ -29,14 +30,16 @@ class Grant {
   uint64_t bytes_ = 0;
 };
 
-/// Thread-safe. The one account of memory: every buffer of a run is granted here before it is allocated.
+/// Thread-safe. The one account of memory: every buffer of a run is granted here before it is
+/// allocated.
 class MemoryBudget {
  public:
   explicit MemoryBudget(uint64_t limit_bytes) : limit_bytes_(limit_bytes) {}
   MemoryBudget(const MemoryBudget&) = delete;
   MemoryBudget& operator=(const MemoryBudget&) = delete;
 
-  /// Waits, first come first served, until `bytes` are free. kResources if they exceed the limit; kInterrupted when stopped.
+  /// Waits, first come first served, until `bytes` are free. kResources if they exceed the limit;
+  /// kInterrupted when stopped.
   Result<Grant> Acquire(uint64_t bytes, std::stop_token stop = {});
   /// Never waits; nothing where the bytes are not free now, or others are waiting.
   std::optional<Grant> TryAcquire(uint64_t bytes);

@@ -8,7 +8,8 @@
 
 namespace ckpt {
 
-/// A token, key or signed URL. Has no conversion and no `<<`; formatting prints "[secret]". Review by grepping Reveal.
+/// A token, key or signed URL. Has no conversion and no `<<`; formatting prints "[secret]". Review
+/// by grepping Reveal.
 class Secret {
  public:
   Secret() = default;

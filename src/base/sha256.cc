@@ -19,7 +19,8 @@ struct Sha256::State {
 };
 
 Sha256::Sha256() : state_(std::make_unique<State>()) {
-  CKPT_CHECK(state_->context != nullptr && EVP_DigestInit_ex(state_->context.get(), EVP_sha256(), nullptr) == 1);
+  CKPT_CHECK(state_->context != nullptr &&
+             EVP_DigestInit_ex(state_->context.get(), EVP_sha256(), nullptr) == 1);
 }
 Sha256::Sha256(Sha256&&) noexcept = default;
 Sha256& Sha256::operator=(Sha256&&) noexcept = default;
@@ -33,7 +34,8 @@ void Sha256::Update(std::string_view text) { Update(std::as_bytes(std::span(text
 std::string Sha256::Finish() {
   std::array<unsigned char, 32> digest{};
   unsigned int size = 0;
-  CKPT_CHECK(EVP_DigestFinal_ex(state_->context.get(), digest.data(), &size) == 1 && size == digest.size());
+  CKPT_CHECK(EVP_DigestFinal_ex(state_->context.get(), digest.data(), &size) == 1 &&
+             size == digest.size());
   std::string text;
   for (const unsigned char byte : digest) {
     text += kHex[byte >> 4U];

@@ -9,6 +9,8 @@ namespace ckpt {
 
 std::optional<uint64_t> Shape::Elements() const { return CheckedProduct(extents); }
 
-std::string ToString(const Shape& shape) { return fmt::format("[{}]", fmt::join(shape.extents, ", ")); }
+std::string ToString(const Shape& shape) {
+  return fmt::format("[{}]", fmt::join(shape.extents, ", "));
+}
 
 }  // namespace ckpt

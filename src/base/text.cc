@@ -33,8 +33,8 @@ size_t SequenceLength(std::string_view text) {
     if ((byte(i) & 0xc0U) != 0x80) return 0;
   }
   const unsigned second = byte(1);
-  if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f) || (lead == 0xf0 && second < 0x90) ||
-      (lead == 0xf4 && second > 0x8f))
+  if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f) ||
+      (lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second > 0x8f))
     return 0;
   return length;
 }
@@ -43,7 +43,8 @@ size_t SequenceLength(std::string_view text) {
 
 std::string Nearest(std::string_view word, std::span<const std::string> known) {
   std::string best;
-  size_t best_distance = std::min<size_t>(3, (word.size() + 1) / 2);  // the first distance that is too far
+  size_t best_distance =
+      std::min<size_t>(3, (word.size() + 1) / 2);  // the first distance that is too far
   for (const std::string& candidate : known) {
     const size_t distance = EditDistance(word, candidate);
     if (distance < best_distance) {
@@ -56,7 +57,8 @@ std::string Nearest(std::string_view word, std::span<const std::string> known) {
 
 std::string ListSome(std::span<const std::string> names, size_t most) {
   std::string text;
-  for (size_t i = 0; i < std::min(most, names.size()); ++i) text += (i == 0 ? "" : ", ") + Printable(names[i]);
+  for (size_t i = 0; i < std::min(most, names.size()); ++i)
+    text += (i == 0 ? "" : ", ") + Printable(names[i]);
   if (names.size() > most) text += fmt::format(" and {} more", names.size() - most);
   return text;
 }
@@ -76,7 +78,8 @@ std::string Printable(std::string_view text) {
     const size_t length = SequenceLength(text.substr(i));
     const auto byte = static_cast<unsigned char>(text[i]);
     // U+0080 to U+009F steer terminals as ESC does.
-    const bool is_c1 = length == 2 && byte == 0xc2 && static_cast<unsigned char>(text[i + 1]) < 0xa0;
+    const bool is_c1 =
+        length == 2 && byte == 0xc2 && static_cast<unsigned char>(text[i + 1]) < 0xa0;
     if (length == 0 || byte < 0x20 || byte == 0x7f) {
       safe += fmt::format("\\x{:02x}", byte);
       i += 1;
@@ -95,7 +98,8 @@ std::string Excerpt(std::string_view text, size_t most) {
   if (text.size() <= most) return Printable(text);
   // Not inside a character: its halves would print as invalid.
   size_t cut = most;
-  while (cut > 0 && most - cut < 3 && (static_cast<unsigned char>(text[cut]) & 0xc0U) == 0x80) --cut;
+  while (cut > 0 && most - cut < 3 && (static_cast<unsigned char>(text[cut]) & 0xc0U) == 0x80)
+    --cut;
   return Printable(text.substr(0, cut)) + "...";
 }
 

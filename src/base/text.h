@@ -7,19 +7,22 @@
 
 namespace ckpt {
 
-/// The known word nearest to `word` (edit distance at most 2 and under half its length), or "": for "did you mean".
+/// The known word nearest to `word` (edit distance at most 2 and under half its length), or "": for
+/// "did you mean".
 std::string Nearest(std::string_view word, std::span<const std::string> known);
 
 /// At most `most` of the names, then "and N more". For lists inside messages.
 std::string ListSome(std::span<const std::string> names, size_t most);
 
-/// Offset of the first byte that is no valid UTF-8 (overlong forms and surrogates included), or npos.
+/// Offset of the first byte that is no valid UTF-8 (overlong forms and surrogates included), or
+/// npos.
 size_t FirstInvalidUtf8(std::string_view text);
 
 /// The text safe for a terminal or a log line: control characters and invalid UTF-8 as \xNN.
 std::string Printable(std::string_view text);
 
-/// Printable, and at most about `most` bytes of it, then "...": for words of a file inside messages.
+/// Printable, and at most about `most` bytes of it, then "...": for words of a file inside
+/// messages.
 std::string Excerpt(std::string_view text, size_t most);
 
 }  // namespace ckpt

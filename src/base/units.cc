@@ -16,25 +16,43 @@ struct Unit {
 };
 constexpr std::array<Unit, 4> kDecimal = {{{"kB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"TB", 1e12}}};
 // A bare letter means the binary unit, as with docker and Java.
-constexpr std::array<Unit, 20> kParsed = {{{"", 1}, {"B", 1},
-    {"k", 1024.0}, {"K", 1024.0}, {"kB", 1e3}, {"KB", 1e3}, {"KiB", 1024.0}, {"Ki", 1024.0},
-    {"M", 1048576.0}, {"MB", 1e6}, {"MiB", 1048576.0}, {"Mi", 1048576.0},
-    {"G", 1073741824.0}, {"GB", 1e9}, {"GiB", 1073741824.0}, {"Gi", 1073741824.0}, {"T", 1099511627776.0}, {"TB", 1e12},
-    {"TiB", 1099511627776.0}, {"Ti", 1099511627776.0}}};
+constexpr std::array<Unit, 20> kParsed = {{{"", 1},
+                                           {"B", 1},
+                                           {"k", 1024.0},
+                                           {"K", 1024.0},
+                                           {"kB", 1e3},
+                                           {"KB", 1e3},
+                                           {"KiB", 1024.0},
+                                           {"Ki", 1024.0},
+                                           {"M", 1048576.0},
+                                           {"MB", 1e6},
+                                           {"MiB", 1048576.0},
+                                           {"Mi", 1048576.0},
+                                           {"G", 1073741824.0},
+                                           {"GB", 1e9},
+                                           {"GiB", 1073741824.0},
+                                           {"Gi", 1073741824.0},
+                                           {"T", 1099511627776.0},
+                                           {"TB", 1e12},
+                                           {"TiB", 1099511627776.0},
+                                           {"Ti", 1099511627776.0}}};
 
 }  // namespace
 
 std::string FormatBytes(uint64_t bytes) {
   if (bytes < 1000) return fmt::format("{} B", bytes);
   size_t i = 0;
-  while (i + 1 < kDecimal.size() && static_cast<double>(bytes) >= kDecimal[i + 1].factor * 0.99995) ++i;
-  return fmt::format("{:.1f} {}", static_cast<double>(bytes) / kDecimal[i].factor, kDecimal[i].name);
+  while (i + 1 < kDecimal.size() && static_cast<double>(bytes) >= kDecimal[i + 1].factor * 0.99995)
+    ++i;
+  return fmt::format("{:.1f} {}", static_cast<double>(bytes) / kDecimal[i].factor,
+                     kDecimal[i].name);
 }
 
 std::string FormatMemory(uint64_t bytes) {
   if (bytes >= kGiB && bytes % kGiB == 0) return fmt::format("{} GiB", bytes / kGiB);
   if (bytes >= kMiB && bytes % kMiB == 0) return fmt::format("{} MiB", bytes / kMiB);
-  if (bytes >= kMiB) return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / static_cast<double>(kMiB));
+  if (bytes >= kMiB)
+    return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / static_cast<double>(kMiB));
   return FormatBytes(bytes);
 }
 
@@ -50,7 +68,8 @@ std::string FormatDuration(double seconds) {
 
 Result<uint64_t> ParseBytes(std::string_view text) {
   double number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+  const auto [end, error] =
+      std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
   if (error == std::errc() && number >= 0) {
     std::string_view unit(end, static_cast<size_t>(text.data() + text.size() - end));
     while (!unit.empty() && unit.front() == ' ') unit.remove_prefix(1);
@@ -60,7 +79,8 @@ Result<uint64_t> ParseBytes(std::string_view text) {
       if (bytes < 9.2e18) return static_cast<uint64_t>(bytes);
     }
   }
-  return Fail(Code::kUsage, fmt::format("\"{}\" is no size", text), "write it as 256MiB, 1.5GiB, 4GB or in bytes");
+  return Fail(Code::kUsage, fmt::format("\"{}\" is no size", text),
+              "write it as 256MiB, 1.5GiB, 4GB or in bytes");
 }
 
 }  // namespace ckpt

@@ -7,14 +7,16 @@
 
 namespace ckpt {
 
-/// A place: scheme and what follows. "file" is the scheme of plain paths; "null" is the sink for benches.
+/// A place: scheme and what follows. "file" is the scheme of plain paths; "null" is the sink for
+/// benches.
 ///   gs://bucket/a/b   scheme gs, authority "bucket", path "a/b"
 ///   /models/gemma     scheme file, authority "", path "/models/gemma"
 /// Printing never shows user information, query or fragment (signed URLs carry secrets there).
 class Uri {
  public:
   Uri() = default;
-  /// kUsage for an empty text, an unknown form of "scheme://", or NUL bytes. Does not touch any store.
+  /// kUsage for an empty text, an unknown form of "scheme://", or NUL bytes. Does not touch any
+  /// store.
   static Result<Uri> Parse(std::string_view text);
 
   const std::string& scheme() const { return scheme_; }

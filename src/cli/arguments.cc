@@ -40,8 +40,12 @@ class Faults {
   }
   Result<void> Get() const {
     if (texts_.empty()) return {};
-    Error error{Code::kUsage, texts_.size() == 1 ? texts_[0] : fmt::format("{} arguments are wrong", texts_.size()),
-                {}, {}, fmt::format("{}", fmt::join(remedies_, "; "))};
+    Error error{
+        Code::kUsage,
+        texts_.size() == 1 ? texts_[0] : fmt::format("{} arguments are wrong", texts_.size()),
+        {},
+        {},
+        fmt::format("{}", fmt::join(remedies_, "; "))};
     if (texts_.size() > 1) error.details = texts_;
     return Fail(std::move(error));
   }
@@ -61,15 +65,19 @@ void ParseTarget(const Arguments& arguments, Settings& settings, Faults& faults)
   const std::vector<std::string> names = TargetNames();
   settings.target = FindTarget(arguments.target);
   if (arguments.target.empty()) {
-    faults.Add("--to is missing: which checkpoint shall be written?", fmt::format("give --to {}", fmt::join(names, " or --to ")));
+    faults.Add("--to is missing: which checkpoint shall be written?",
+               fmt::format("give --to {}", fmt::join(names, " or --to ")));
   } else if (settings.target == nullptr) {
-    faults.Add(fmt::format("--to {} is unknown", Printable(arguments.target)), DidYouMean(arguments.target, names));
+    faults.Add(fmt::format("--to {} is unknown", Printable(arguments.target)),
+               DidYouMean(arguments.target, names));
   } else if (!arguments.quantize.empty()) {
     const std::span<const std::string> words = settings.target->quantizations();
     if (std::find(words.begin(), words.end(), arguments.quantize) == words.end())
-      faults.Add(fmt::format("--quantize {} is unknown", Printable(arguments.quantize)), DidYouMean(arguments.quantize, words));
+      faults.Add(fmt::format("--quantize {} is unknown", Printable(arguments.quantize)),
+                 DidYouMean(arguments.quantize, words));
   }
-  settings.target_settings = {arguments.quantize, arguments.is_dtype_preserved, arguments.model_name};
+  settings.target_settings = {arguments.quantize, arguments.is_dtype_preserved,
+                              arguments.model_name};
 }
 
 void ParseResources(const Arguments& arguments, Settings& settings, Faults& faults) {
@@ -82,7 +90,8 @@ void ParseResources(const Arguments& arguments, Settings& settings, Faults& faul
     if (!bytes) {
       faults.Take(bytes, "--memory");
     } else if (*bytes < kLeastMemoryBytes) {
-      faults.Add(fmt::format("--memory {} is below the least budget of {}", FormatMemory(*bytes), FormatMemory(kLeastMemoryBytes)),
+      faults.Add(fmt::format("--memory {} is below the least budget of {}", FormatMemory(*bytes),
+                             FormatMemory(kLeastMemoryBytes)),
                  "give --memory 128MiB or more");
     } else {
       resources.memory_bytes = *bytes;
@@ -93,7 +102,8 @@ void ParseResources(const Arguments& arguments, Settings& settings, Faults& faul
     if (!bytes) {
       faults.Take(bytes, "--bundle-size");
     } else if (*bytes < kLeastBundle) {
-      faults.Add(fmt::format("--bundle-size {} is below 1 MiB", FormatMemory(*bytes)), "leave it out, or give 1MiB or more");
+      faults.Add(fmt::format("--bundle-size {} is below 1 MiB", FormatMemory(*bytes)),
+                 "leave it out, or give 1MiB or more");
     } else {
       settings.plan.bundle_bytes = *bytes;
     }
@@ -123,23 +133,34 @@ Result<std::vector<ObjectInfo>> FilesBeside(const SourcePlace& place, const Targ
 }  // namespace
 
 void AddResourceOptions(CLI::App& app, Arguments& arguments) {
-  app.add_option("--memory", arguments.memory,
-                 "memory budget, such as 256MiB or 2GiB (default: 128 MiB for each core and two more)")
+  app.add_option(
+         "--memory", arguments.memory,
+         "memory budget, such as 256MiB or 2GiB (default: 128 MiB for each core and two more)")
       ->type_name("SIZE");
-  app.add_option("--threads", arguments.threads, "lanes that work side by side (default: the cores)")->type_name("N");
-  app.add_option("--io", arguments.io, "auto, direct (past the page cache) or buffered")->type_name("MODE");
-  app.add_option("--family", arguments.family, "a family table to add or override (FILE.toml), or the name of the family to take")
+  app.add_option("--threads", arguments.threads,
+                 "lanes that work side by side (default: the cores)")
+      ->type_name("N");
+  app.add_option("--io", arguments.io, "auto, direct (past the page cache) or buffered")
+      ->type_name("MODE");
+  app.add_option("--family", arguments.family,
+                 "a family table to add or override (FILE.toml), or the name of the family to take")
       ->type_name("FILE|NAME");
 }
 
 void AddConversionOptions(CLI::App& app, Arguments& arguments) {
-  app.add_option("--to", arguments.target, "what to write: " + fmt::format("{}", fmt::join(TargetNames(), ", ")))->type_name("TARGET");
+  app.add_option("--to", arguments.target,
+                 "what to write: " + fmt::format("{}", fmt::join(TargetNames(), ", ")))
+      ->type_name("TARGET");
   app.add_option("--quantize", arguments.quantize,
-                 "int8_per_channel, int4_per_channel, int8_blockwise or int4_blockwise (default: none, bf16)")
+                 "int8_per_channel, int4_per_channel, int8_blockwise or int4_blockwise (default: "
+                 "none, bf16)")
       ->type_name("TYPE");
-  app.add_option("--model", arguments.model_name, "the model's name, kept in the report")->type_name("NAME");
-  app.add_flag("--preserve-dtype", arguments.is_dtype_preserved, "keep F32 and F16 tensors as they are instead of rounding to bf16");
-  app.add_option("--bundle-size", arguments.bundle_size, "size of the units of work, at least 1MiB (default: 64 MiB, more for huge models)")
+  app.add_option("--model", arguments.model_name, "the model's name, kept in the report")
+      ->type_name("NAME");
+  app.add_flag("--preserve-dtype", arguments.is_dtype_preserved,
+               "keep F32 and F16 tensors as they are instead of rounding to bf16");
+  app.add_option("--bundle-size", arguments.bundle_size,
+                 "size of the units of work, at least 1MiB (default: 64 MiB, more for huge models)")
       ->type_name("SIZE");
   AddResourceOptions(app, arguments);
 }
@@ -147,10 +168,12 @@ void AddConversionOptions(CLI::App& app, Arguments& arguments) {
 Result<Settings> ParseSettings(const Arguments& arguments) {
   Settings settings;
   Faults faults;
-  if (!arguments.target.empty() || !arguments.destination.empty()) ParseTarget(arguments, settings, faults);
+  if (!arguments.target.empty() || !arguments.destination.empty())
+    ParseTarget(arguments, settings, faults);
   ParseResources(arguments, settings, faults);
   if (!arguments.family.empty()) {
-    if (arguments.family.find('/') != std::string::npos || arguments.family.ends_with(".toml") || IsFile(arguments.family)) {
+    if (arguments.family.find('/') != std::string::npos || arguments.family.ends_with(".toml") ||
+        IsFile(arguments.family)) {
       settings.family_files.push_back(arguments.family);
     } else {
       settings.family_name = arguments.family;
@@ -170,13 +193,15 @@ Result<PlannedRun> PlanRun(const std::string& source, const Settings& settings) 
   CKPT_TRY(run.place, FindSource(source, settings.io_mode));
   // Headers are read under the budget that the run will have at least.
   const Resources& resources = settings.plan.resources;
-  MemoryBudget header_budget(resources.memory_bytes > 0 ? resources.memory_bytes : resources.least_memory_bytes);
+  MemoryBudget header_budget(resources.memory_bytes > 0 ? resources.memory_bytes
+                                                        : resources.least_memory_bytes);
   CKPT_TRY(Catalog catalog, OpenSource(run.place, header_budget));
   CKPT_TRY(Model model, BindWith(catalog, settings));
   CKPT_TRY(const std::vector<ObjectInfo> beside, FilesBeside(run.place, *settings.target));
-  CKPT_TRY(OutputSpec output, settings.target->Describe(model, catalog, beside, settings.target_settings));
-  CKPT_TRY(run.plan, MakePlan(std::move(catalog), std::move(model), *settings.target, std::move(output),
-                              settings.target_settings, settings.plan));
+  CKPT_TRY(OutputSpec output,
+           settings.target->Describe(model, catalog, beside, settings.target_settings));
+  CKPT_TRY(run.plan, MakePlan(std::move(catalog), std::move(model), *settings.target,
+                              std::move(output), settings.target_settings, settings.plan));
   CKPT_TRY_VOID(CheckKernels(run.plan));
   run.budget = std::make_unique<MemoryBudget>(run.plan.memory.budget_bytes);
   return run;

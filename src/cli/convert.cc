@@ -1,3 +1,5 @@
+#include "run/convert.h"
+
 #include <fmt/format.h>
 #include <sys/stat.h>
 
@@ -16,7 +18,6 @@
 #include "cli/signals.h"
 #include "cli/verbs.h"
 #include "cli/version.h"
-#include "run/convert.h"
 #include "run/destination.h"
 
 namespace ckpt {
@@ -27,21 +28,28 @@ bool IsSameFolder(const Store& a, const Store& b) {
   struct stat first {};
   struct stat second {};
   return a.KeepsObjects() && b.KeepsObjects() && stat(a.root().path().c_str(), &first) == 0 &&
-         stat(b.root().path().c_str(), &second) == 0 && first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+         stat(b.root().path().c_str(), &second) == 0 && first.st_dev == second.st_dev &&
+         first.st_ino == second.st_ino;
 }
 
 tl::unexpected<Error> Stopped(int signal) {
   const bool is_interrupt = signal == SIGINT;
   return Fail(is_interrupt ? Code::kInterrupted : Code::kTerminated,
-              is_interrupt ? "stopped by SIGINT" : "stopped by SIGTERM", "what was written is removed; run again");
+              is_interrupt ? "stopped by SIGINT" : "stopped by SIGTERM",
+              "what was written is removed; run again");
 }
 
 class ConvertVerb final : public Verb {
  public:
   explicit ConvertVerb(CLI::App& root) {
-    app = root.add_subcommand("convert", "Convert a checkpoint: ckpt convert SOURCE DEST --to jetstream-pytorch");
-    app->add_option("SOURCE", arguments_.source, "folder or file: Hugging Face or Meta-named safetensors, GGUF")->required();
-    app->add_option("DEST", arguments_.destination, "folder to make; null: writes nothing (for measuring)")->required();
+    app = root.add_subcommand(
+        "convert", "Convert a checkpoint: ckpt convert SOURCE DEST --to jetstream-pytorch");
+    app->add_option("SOURCE", arguments_.source,
+                    "folder or file: Hugging Face or Meta-named safetensors, GGUF")
+        ->required();
+    app->add_option("DEST", arguments_.destination,
+                    "folder to make; null: writes nothing (for measuring)")
+        ->required();
     AddConversionOptions(*app, arguments_);
     app->add_flag("--overwrite", arguments_.is_overwriting, "replace what lies in DEST");
     app->add_flag("--quiet", arguments_.is_quiet, "no progress");
@@ -51,10 +59,13 @@ class ConvertVerb final : public Verb {
   Result<void> Run() override {
     CKPT_TRY(const Settings settings, ParseSettings(arguments_));
     CKPT_TRY(PlannedRun run, PlanRun(arguments_.source, settings));
-    CKPT_TRY(const std::shared_ptr<Store> destination, OpenDestination(arguments_.destination, settings.io_mode));
+    CKPT_TRY(const std::shared_ptr<Store> destination,
+             OpenDestination(arguments_.destination, settings.io_mode));
     if (IsSameFolder(*run.place.store, *destination))
-      return Fail(Code::kUsage, "source and destination are the same folder", "name another destination");
-    CKPT_TRY_VOID(CheckDestination(*destination, run.plan, *settings.target, arguments_.is_overwriting));
+      return Fail(Code::kUsage, "source and destination are the same folder",
+                  "name another destination");
+    CKPT_TRY_VOID(
+        CheckDestination(*destination, run.plan, *settings.target, arguments_.is_overwriting));
     PrintWarnings(run.plan.warnings);
 
     StopSignals signals;
@@ -66,9 +77,10 @@ class ConvertVerb final : public Verb {
         if (signals.Poll() != 0) watch.stop.request_stop();
         view.Tick(progress);
       };
-      const ConvertOptions options{arguments_.is_overwriting, settings.plan.resources.threads, arguments_.io,
-                                   std::string(kVersion)};
-      result = Convert(run.plan, *settings.target, *run.place.store, *destination, *run.budget, options, watch);
+      const ConvertOptions options{arguments_.is_overwriting, settings.plan.resources.threads,
+                                   arguments_.io, std::string(kVersion)};
+      result = Convert(run.plan, *settings.target, *run.place.store, *destination, *run.budget,
+                       options, watch);
     }
     if (!result && result.error().code == Code::kInterrupted) return Stopped(signals.Poll());
     if (!result) return Fail(std::move(result).error());
@@ -81,17 +93,20 @@ class ConvertVerb final : public Verb {
   void Print(const Plan& plan, const ConvertResult& result, const Store& destination) const {
     const RunFigures& figures = result.figures;
     if (arguments_.is_json) {
-      nlohmann::ordered_json json = nlohmann::ordered_json::parse(MakeReport(plan, figures, kVersion));
+      nlohmann::ordered_json json =
+          nlohmann::ordered_json::parse(MakeReport(plan, figures, kVersion));
       json["destination"] = destination.root().Print();
       fmt::print("{}\n", json.dump(1));
       return;
     }
-    const double moved = static_cast<double>(figures.execute.read_bytes + plan.totals.written_bytes);
-    fmt::print("converted {} -> {} ({}, {}): {} arrays\n", plan.catalog.root.Print(), destination.root().Print(),
-               plan.target, plan.output.name, plan.output.arrays.size());
-    fmt::print("  {} in, {} out, {:.2f} s, {} moved; CPU {:.2f} s\n", FormatBytes(figures.execute.read_bytes),
-               FormatBytes(plan.totals.written_bytes), figures.wall_s, FormatRate(moved / std::max(1e-3, figures.wall_s)),
-               figures.cpu_s);
+    const double moved =
+        static_cast<double>(figures.execute.read_bytes + plan.totals.written_bytes);
+    fmt::print("converted {} -> {} ({}, {}): {} arrays\n", plan.catalog.root.Print(),
+               destination.root().Print(), plan.target, plan.output.name,
+               plan.output.arrays.size());
+    fmt::print("  {} in, {} out, {:.2f} s, {} moved; CPU {:.2f} s\n",
+               FormatBytes(figures.execute.read_bytes), FormatBytes(plan.totals.written_bytes),
+               figures.wall_s, FormatRate(moved / std::max(1e-3, figures.wall_s)), figures.cpu_s);
     fmt::print("  peak memory {} of a budget of {}\n", FormatMemory(figures.peak_rss_bytes),
                FormatMemory(plan.memory.budget_bytes));
     for (const std::string& line : plan.output.how_to_load) fmt::print("  load with: {}\n", line);
@@ -103,7 +118,8 @@ class ConvertVerb final : public Verb {
 class PlanVerb final : public Verb {
  public:
   explicit PlanVerb(CLI::App& root) {
-    app = root.add_subcommand("plan", "Show what convert would do: bytes, requests, memory; reads only headers");
+    app = root.add_subcommand(
+        "plan", "Show what convert would do: bytes, requests, memory; reads only headers");
     app->add_option("SOURCE", arguments_.source, "as for convert")->required();
     app->add_option("DEST", arguments_.destination, "checked if given, never written");
     AddConversionOptions(*app, arguments_);
@@ -118,8 +134,10 @@ class PlanVerb final : public Verb {
     CKPT_TRY(const Settings settings, ParseSettings(arguments));
     CKPT_TRY(const PlannedRun run, PlanRun(arguments_.source, settings));
     if (!arguments_.destination.empty()) {
-      CKPT_TRY(const std::shared_ptr<Store> destination, OpenDestination(arguments_.destination, settings.io_mode));
-      CKPT_TRY_VOID(CheckDestination(*destination, run.plan, *settings.target, arguments_.is_overwriting));
+      CKPT_TRY(const std::shared_ptr<Store> destination,
+               OpenDestination(arguments_.destination, settings.io_mode));
+      CKPT_TRY_VOID(
+          CheckDestination(*destination, run.plan, *settings.target, arguments_.is_overwriting));
     }
     PrintWarnings(run.plan.warnings);
     fmt::print("{}", arguments_.is_json ? PlanJson(run.plan) : PrintPlan(run.plan));

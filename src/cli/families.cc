@@ -17,8 +17,11 @@ namespace {
 class FamiliesVerb final : public Verb {
  public:
   explicit FamiliesVerb(CLI::App& root) {
-    app = root.add_subcommand("families", "List the model families, or prove a family table of your own");
-    app->add_option("--check", check_, "prove this table: every layout a bijection, every round trip bit for bit")->type_name("FILE");
+    app = root.add_subcommand("families",
+                              "List the model families, or prove a family table of your own");
+    app->add_option("--check", check_,
+                    "prove this table: every layout a bijection, every round trip bit for bit")
+        ->type_name("FILE");
     app->add_option("--family", files_, "a further table to list")->type_name("FILE");
     app->add_flag("--json", is_json_, "print one JSON object");
   }
@@ -29,8 +32,10 @@ class FamiliesVerb final : public Verb {
     nlohmann::ordered_json json = nlohmann::ordered_json::object();
     for (const auto& family : families) {
       if (is_json_) {
-        json[family->name()] = {{"description", family->description()}, {"schemes", family->schemes()},
-                                {"roles", family->rows().size()},       {"file", family->file()}};
+        json[family->name()] = {{"description", family->description()},
+                                {"schemes", family->schemes()},
+                                {"roles", family->rows().size()},
+                                {"file", family->file()}};
       } else {
         fmt::print("{:<12}{}\n{:<12}schemes: {}\n", family->name(), family->description(), "",
                    fmt::join(family->schemes(), ", "));
@@ -41,7 +46,8 @@ class FamiliesVerb final : public Verb {
   }
 
  private:
-  // LoadFamilies reads and parses; the table that is checked is the last one, or the one that it overrides.
+  // LoadFamilies reads and parses; the table that is checked is the last one, or the one that it
+  // overrides.
   Result<void> Check() {
     const std::vector<std::string> files = {check_};
     CKPT_TRY(const auto families, LoadFamilies(files));
@@ -49,12 +55,15 @@ class FamiliesVerb final : public Verb {
       if (family->file() != check_) continue;
       CKPT_TRY(const FamilyProof proof, CheckFamily(*family).map_error(Where("file", check_)));
       if (is_json_) {
-        const nlohmann::ordered_json json = {{"family", family->name()}, {"rows", proof.rows},     {"schemes", proof.schemes},
-                                             {"pairs", proof.pairs},     {"models", proof.models}, {"elements", proof.elements}};
+        const nlohmann::ordered_json json = {
+            {"family", family->name()}, {"rows", proof.rows},     {"schemes", proof.schemes},
+            {"pairs", proof.pairs},     {"models", proof.models}, {"elements", proof.elements}};
         fmt::print("{}\n", json.dump(1));
       } else {
-        fmt::print("{}: {} rows in {} schemes; {} pairs of layouts on {} random models, {} elements, all back bit for bit\n",
-                   family->name(), proof.rows, proof.schemes, proof.pairs, proof.models, proof.elements);
+        fmt::print(
+            "{}: {} rows in {} schemes; {} pairs of layouts on {} random models, {} elements, all "
+            "back bit for bit\n",
+            family->name(), proof.rows, proof.schemes, proof.pairs, proof.models, proof.elements);
       }
     }
     return {};

@@ -35,7 +35,8 @@ class Digester {
       : catalog_(catalog), budget_(budget), stream_(store, catalog, budget) {}
 
   Result<Digests> Of(const TensorEntry& tensor) {
-    const ConvertFn to_f32 = catalog_.format == "gguf" ? FindConvert(tensor.dtype, DType::kF32) : nullptr;
+    const ConvertFn to_f32 =
+        catalog_.format == "gguf" ? FindConvert(tensor.dtype, DType::kF32) : nullptr;
     const DTypeInfo& info = Info(tensor.dtype);
     Sha256 raw;
     Sha256 values;
@@ -44,18 +45,19 @@ class Digester {
       CKPT_TRY(Grant grant, budget_.Acquire(kStepElements * sizeof(float)));
       CKPT_TRY(converted, Buffer::Allocate(std::move(grant)));
     }
-    CKPT_TRY_VOID(stream_.ForEachChunk(tensor, [&](std::span<const std::byte> bytes) -> Result<void> {
-      raw.Update(bytes);
-      const uint64_t step_bytes = kStepElements / info.block_elements * info.block_bytes;
-      while (to_f32 != nullptr && !bytes.empty()) {
-        const auto step = bytes.first(std::min<uint64_t>(bytes.size(), step_bytes));
-        const uint64_t elements = step.size() / info.block_bytes * info.block_elements;
-        to_f32(step.data(), converted.data(), elements);
-        values.Update(converted.span(0, elements * sizeof(float)));
-        bytes = bytes.subspan(step.size());
-      }
-      return {};
-    }));
+    CKPT_TRY_VOID(
+        stream_.ForEachChunk(tensor, [&](std::span<const std::byte> bytes) -> Result<void> {
+          raw.Update(bytes);
+          const uint64_t step_bytes = kStepElements / info.block_elements * info.block_bytes;
+          while (to_f32 != nullptr && !bytes.empty()) {
+            const auto step = bytes.first(std::min<uint64_t>(bytes.size(), step_bytes));
+            const uint64_t elements = step.size() / info.block_bytes * info.block_elements;
+            to_f32(step.data(), converted.data(), elements);
+            values.Update(converted.span(0, elements * sizeof(float)));
+            bytes = bytes.subspan(step.size());
+          }
+          return {};
+        }));
     return Digests{raw.Finish(), to_f32 != nullptr ? values.Finish() : ""};
   }
 
@@ -69,9 +71,11 @@ class Digester {
 class InspectVerb final : public Verb {
  public:
   explicit InspectVerb(CLI::App& root) {
-    app = root.add_subcommand("inspect", "Show what a checkpoint holds: format, family, dimensions, tensors");
+    app = root.add_subcommand("inspect",
+                              "Show what a checkpoint holds: format, family, dimensions, tensors");
     app->add_option("SOURCE", arguments_.source, "folder or file")->required();
-    app->add_flag("--digests", has_digests_, "also each tensor's SHA-256 (reads everything, in little memory)");
+    app->add_flag("--digests", has_digests_,
+                  "also each tensor's SHA-256 (reads everything, in little memory)");
     app->add_flag("--json", arguments_.is_json, "print one JSON object");
     AddResourceOptions(*app, arguments_);
   }
@@ -80,7 +84,8 @@ class InspectVerb final : public Verb {
     CKPT_TRY(const Settings settings, ParseSettings(arguments_));
     CKPT_TRY(const SourcePlace place, FindSource(arguments_.source, settings.io_mode));
     const Resources& resources = settings.plan.resources;
-    MemoryBudget budget(resources.memory_bytes > 0 ? resources.memory_bytes : resources.least_memory_bytes);
+    MemoryBudget budget(resources.memory_bytes > 0 ? resources.memory_bytes
+                                                   : resources.least_memory_bytes);
     CKPT_TRY(const Catalog catalog, OpenSource(place, budget));
     CKPT_TRY(const auto families, LoadFamilies(settings.family_files));
     const Result<Model> model = BindModel(families, catalog, {settings.family_name});
@@ -105,17 +110,20 @@ class InspectVerb final : public Verb {
   }
 
  private:
-  static void PrintJson(const Catalog& catalog, const Model* model, const std::vector<Digests>& digests) {
+  static void PrintJson(const Catalog& catalog, const Model* model,
+                        const std::vector<Digests>& digests) {
     nlohmann::ordered_json json;
     json["format"] = catalog.format;
-    json["family"] = model != nullptr ? nlohmann::ordered_json(model->family->name()) : nlohmann::ordered_json();
+    json["family"] =
+        model != nullptr ? nlohmann::ordered_json(model->family->name()) : nlohmann::ordered_json();
     json["dims"] = nlohmann::ordered_json::object();
     if (model != nullptr) json["dims"] = model->dims;
     nlohmann::ordered_json tensors = nlohmann::ordered_json::object();
     for (size_t i = 0; i < catalog.tensors.size(); ++i) {
       const TensorEntry& tensor = catalog.tensors[i];
-      nlohmann::ordered_json entry = {
-          {"dtype", Name(tensor.dtype)}, {"shape", tensor.shape.extents}, {"nbytes", tensor.size_bytes}};
+      nlohmann::ordered_json entry = {{"dtype", Name(tensor.dtype)},
+                                      {"shape", tensor.shape.extents},
+                                      {"nbytes", tensor.size_bytes}};
       if (!digests.empty()) {
         entry["sha256"] = digests[i].sha256;
         if (!digests[i].dequantized_f32_sha256.empty())
@@ -149,7 +157,8 @@ class InspectVerb final : public Verb {
                  ToString(tensor.shape), FormatBytes(tensor.size_bytes),
                  digests.empty() ? "" : "  " + digests[i].sha256);
     }
-    fmt::print("{} tensors, {} in {} files\n", catalog.tensors.size(), FormatBytes(bytes), catalog.objects.size());
+    fmt::print("{} tensors, {} in {} files\n", catalog.tensors.size(), FormatBytes(bytes),
+               catalog.objects.size());
   }
 
   Arguments arguments_;

@@ -18,7 +18,8 @@ uint64_t ReadLimit(const std::string& path) {
   return file >> bytes ? bytes : UINT64_MAX;
 }
 
-// The limits of this process' control group and of all above it; inside a container the files at the top are its own.
+// The limits of this process' control group and of all above it; inside a container the files at
+// the top are its own.
 uint64_t ControlGroupLimit() {
   uint64_t limit = std::min(ReadLimit("/sys/fs/cgroup/memory.max"),
                             ReadLimit("/sys/fs/cgroup/memory/memory.limit_in_bytes"));

@@ -7,7 +7,8 @@ namespace ckpt {
 /// Cores that this process may run on.
 unsigned CoreCount();
 
-/// Memory that this process may use: the machine's, or its control group's limit (version 1 or 2) where that is less.
+/// Memory that this process may use: the machine's, or its control group's limit (version 1 or 2)
+/// where that is less.
 uint64_t MachineMemoryBytes();
 
 }  // namespace ckpt

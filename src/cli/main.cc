@@ -19,7 +19,8 @@ constexpr std::string_view kFooter =
     "  ckpt inspect MODEL_FOLDER\n"
     "  ckpt convert MODEL_FOLDER OUT --to jetstream-pytorch --quantize int8_per_channel\n"
     "  ckpt verify OUT --source MODEL_FOLDER\n"
-    "\nExit codes: 0 done, 64 arguments, 65 source damaged or unsupported, 66 not found, 73 output cannot be made;\n"
+    "\nExit codes: 0 done, 64 arguments, 65 source damaged or unsupported, 66 not found, 73 output "
+    "cannot be made;\n"
     "docs/exit-codes.md has all.";
 
 // Words that no option or verb takes: the nearest known one is the remedy.
@@ -31,9 +32,14 @@ Error UnknownWords(const CLI::App& app, const std::vector<std::string>& words) {
   for (const CLI::App* verb : app.get_subcommands(nullptr)) known.push_back(verb->get_name());
   const std::string& word = words.front();
   const std::string nearest = Nearest(word.substr(0, word.find('=')), known);
-  return {Code::kUsage, fmt::format("unknown: {}", ListSome(words, 5)), {}, {},
-          nearest.empty() ? fmt::format("see {} --help", app.get_parent() == nullptr ? "ckpt" : "ckpt " + app.get_name())
-                          : fmt::format("did you mean {}?", nearest)};
+  return {Code::kUsage,
+          fmt::format("unknown: {}", ListSome(words, 5)),
+          {},
+          {},
+          nearest.empty()
+              ? fmt::format("see {} --help",
+                            app.get_parent() == nullptr ? "ckpt" : "ckpt " + app.get_name())
+              : fmt::format("did you mean {}?", nearest)};
 }
 
 const CLI::App& Innermost(const CLI::App& root) {
@@ -41,7 +47,8 @@ const CLI::App& Innermost(const CLI::App& root) {
   return chosen.empty() ? root : *chosen.front();
 }
 
-// CLI11 speaks in exceptions; they end here. Nothing: the words are fine; else the error, or a text to print.
+// CLI11 speaks in exceptions; they end here. Nothing: the words are fine; else the error, or a text
+// to print.
 struct Parsed {
   bool is_answered = false;  // --help, --version
 };
@@ -74,7 +81,8 @@ Result<Parsed> Parse(CLI::App& root, int argc, char** argv) {
 }
 
 Result<void> Run(int argc, char** argv) {
-  CLI::App root{"ckpt: turns published LLM weights into the checkpoint that an inference server loads"};
+  CLI::App root{
+      "ckpt: turns published LLM weights into the checkpoint that an inference server loads"};
   root.name("ckpt");
   root.footer(std::string(kFooter));
   root.set_version_flag("--version", std::string(kVersion));

@@ -59,7 +59,8 @@ void ProgressView::Tick(const Progress& progress) {
   std::string line = Line(progress, seconds);
   if (is_terminal_) {
     next_ = now + kRedraw;
-    const uint64_t all = std::max<uint64_t>(1, plan_.totals.read_bytes + plan_.totals.written_bytes);
+    const uint64_t all =
+        std::max<uint64_t>(1, plan_.totals.read_bytes + plan_.totals.written_bytes);
     const auto done = static_cast<double>(progress.read_bytes + progress.written_bytes);
     line = Bar(std::min(1.0, done / static_cast<double>(all))) + " " + line;
     line.resize(std::min(line.size(), TerminalWidth() - 1));

@@ -9,7 +9,8 @@
 
 namespace ckpt {
 
-/// Shows a run on standard error: a bar that is redrawn on a terminal, a line every ten seconds elsewhere.
+/// Shows a run on standard error: a bar that is redrawn on a terminal, a line every ten seconds
+/// elsewhere.
 class ProgressView {
  public:
   ProgressView(const Plan& plan, bool is_quiet);

@@ -17,7 +17,8 @@ const JetstreamPytorchTarget kJetstreamPytorch;
 const Target* const kTargets[] = {&kJetstreamPytorch};
 
 tl::unexpected<Error> UnknownScheme(const Uri& uri) {
-  return Fail(Code::kUnavailable, fmt::format("{}:// cannot be reached by this version", uri.scheme()),
+  return Fail(Code::kUnavailable,
+              fmt::format("{}:// cannot be reached by this version", uri.scheme()),
               "name a local folder or file");
 }
 
@@ -27,7 +28,9 @@ Result<IoMode> ParseIoMode(std::string_view word) {
   if (word == "auto") return IoMode::kAuto;
   if (word == "direct") return IoMode::kDirect;
   if (word == "buffered") return IoMode::kBuffered;
-  return Fail(Code::kUsage, fmt::format("--io {} is none of auto, direct, buffered", Printable(word)), "leave it out");
+  return Fail(Code::kUsage,
+              fmt::format("--io {} is none of auto, direct, buffered", Printable(word)),
+              "leave it out");
 }
 
 Result<std::shared_ptr<Store>> OpenDestination(const std::string& argument, IoMode io_mode) {

@@ -22,7 +22,8 @@ Result<IoMode> ParseIoMode(std::string_view word);
 /// The store of a folder or sink that is written to.
 Result<std::shared_ptr<Store>> OpenDestination(const std::string& argument, IoMode io_mode);
 
-/// The store and object that a source argument names: a folder, or one file. kNotFound if there is nothing.
+/// The store and object that a source argument names: a folder, or one file. kNotFound if there is
+/// nothing.
 Result<SourcePlace> FindSource(const std::string& argument, IoMode io_mode);
 
 /// By name; nullptr where there is none.

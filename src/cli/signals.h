@@ -2,7 +2,8 @@
 
 namespace ckpt {
 
-/// Makes SIGINT and SIGTERM wait to be asked for, in this thread and all that it starts. Call first in main().
+/// Makes SIGINT and SIGTERM wait to be asked for, in this thread and all that it starts. Call first
+/// in main().
 void BlockStopSignals();
 
 /// The stop signal that has come (SIGINT or SIGTERM), or 0; remembers the first. Main thread only.

@@ -24,7 +24,8 @@ namespace {
 constexpr uint64_t kMostReportBytes = 256ULL << 20U;
 constexpr size_t kMostFaults = 10;
 
-// The parts of a report that verifying needs; the report is input like any other, so nothing of it is trusted.
+// The parts of a report that verifying needs; the report is input like any other, so nothing of it
+// is trusted.
 struct Report {
   nlohmann::json json;
   std::string target;
@@ -36,17 +37,22 @@ struct Report {
 Result<Report> ReadReport(Store& store) {
   Result<std::string> text = ReadSmallObject(store, kReportName, kMostReportBytes);
   if (!text && text.error().code == Code::kNotFound)
-    return Fail(Code::kNotFound, "no report beside this output: it is not a finished output of ckpt",
+    return Fail(Code::kNotFound,
+                "no report beside this output: it is not a finished output of ckpt",
                 "name the folder that ckpt convert wrote to");
   if (!text) return Fail(std::move(text).error());
   Report report;
   report.json = nlohmann::json::parse(*text, nullptr, false);
   const auto damaged = [&] {
-    return Fail(Error{Code::kBadInput, "the report is damaged or of another version", {},
-                      {{"file", store.root().PrintBelow(kReportName)}}, "convert again with --overwrite"});
+    return Fail(Error{Code::kBadInput,
+                      "the report is damaged or of another version",
+                      {},
+                      {{"file", store.root().PrintBelow(kReportName)}},
+                      "convert again with --overwrite"});
   };
   const nlohmann::json& json = report.json;
-  if (!json.is_object() || json.value("schema_version", nlohmann::json()) != kReportSchemaVersion) return damaged();
+  if (!json.is_object() || json.value("schema_version", nlohmann::json()) != kReportSchemaVersion)
+    return damaged();
   // Everything below is looked up by type; a missing or wrong one throws, and ends here.
   try {
     report.target = json.at("target").get<std::string>();
@@ -56,10 +62,13 @@ Result<Report> ReadReport(Store& store) {
     report.bundle_bytes = json.at("settings").at("bundle_bytes").get<uint64_t>();
     report.file_name = json.at("files").at(0).at("name").get<std::string>();
     for (const auto& [name, array] : json.at("arrays").items()) {
-      if (!array.at("dtype").is_string() || !array.at("shape").is_array() || !array.at("crc32c").is_string()) return damaged();
+      if (!array.at("dtype").is_string() || !array.at("shape").is_array() ||
+          !array.at("crc32c").is_string())
+        return damaged();
     }
     for (const auto& companion : json.at("companions")) {
-      if (!companion.at("name").is_string() || !companion.at("crc32c").is_string()) return damaged();
+      if (!companion.at("name").is_string() || !companion.at("crc32c").is_string())
+        return damaged();
     }
   } catch (const nlohmann::json::exception&) {
     return damaged();
@@ -72,9 +81,11 @@ std::string Hex(const Crc32c& crc) { return fmt::format("{:08x}", crc.value()); 
 class VerifyVerb final : public Verb {
  public:
   explicit VerifyVerb(CLI::App& root) {
-    app = root.add_subcommand("verify", "Re-read an output and hold it to its report, or to its source");
+    app = root.add_subcommand("verify",
+                              "Re-read an output and hold it to its report, or to its source");
     app->add_option("DEST", dest_, "folder that convert wrote to")->required();
-    app->add_option("--source", arguments_.source, "convert this again in memory and compare every byte");
+    app->add_option("--source", arguments_.source,
+                    "convert this again in memory and compare every byte");
     app->add_flag("--quiet", arguments_.is_quiet, "no progress");
     app->add_flag("--json", arguments_.is_json, "print one JSON object");
     AddResourceOptions(*app, arguments_);
@@ -84,7 +95,8 @@ class VerifyVerb final : public Verb {
     CKPT_TRY(Settings settings, ParseSettings(arguments_));
     CKPT_TRY(const SourcePlace place, FindSource(dest_, settings.io_mode));
     if (!place.object.empty())
-      return Fail(Code::kUsage, "verify takes the folder that convert wrote to, not a file", "name the folder");
+      return Fail(Code::kUsage, "verify takes the folder that convert wrote to, not a file",
+                  "name the folder");
     CKPT_TRY(const Report report, ReadReport(*place.store));
     CKPT_TRY_VOID(arguments_.source.empty() ? HoldToReport(place, report, settings)
                                             : HoldToSource(*place.store, report, settings));
@@ -93,9 +105,11 @@ class VerifyVerb final : public Verb {
 
  private:
   // Names, types, shapes and checksums of everything in the output.
-  Result<void> HoldToReport(const SourcePlace& place, const Report& report, const Settings& settings) {
+  Result<void> HoldToReport(const SourcePlace& place, const Report& report,
+                            const Settings& settings) {
     const Resources& resources = settings.plan.resources;
-    MemoryBudget budget(resources.memory_bytes > 0 ? resources.memory_bytes : resources.least_memory_bytes);
+    MemoryBudget budget(resources.memory_bytes > 0 ? resources.memory_bytes
+                                                   : resources.least_memory_bytes);
     CKPT_TRY(const Catalog catalog, OpenSource({place.store, report.file_name}, budget));
     std::vector<std::string> faults;
     const nlohmann::json& arrays = report.json["arrays"];
@@ -107,23 +121,27 @@ class VerifyVerb final : public Verb {
         faults.push_back(fmt::format("\"{}\" is not in the report", Printable(tensor.name)));
         continue;
       }
-      if ((*expected)["dtype"] != Name(tensor.dtype) || (*expected)["shape"] != tensor.shape.extents) {
-        faults.push_back(fmt::format("\"{}\" is {} {}, not as reported", Printable(tensor.name), Name(tensor.dtype), ToString(tensor.shape)));
+      if ((*expected)["dtype"] != Name(tensor.dtype) ||
+          (*expected)["shape"] != tensor.shape.extents) {
+        faults.push_back(fmt::format("\"{}\" is {} {}, not as reported", Printable(tensor.name),
+                                     Name(tensor.dtype), ToString(tensor.shape)));
         continue;
       }
       Crc32c crc;
-      CKPT_TRY_VOID(stream.ForEachChunk(tensor, [&](std::span<const std::byte> chunk) -> Result<void> {
-        crc.Append(chunk);
-        return {};
-      }));
+      CKPT_TRY_VOID(
+          stream.ForEachChunk(tensor, [&](std::span<const std::byte> chunk) -> Result<void> {
+            crc.Append(chunk);
+            return {};
+          }));
       bytes += crc.size_bytes();
       if ((*expected)["crc32c"] != Hex(crc))
-        faults.push_back(fmt::format("\"{}\" has CRC-32C {}, {} reported", Printable(tensor.name), Hex(crc),
-                                     (*expected)["crc32c"].get<std::string>()));
+        faults.push_back(fmt::format("\"{}\" has CRC-32C {}, {} reported", Printable(tensor.name),
+                                     Hex(crc), (*expected)["crc32c"].get<std::string>()));
     }
     for (const auto& [name, array] : arrays.items()) {
-      const bool is_there = std::any_of(catalog.tensors.begin(), catalog.tensors.end(),
-                                        [&, key = std::string_view(name)](const TensorEntry& t) { return t.name == key; });
+      const bool is_there = std::any_of(
+          catalog.tensors.begin(), catalog.tensors.end(),
+          [&, key = std::string_view(name)](const TensorEntry& t) { return t.name == key; });
       if (!is_there) faults.push_back(fmt::format("\"{}\" is missing", Printable(name)));
     }
     for (const auto& companion : report.json["companions"]) {
@@ -133,8 +151,11 @@ class VerifyVerb final : public Verb {
         faults.push_back(fmt::format("file {} is missing or changed", Printable(name)));
     }
     if (!faults.empty()) {
-      Error error{Code::kBadInput, fmt::format("the output is not what was written: {} differences", faults.size()), {},
-                  {{"folder", place.store->root().Print()}}, "convert again with --overwrite"};
+      Error error{Code::kBadInput,
+                  fmt::format("the output is not what was written: {} differences", faults.size()),
+                  {},
+                  {{"folder", place.store->root().Print()}},
+                  "convert again with --overwrite"};
       if (faults.size() > kMostFaults) {
         faults.resize(kMostFaults);
         faults.emplace_back("...");
@@ -150,8 +171,10 @@ class VerifyVerb final : public Verb {
   Result<void> HoldToSource(Store& output, const Report& report, Settings& settings) {
     settings.target = FindTarget(report.target);
     if (settings.target == nullptr)
-      return Fail(Code::kBadInput, fmt::format("the report names an unknown target \"{}\"", Printable(report.target)),
-                  "verify with the version that wrote it");
+      return Fail(
+          Code::kBadInput,
+          fmt::format("the report names an unknown target \"{}\"", Printable(report.target)),
+          "verify with the version that wrote it");
     settings.target_settings = report.settings;
     settings.plan.bundle_bytes = report.bundle_bytes;
     CKPT_TRY(PlannedRun run, PlanRun(arguments_.source, settings));
@@ -159,8 +182,10 @@ class VerifyVerb final : public Verb {
     CKPT_TRY(const ObjectInfo file, output.Stat(plan.output.file.name));
     if (file.size_bytes != plan.output.file.size_bytes)
       return Fail(Error{Code::kBadInput,
-                        fmt::format("the file has {} bytes, {} expected", file.size_bytes, plan.output.file.size_bytes),
-                        {}, {{"file", output.root().PrintBelow(file.name)}},
+                        fmt::format("the file has {} bytes, {} expected", file.size_bytes,
+                                    plan.output.file.size_bytes),
+                        {},
+                        {{"file", output.root().PrintBelow(file.name)}},
                         "convert again; the output was made from another source or is damaged"});
     CKPT_TRY(std::unique_ptr<ObjectReader> reader, output.Open(file));
     // Each lane compares beside its own plan.
@@ -190,7 +215,11 @@ class VerifyVerb final : public Verb {
 
   void Print(size_t arrays, uint64_t bytes, std::string_view verdict) const {
     if (arguments_.is_json) {
-      const nlohmann::ordered_json json = {{"verdict", "ok"}, {"arrays", arrays}, {"bytes", bytes}, {"compared_with", arguments_.source.empty() ? "report" : "source"}};
+      const nlohmann::ordered_json json = {
+          {"verdict", "ok"},
+          {"arrays", arrays},
+          {"bytes", bytes},
+          {"compared_with", arguments_.source.empty() ? "report" : "source"}};
       fmt::print("{}\n", json.dump(1));
     } else {
       fmt::print("ok: {} arrays, {}, {}\n", arrays, FormatBytes(bytes), verdict);

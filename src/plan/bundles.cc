@@ -25,7 +25,9 @@ void AppendUnits(const Plan& plan, size_t array, uint64_t most_bytes, std::vecto
   const uint64_t step = is_whole ? rows : made.rows.rows_per_band;
   for (uint64_t row = 0; row < rows; row += step) {
     const uint64_t end = std::min(rows, row + step);
-    units.push_back({{array, row, end}, end == rows ? made.offset + made.size_bytes : made.offset + end * made.row_bytes});
+    units.push_back(
+        {{array, row, end},
+         end == rows ? made.offset + made.size_bytes : made.offset + end * made.row_bytes});
   }
 }
 
@@ -67,19 +69,23 @@ void CutBundles(Plan& plan, uint64_t front_bytes) {
     std::vector<Unit> bands;
     AppendUnits(plan, array, 0, bands);
     size_t taken = 0;
-    while (taken < bands.size() && plan.front.segment.end < front_bytes) Append(plan.front, bands[taken++]);
+    while (taken < bands.size() && plan.front.segment.end < front_bytes)
+      Append(plan.front, bands[taken++]);
     if (taken == 0 && !bands.empty()) break;
-    if (taken < bands.size()) {  // the rest of an array whose first bands are in the front, band by band
+    if (taken <
+        bands.size()) {  // the rest of an array whose first bands are in the front, band by band
       rest.assign(bands.begin() + static_cast<std::ptrdiff_t>(taken), bands.end());
       ++next;
       break;
     }
   }
-  for (; next < file.arrays.size(); ++next) AppendUnits(plan, file.arrays[next], plan.bundle_bytes, rest);
+  for (; next < file.arrays.size(); ++next)
+    AppendUnits(plan, file.arrays[next], plan.bundle_bytes, rest);
 
   uint64_t begin = plan.front.segment.end;
   for (const Unit& unit : rest) {
-    const bool is_full = !plan.bundles.empty() && unit.end - plan.bundles.back().segment.begin > plan.bundle_bytes;
+    const bool is_full =
+        !plan.bundles.empty() && unit.end - plan.bundles.back().segment.begin > plan.bundle_bytes;
     if (plan.bundles.empty() || is_full)
       plan.bundles.push_back({static_cast<uint32_t>(plan.bundles.size() + 1), {begin, begin}, {}});
     Append(plan.bundles.back(), unit);

@@ -10,7 +10,8 @@ inline constexpr uint64_t kLeastBundleBytes = 64ULL << 20;
 uint64_t DefaultBundleBytes(uint64_t largest_output_bytes);
 
 /// Fills head_end, head_arrays, front, bundles of `plan` from its output, arrays and bundle_bytes.
-/// `front_bytes`: the least size of a file's front. Borders depend on shapes and the bundle size alone: never on tiles, source or budget.
+/// `front_bytes`: the least size of a file's front. Borders depend on shapes and the bundle size
+/// alone: never on tiles, source or budget.
 void CutBundles(Plan& plan, uint64_t front_bytes);
 
 }  // namespace ckpt

@@ -13,10 +13,10 @@ constexpr uint64_t kMostChunk = 4 * kMiB;
 constexpr uint64_t kBandBytes = 16 * kMiB;
 
 struct SliceAxis {
-  size_t index;      // in the array
+  size_t index;  // in the array
   std::string name;
   uint64_t extent;
-  uint64_t mesh;     // devices that still cut it
+  uint64_t mesh;  // devices that still cut it
   uint64_t chunk = 0;
 };
 
@@ -62,7 +62,8 @@ void CutBand(SliceAxis& band, uint64_t fit) {
   band.chunk = power;
 }
 
-// Halves (or thirds, ...) the largest other axis until the chunk is small enough, but never below the least chunk.
+// Halves (or thirds, ...) the largest other axis until the chunk is small enough, but never below
+// the least chunk.
 void CutOthers(std::vector<SliceAxis>& slice, size_t band) {
   while (ChunkBytes(slice) > kMostChunk) {
     SliceAxis* largest = nullptr;
@@ -85,7 +86,8 @@ std::vector<SliceAxis> Slice(std::span<const Axis> axes, const Mesh& mesh) {
     const Axis& axis = axes[i];
     if (axis.name == "l" || (axis.name == "x" && others >= 2)) continue;
     const auto cut = mesh.find(axis.name);
-    const uint64_t devices = cut == mesh.end() || axis.name == "d" || axis.extent % cut->second != 0 ? 1 : cut->second;
+    const uint64_t devices =
+        cut == mesh.end() || axis.name == "d" || axis.extent % cut->second != 0 ? 1 : cut->second;
     slice.push_back({i, axis.name, axis.extent, devices});
   }
   return slice;
@@ -93,7 +95,8 @@ std::vector<SliceAxis> Slice(std::span<const Axis> axes, const Mesh& mesh) {
 
 }  // namespace
 
-std::vector<uint64_t> ChunkGrid(std::span<const Axis> axes, std::span<const std::string> hf_order, const Mesh& mesh) {
+std::vector<uint64_t> ChunkGrid(std::span<const Axis> axes, std::span<const std::string> hf_order,
+                                const Mesh& mesh) {
   std::vector<uint64_t> grid(axes.size(), 1);
   std::vector<SliceAxis> slice = Slice(axes, mesh);
   uint64_t slice_bytes = kCountedBytes;

@@ -13,7 +13,8 @@
 namespace ckpt {
 namespace {
 
-// Reads of 4 MiB already run at the disk's speed; larger buffers only cost first touches (docs/bench.md).
+// Reads of 4 MiB already run at the disk's speed; larger buffers only cost first touches
+// (docs/bench.md).
 constexpr uint64_t kBestTileBytes = 4 * kMiB;
 constexpr uint64_t kSmallTileBytes = 512 * kKiB;
 // Blockwise outputs are columns: 64 rows fill whole cache lines of them.
@@ -25,7 +26,7 @@ constexpr uint64_t kTablesBytes = 2 * kMiB;
 constexpr uint64_t kReaderBytes = 2 * kKiB;
 
 struct Needs {
-  uint64_t least_in = 2 * kIoAlignment;   // one row of the widest array
+  uint64_t least_in = 2 * kIoAlignment;  // one row of the widest array
   uint64_t least_out = 2 * kIoAlignment;
   uint64_t best_in = 0;
   uint64_t gathered_row = 0;
@@ -46,26 +47,30 @@ Needs NeedsOf(const Plan& plan) {
     needs.least_in = std::max(needs.least_in, row_capacity);
     needs.least_out = std::max(needs.least_out, array.row_bytes + 2 * kIoAlignment);
     needs.gathered_row = std::max(needs.gathered_row, RoundUp(row_capacity, kLineBytes));
-    needs.converted_row = std::max(needs.converted_row, RoundUp(array.rows.row_elements * 2, kLineBytes));
+    needs.converted_row =
+        std::max(needs.converted_row, RoundUp(array.rows.row_elements * 2, kLineBytes));
     if (spec.encoding == Encoding::kQuantBlocks) {
       needs.has_blocks = true;
       needs.best_in = std::max(needs.best_in, kBestBlockRows * array.row_bytes + 4 * kIoAlignment);
     }
     if (spec.encoding == Encoding::kQuantColumns) {
       needs.statistics += array.rows.row_elements * 6;
-      needs.lane_statistics = std::max(needs.lane_statistics, RoundUp(array.rows.row_elements * 2, kLineBytes));
+      needs.lane_statistics =
+          std::max(needs.lane_statistics, RoundUp(array.rows.row_elements * 2, kLineBytes));
     }
   }
   needs.best_in = std::max({needs.best_in, kBestTileBytes, needs.least_in});
   return needs;
 }
 
-// Bytes of one hold that collects `blocks` column blocks of a transposed array, its scales included.
+// Bytes of one hold that collects `blocks` column blocks of a transposed array, its scales
+// included.
 uint64_t HoldBytes(const ArrayPlan& array, uint64_t blocks) {
   return blocks * array.rows.n_rows * (kQuantBlockColumns + 2) + 2 * kIoAlignment;
 }
 
-// The fewest passes whose part of the output fits in `most_bytes`; nothing if not even one block does.
+// The fewest passes whose part of the output fits in `most_bytes`; nothing if not even one block
+// does.
 std::optional<uint64_t> BlocksPerPass(const ArrayPlan& array, uint64_t most_bytes) {
   const uint64_t blocks = array.rows.row_elements / kQuantBlockColumns;
   for (uint64_t passes = 1; passes <= blocks; ++passes) {
@@ -75,7 +80,8 @@ std::optional<uint64_t> BlocksPerPass(const ArrayPlan& array, uint64_t most_byte
   return std::nullopt;
 }
 
-// Side values of a bundle: the scales it makes and two ragged blocks. Twice: growing, and encoded for the journal.
+// Side values of a bundle: the scales it makes and two ragged blocks. Twice: growing, and encoded
+// for the journal.
 uint64_t RecordBytes(const Plan& plan, const Bundle& bundle) {
   uint64_t bytes = 2 * kIoAlignment;
   for (const RowSpan& span : bundle.spans) {
@@ -91,19 +97,23 @@ uint64_t RecordBytes(const Plan& plan, const Bundle& bundle) {
 class Fitter {
  public:
   explicit Fitter(const Plan& plan) : plan_(plan), needs_(NeedsOf(plan)) {
-    for (const Bundle& bundle : plan.bundles) record_ = std::max(record_, RecordBytes(plan, bundle));
+    for (const Bundle& bundle : plan.bundles)
+      record_ = std::max(record_, RecordBytes(plan, bundle));
     record_ = std::max(record_, RecordBytes(plan, plan.front));
-    fixed_ = MemoryBytes(plan.catalog) + plan.MemoryBytes() + kTablesBytes + plan.catalog.objects.size() * kReaderBytes;
+    fixed_ = MemoryBytes(plan.catalog) + plan.MemoryBytes() + kTablesBytes +
+             plan.catalog.objects.size() * kReaderBytes;
   }
 
-  // The best use of a budget; nothing if it is too small. More lanes before larger tiles, down to small tiles.
+  // The best use of a budget; nothing if it is too small. More lanes before larger tiles, down to
+  // small tiles.
   std::optional<MemoryPlan> Fit(uint64_t budget, unsigned threads) const {
     MemoryPlan memory;
     memory.budget_bytes = budget;
     memory.fixed_bytes = fixed_;
     if (!FitHold(memory)) return std::nullopt;
     for (unsigned lanes = std::max(1U, threads); lanes >= 1; --lanes) {
-      const uint64_t least = lanes > 1 ? std::max(kSmallTileBytes, needs_.least_in) : needs_.least_in;
+      const uint64_t least =
+          lanes > 1 ? std::max(kSmallTileBytes, needs_.least_in) : needs_.least_in;
       for (uint64_t tile = needs_.best_in;; tile = std::max(least, tile / 2)) {
         if (Place(memory, lanes, tile)) return memory;
         if (tile <= least) break;
@@ -127,7 +137,8 @@ class Fitter {
   bool Place(MemoryPlan& memory, unsigned lanes, uint64_t tile) const {
     memory.lanes = lanes;
     memory.tile_in_bytes = RoundUp(std::max(tile, needs_.least_in), kIoAlignment);
-    memory.tile_out_bytes = RoundUp(std::max(tile + 2 * kIoAlignment, needs_.least_out), kIoAlignment);
+    memory.tile_out_bytes =
+        RoundUp(std::max(tile + 2 * kIoAlignment, needs_.least_out), kIoAlignment);
     memory.lane_bytes = kBuffersPerLane * (memory.tile_in_bytes + memory.tile_out_bytes) +
                         needs_.gathered_row + needs_.converted_row + needs_.lane_statistics;
     memory.gathered_row_bytes = needs_.gathered_row;
@@ -169,13 +180,15 @@ uint64_t LeastBudget(const Fitter& fitter) {
 }  // namespace
 
 uint64_t DefaultMemoryBytes(unsigned cores, uint64_t machine_bytes) {
-  return std::max(kLeastMemoryBytes, std::min<uint64_t>(kLeastMemoryBytes * (cores + 2ULL), machine_bytes / 2));
+  return std::max(kLeastMemoryBytes,
+                  std::min<uint64_t>(kLeastMemoryBytes * (cores + 2ULL), machine_bytes / 2));
 }
 
 Result<void> PlanMemory(Plan& plan, const Resources& resources) {
   const Fitter fitter(plan);
   const bool is_explicit = resources.memory_bytes > 0;
-  uint64_t budget = is_explicit ? resources.memory_bytes : std::max(resources.least_memory_bytes, kLeastMemoryBytes);
+  uint64_t budget = is_explicit ? resources.memory_bytes
+                                : std::max(resources.least_memory_bytes, kLeastMemoryBytes);
   std::optional<MemoryPlan> memory;
   if (budget >= kLeastMemoryBytes) memory = fitter.Fit(budget, resources.threads);
   if (!memory) {
@@ -183,11 +196,13 @@ Result<void> PlanMemory(Plan& plan, const Resources& resources) {
     const uint64_t most = std::max(resources.most_memory_bytes, kLeastMemoryBytes);
     if (!is_explicit && least <= most) memory = fitter.Fit(least, resources.threads);
     if (!memory) {
-      return Fail(Code::kUsage,
-                  is_explicit ? fmt::format("--memory {} is too small for this conversion", FormatMemory(budget))
-                              : fmt::format("this conversion needs {} of memory, half of this machine is {}",
-                                            FormatMemory(least), FormatMemory(most)),
-                  fmt::format("the least budget that would do is --memory {}MiB", CeilDiv(least, kMiB)));
+      return Fail(
+          Code::kUsage,
+          is_explicit
+              ? fmt::format("--memory {} is too small for this conversion", FormatMemory(budget))
+              : fmt::format("this conversion needs {} of memory, half of this machine is {}",
+                            FormatMemory(least), FormatMemory(most)),
+          fmt::format("the least budget that would do is --memory {}MiB", CeilDiv(least, kMiB)));
     }
   }
   plan.memory = *memory;

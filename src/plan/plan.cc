@@ -22,7 +22,8 @@ Result<void> PlanArrays(Plan& plan) {
   plan.arrays.resize(output.arrays.size());
   std::vector<std::string> faults;
   std::string remedy;
-  for (size_t i = 0; i < output.file.arrays.size(); ++i) plan.arrays[output.file.arrays[i]].offset = output.file.offsets[i];
+  for (size_t i = 0; i < output.file.arrays.size(); ++i)
+    plan.arrays[output.file.arrays[i]].offset = output.file.offsets[i];
   for (size_t i = 0; i < output.arrays.size(); ++i) {
     const ArraySpec& spec = output.arrays[i];
     ArrayPlan& array = plan.arrays[i];
@@ -43,11 +44,13 @@ Result<void> PlanArrays(Plan& plan) {
     }
     array.rows = std::move(*rows);
     // Transposed values are staged in bf16; all others leave row by row in their own dtype.
-    const uint64_t element_bytes = spec.encoding == Encoding::kQuantBlocks ? 2 : ElementBytes(spec.dtype);
+    const uint64_t element_bytes =
+        spec.encoding == Encoding::kQuantBlocks ? 2 : ElementBytes(spec.dtype);
     array.row_bytes = array.rows.row_elements * element_bytes;
   }
   if (faults.empty()) return {};
-  Error error{Code::kBadInput, fmt::format("{} tensors cannot be laid out", faults.size()), {}, {}, remedy};
+  Error error{
+      Code::kBadInput, fmt::format("{} tensors cannot be laid out", faults.size()), {}, {}, remedy};
   if (faults.size() > kMostDetails) {
     faults.resize(kMostDetails);
     faults.emplace_back("...");
@@ -56,8 +59,9 @@ Result<void> PlanArrays(Plan& plan) {
   return Fail(std::move(error));
 }
 
-// Column maxima cross all tiles of a tensor: read once for them, once more to quantize. Holding the tensor instead would
-// save the second reading and cost the first touch of its memory, which is dearer (docs/decisions/0004-statistics.md).
+// Column maxima cross all tiles of a tensor: read once for them, once more to quantize. Holding the
+// tensor instead would save the second reading and cost the first touch of its memory, which is
+// dearer (docs/decisions/0004-statistics.md).
 void PlanStatistics(Plan& plan) {
   for (size_t i = 0; i < plan.arrays.size(); ++i) {
     if (plan.output.arrays[i].encoding != Encoding::kQuantColumns) continue;
@@ -71,7 +75,8 @@ uint64_t RequestsOf(const Plan& plan, size_t i) {
   const ArrayPlan& array = plan.arrays[i];
   const TensorEntry& tensor = plan.catalog.tensors[array.tensor];
   if (array.rows.n_rows == 0) return 0;
-  const uint64_t rows = RowsPerTile(array, tensor, plan.memory.tile_in_bytes, plan.memory.tile_out_bytes);
+  const uint64_t rows =
+      RowsPerTile(array, tensor, plan.memory.tile_in_bytes, plan.memory.tile_out_bytes);
   Tile tile;
   MakeTile(array, tensor, {i, 0, std::min(rows, array.rows.n_rows)}, tile);
   const uint64_t tiles = (array.rows.n_rows + rows - 1) / rows;
@@ -93,7 +98,8 @@ void CountTotals(Plan& plan) {
     if (spec.encoding == Encoding::kScales) continue;
     const ArrayPlan& array = plan.arrays[i];
     const DTypeInfo& info = Info(array.source_dtype);
-    const uint64_t bytes = array.rows.n_rows * (array.rows.row_elements / info.block_elements * info.block_bytes);
+    const uint64_t bytes =
+        array.rows.n_rows * (array.rows.row_elements / info.block_elements * info.block_bytes);
     totals.requests += RequestsOf(plan, i);
     if (seen.insert(array.tensor).second) {
       totals.source_tensor_bytes += bytes;
@@ -105,11 +111,14 @@ void CountTotals(Plan& plan) {
       again(i, "column maxima before quantizing", bytes);
       totals.requests += RequestsOf(plan, i);
     }
-    if (array.passes > 1) again(i, fmt::format("{} passes, each filling a part of the output", array.passes), bytes * (array.passes - 1));
+    if (array.passes > 1)
+      again(i, fmt::format("{} passes, each filling a part of the output", array.passes),
+            bytes * (array.passes - 1));
   }
   totals.written_bytes = plan.output.file.size_bytes;
   for (const CompanionSpec& companion : plan.output.companions) {
-    totals.written_bytes += companion.source ? companion.source->size_bytes : companion.text->size();
+    totals.written_bytes +=
+        companion.source ? companion.source->size_bytes : companion.text->size();
     if (companion.source) totals.read_bytes += companion.source->size_bytes;
   }
 }
@@ -118,7 +127,8 @@ void CountTotals(Plan& plan) {
 
 std::optional<size_t> Plan::ArrayAt(uint64_t file_offset) const {
   for (const size_t i : output.file.arrays) {
-    if (arrays[i].offset <= file_offset && file_offset - arrays[i].offset < arrays[i].size_bytes) return i;
+    if (arrays[i].offset <= file_offset && file_offset - arrays[i].offset < arrays[i].size_bytes)
+      return i;
   }
   return std::nullopt;
 }
@@ -142,8 +152,8 @@ Result<Plan> MakePlan(Catalog catalog, Model model, const Target& target, Output
   plan.target = target.name();
   plan.settings = settings;
   CKPT_TRY_VOID(PlanArrays(plan));
-  plan.bundle_bytes =
-      options.bundle_bytes > 0 ? options.bundle_bytes : DefaultBundleBytes(plan.output.file.size_bytes);
+  plan.bundle_bytes = options.bundle_bytes > 0 ? options.bundle_bytes
+                                               : DefaultBundleBytes(plan.output.file.size_bytes);
   CutBundles(plan, options.front_bytes);
   PlanStatistics(plan);
   CKPT_TRY_VOID(PlanMemory(plan, options.resources));
@@ -152,7 +162,8 @@ Result<Plan> MakePlan(Catalog catalog, Model model, const Target& target, Output
   plan.run_digest = RunDigest(plan);
   plan.warnings = plan.catalog.warnings;
   plan.warnings.insert(plan.warnings.end(), plan.model.warnings.begin(), plan.model.warnings.end());
-  plan.warnings.insert(plan.warnings.end(), plan.output.warnings.begin(), plan.output.warnings.end());
+  plan.warnings.insert(plan.warnings.end(), plan.output.warnings.begin(),
+                       plan.output.warnings.end());
   return plan;
 }
 

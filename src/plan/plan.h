@@ -16,9 +16,9 @@ namespace ckpt {
 
 /// What decides how a run goes, but never what it writes: none of it is in a digest.
 struct Resources {
-  uint64_t memory_bytes = 0;         ///< the budget; 0: choose
-  uint64_t least_memory_bytes = 0;   ///< the default without --memory
-  uint64_t most_memory_bytes = 0;    ///< half of what the machine or its control group has
+  uint64_t memory_bytes = 0;        ///< the budget; 0: choose
+  uint64_t least_memory_bytes = 0;  ///< the default without --memory
+  uint64_t most_memory_bytes = 0;   ///< half of what the machine or its control group has
   unsigned threads = 1;
 };
 
@@ -31,8 +31,8 @@ struct RowSpan {
 
 /// The unit of work: spans that fill one segment of the file, in file order.
 struct Bundle {
-  uint32_t number = 0;     ///< its name in the journal
-  ByteRange segment;       ///< of the file
+  uint32_t number = 0;  ///< its name in the journal
+  ByteRange segment;    ///< of the file
   std::vector<RowSpan> spans;
 };
 
@@ -46,34 +46,37 @@ struct MemoryPlan {
   uint64_t budget_bytes = 0;
   uint64_t fixed_bytes = 0;       ///< catalog, plan, readers, tables
   uint64_t statistics_bytes = 0;  ///< column maxima and reciprocals
-  uint64_t hold_bytes = 0;        ///< of one hold: a transposed output collected before it is written
+  uint64_t hold_bytes = 0;  ///< of one hold: a transposed output collected before it is written
   unsigned hold_slots = 0;
-  uint64_t tile_in_bytes = 0;     ///< of one input buffer; a lane has kBuffersPerLane of each
+  uint64_t tile_in_bytes = 0;  ///< of one input buffer; a lane has kBuffersPerLane of each
   uint64_t tile_out_bytes = 0;
   uint64_t gathered_row_bytes = 0;   ///< of a lane: one source row whose parts lie apart
   uint64_t converted_row_bytes = 0;  ///< of a lane: one row as bf16
   uint64_t column_max_bytes = 0;     ///< of a lane: column maxima being collected
-  uint64_t lane_bytes = 0;        ///< all of one lane's arena: the buffers and the three above
-  uint64_t record_bytes = 0;      ///< side values of the bundle that has most of them; one for each lane and the committer
+  uint64_t lane_bytes = 0;           ///< all of one lane's arena: the buffers and the three above
+  uint64_t record_bytes =
+      0;  ///< side values of the bundle that has most of them; one for each lane and the committer
   unsigned lanes = 1;
-  uint64_t peak_bytes = 0;        ///< all of it at once
+  uint64_t peak_bytes = 0;  ///< all of it at once
 };
-inline constexpr unsigned kBuffersPerLane = 2;  ///< one being filled or emptied while the other is worked on
+inline constexpr unsigned kBuffersPerLane =
+    2;  ///< one being filled or emptied while the other is worked on
 
 /// Bytes in and out, exact: ranges as requested, before direct I/O rounds them.
 struct Totals {
   uint64_t source_tensor_bytes = 0;  ///< of every tensor used
   uint64_t header_bytes = 0;         ///< read to make the catalog
-  uint64_t read_bytes = 0;           ///< everything: headers, tensors, what is read again, companions
-  uint64_t read_again_bytes = 0;     ///< part of read_bytes: statistics, passes, tied tensors
-  uint64_t written_bytes = 0;        ///< the file and the companions
-  uint64_t requests = 0;             ///< range reads at this plan's tile size, as the first tile of each array has them
+  uint64_t read_bytes = 0;        ///< everything: headers, tensors, what is read again, companions
+  uint64_t read_again_bytes = 0;  ///< part of read_bytes: statistics, passes, tied tensors
+  uint64_t written_bytes = 0;     ///< the file and the companions
+  uint64_t requests =
+      0;  ///< range reads at this plan's tile size, as the first tile of each array has them
 };
 
 /// A reason for reading something more than once.
 struct Reread {
   std::string array;
-  std::string why;       ///< "column maxima before quantizing", "2 passes", "shares its tensor with ..."
+  std::string why;  ///< "column maxima before quantizing", "2 passes", "shares its tensor with ..."
   uint64_t bytes = 0;
 };
 
@@ -81,36 +84,39 @@ struct Reread {
 struct ArrayPlan {
   RowMap rows;
   DType source_dtype = DType::kBF16;
-  size_t tensor = 0;             ///< into Catalog::tensors
-  uint64_t offset = 0;           ///< in the file
+  size_t tensor = 0;    ///< into Catalog::tensors
+  uint64_t offset = 0;  ///< in the file
   uint64_t size_bytes = 0;
-  uint64_t row_bytes = 0;        ///< of one row as stored; kQuantBlocks: as staged in bf16, for its rows become columns
+  uint64_t row_bytes =
+      0;  ///< of one row as stored; kQuantBlocks: as staged in bf16, for its rows become columns
   std::optional<size_t> scales;  ///< the array of its scales
-  uint64_t passes = 1;           ///< kQuantBlocks: readings of the source, each filling one part of the output
-  uint64_t blocks_per_pass = 0;  ///< kQuantBlocks: column blocks of one part (the last may have fewer)
+  uint64_t passes =
+      1;  ///< kQuantBlocks: readings of the source, each filling one part of the output
+  uint64_t blocks_per_pass =
+      0;  ///< kQuantBlocks: column blocks of one part (the last may have fewer)
 };
 
 /// Everything a run does, known before the first byte moves. Immutable; outlives the run.
-/// Arrays are split by the front's end: the file's head [0, head_end) holds the header and every array up to the last
-/// one made of scales; it is written by the committer.
+/// Arrays are split by the front's end: the file's head [0, head_end) holds the header and every
+/// array up to the last one made of scales; it is written by the committer.
 struct Plan {
   Catalog catalog;
   Model model;
   OutputSpec output;
-  std::vector<ArrayPlan> arrays;      ///< parallel to output.arrays
+  std::vector<ArrayPlan> arrays;  ///< parallel to output.arrays
   std::string target;
   TargetSettings settings;
-  uint64_t bundle_bytes = 0;          ///< B
+  uint64_t bundle_bytes = 0;  ///< B
   uint64_t head_end = 0;
-  std::vector<size_t> head_arrays;    ///< those inside the head, in file order
-  Bundle front;                       ///< whole bands behind the head, to at least 8 MiB; run by the committer, number 0
-  std::vector<Bundle> bundles;        ///< the rest, in file order, numbers from 1
+  std::vector<size_t> head_arrays;  ///< those inside the head, in file order
+  Bundle front;  ///< whole bands behind the head, to at least 8 MiB; run by the committer, number 0
+  std::vector<Bundle> bundles;  ///< the rest, in file order, numbers from 1
   std::vector<StatisticTask> statistics;
   MemoryPlan memory;
   Totals totals;
   std::vector<Reread> rereads;
   std::vector<std::string> warnings;
-  std::string layout_digest;          ///< SHA-256, 64 digits
+  std::string layout_digest;  ///< SHA-256, 64 digits
   std::string run_digest;
 
   /// The array whose bytes hold this offset of the file; nothing inside the header.
@@ -118,15 +124,17 @@ struct Plan {
   uint64_t MemoryBytes() const;
 };
 
-inline constexpr uint64_t kFrontBytes = 8ULL << 20;  ///< the least size of a file's front: a bucket's smallest part fits
+inline constexpr uint64_t kFrontBytes =
+    8ULL << 20;  ///< the least size of a file's front: a bucket's smallest part fits
 struct PlanOptions {
   Resources resources;
-  uint64_t bundle_bytes = 0;  ///< --bundle-size; 0: the rule
+  uint64_t bundle_bytes = 0;           ///< --bundle-size; 0: the rule
   uint64_t front_bytes = kFrontBytes;  ///< smaller only in tests of small models
 };
 
 /// Makes the plan. Pure: no I/O, no clock, the same on every machine (but for Resources' share).
-/// Errors: kUsage with the least budget that would do; kBadInput for what the kernels cannot read, all at once.
+/// Errors: kUsage with the least budget that would do; kBadInput for what the kernels cannot read,
+/// all at once.
 Result<Plan> MakePlan(Catalog catalog, Model model, const Target& target, OutputSpec output,
                       const TargetSettings& settings, const PlanOptions& options);
 

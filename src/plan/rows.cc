@@ -12,7 +12,8 @@
 namespace ckpt {
 namespace {
 
-// A vector has no rows of its own; pieces of this many elements keep tiles small whatever its length.
+// A vector has no rows of its own; pieces of this many elements keep tiles small whatever its
+// length.
 constexpr uint64_t kMostVectorRow = 32768;
 
 struct Digit {
@@ -25,10 +26,12 @@ struct Digit {
 std::vector<Digit> OutputOrder(const View& source, const View& output) {
   std::vector<Digit> digits;
   for (size_t k = 0; k < output.extents.size(); ++k) {
-    if (output.extents[k] > 1) digits.push_back({output.extents[k], source.strides[k], output.strides[k]});
+    if (output.extents[k] > 1)
+      digits.push_back({output.extents[k], source.strides[k], output.strides[k]});
   }
-  std::stable_sort(digits.begin(), digits.end(),
-                   [](const Digit& a, const Digit& b) { return a.output_stride > b.output_stride; });
+  std::stable_sort(digits.begin(), digits.end(), [](const Digit& a, const Digit& b) {
+    return a.output_stride > b.output_stride;
+  });
   return digits;
 }
 
@@ -46,7 +49,8 @@ void MergeNeighbours(std::vector<Digit>& digits) {
 }
 
 uint64_t LargestDivisor(uint64_t n, uint64_t most, uint64_t multiple_of) {
-  for (uint64_t d = std::min(n, most) / multiple_of * multiple_of; d > multiple_of; d -= multiple_of) {
+  for (uint64_t d = std::min(n, most) / multiple_of * multiple_of; d > multiple_of;
+       d -= multiple_of) {
     if (n % d == 0) return d;
   }
   return multiple_of;
@@ -72,22 +76,27 @@ Result<RowMap> MapRows(const ArraySpec& array, const BoundRole& bound, const Ten
 
   std::vector<Digit> digits = OutputOrder(bound.view, array.view);
   MergeNeighbours(digits);
-  const uint64_t elements = std::accumulate(digits.begin(), digits.end(), uint64_t{1},
-                                            [](uint64_t n, const Digit& d) { return n * d.extent; });
+  const uint64_t elements =
+      std::accumulate(digits.begin(), digits.end(), uint64_t{1},
+                      [](uint64_t n, const Digit& d) { return n * d.extent; });
   rows.row_elements = values.rank() >= 2 ? values.extents.back() : elements;
   if (values.rank() < 2 && array.encoding == Encoding::kCast)
     rows.row_elements = LargestDivisor(elements, kMostVectorRow, block);
   if (rows.row_elements == 0) rows.row_elements = 1;  // an empty array
 
-  // Cut the innermost digit at the row's length: inside a row both sides must run element by element.
+  // Cut the innermost digit at the row's length: inside a row both sides must run element by
+  // element.
   if (rows.row_elements > 1) {
     if (digits.empty() || digits.back().source_stride != 1 || digits.back().output_stride != 1 ||
         digits.back().extent % rows.row_elements != 0) {
-      return Fail(Code::kBadInput,
-                  fmt::format("\"{}\" stores the elements of a row in another order than \"{}\" needs them (a "
-                              "transposed tensor); this source cannot be turned into this target",
-                              tensor.name, array.name),
-                  "convert from the Hugging Face, Meta or GGUF form of this model, or mend the family table's layout");
+      return Fail(
+          Code::kBadInput,
+          fmt::format(
+              "\"{}\" stores the elements of a row in another order than \"{}\" needs them (a "
+              "transposed tensor); this source cannot be turned into this target",
+              tensor.name, array.name),
+          "convert from the Hugging Face, Meta or GGUF form of this model, or mend the family "
+          "table's layout");
     }
     const uint64_t outer = digits.back().extent / rows.row_elements;
     if (outer > 1) {
@@ -102,14 +111,16 @@ Result<RowMap> MapRows(const ArraySpec& array, const BoundRole& bound, const Ten
   }
   if (elements == 0) rows.n_rows = 0;
 
-  // A band is some units of the role's first axis; in an untransposed array that is a run of whole rows.
+  // A band is some units of the role's first axis; in an untransposed array that is a run of whole
+  // rows.
   const std::vector<Axis>& axes = bound.instance.axes;
   rows.rows_per_band = rows.n_rows;
   if (!axes.empty() && axes.front().extent > 0 && rows.n_rows > 0) {
     const uint64_t unit_elements = elements / axes.front().extent;
     const bool is_outermost = array.view.strides.front() == unit_elements;
     if (is_outermost && unit_elements % rows.row_elements == 0)
-      rows.rows_per_band = std::max<uint64_t>(1, BandExtent(axes) * (unit_elements / rows.row_elements));
+      rows.rows_per_band =
+          std::max<uint64_t>(1, BandExtent(axes) * (unit_elements / rows.row_elements));
   }
   return rows;
 }

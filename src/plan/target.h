@@ -20,7 +20,8 @@ enum class Encoding : uint8_t {
   kCast,          ///< the values, cast to the array's dtype
   kQuantRows,     ///< one scale per row of the [O, I] values (reduction over the last axis)
   kQuantColumns,  ///< one scale per column (reduction over all axes but the last)
-  kQuantBlocks,   ///< values [O, I] become [I / 128, 128, O], one scale per block of 128 columns of a row
+  kQuantBlocks,   ///< values [O, I] become [I / 128, 128, O], one scale per block of 128 columns of
+                  ///< a row
   kScales,        ///< the scales of another array of the same output: a side value of its tiles
 };
 
@@ -28,20 +29,21 @@ enum class Encoding : uint8_t {
 struct ArraySpec {
   std::string name;
   DType dtype = DType::kBF16;
-  Shape shape;              ///< as stored
+  Shape shape;  ///< as stored
   Encoding encoding = Encoding::kCast;
-  int bits = 0;             ///< of a quantized array: 8 or 4, stored one to a byte
-  size_t role = 0;          ///< index into Model::roles: where the values come from
-  View view;                ///< role axes -> the values in C order, before the encoding rearranges them (not for kScales)
-  size_t scales_of = 0;     ///< kScales: index of the quantized array in OutputSpec::arrays
+  int bits = 0;     ///< of a quantized array: 8 or 4, stored one to a byte
+  size_t role = 0;  ///< index into Model::roles: where the values come from
+  View view;  ///< role axes -> the values in C order, before the encoding rearranges them (not for
+              ///< kScales)
+  size_t scales_of = 0;  ///< kScales: index of the quantized array in OutputSpec::arrays
 };
 
 /// One contiguous file: a header, then arrays back to back.
 struct FileSpec {
-  std::string name;                ///< relative to the output's root
-  std::string header;              ///< its first bytes, known from the plan alone
-  std::vector<size_t> arrays;      ///< in file order: indexes into OutputSpec::arrays
-  std::vector<uint64_t> offsets;   ///< of each, absolute in the file
+  std::string name;               ///< relative to the output's root
+  std::string header;             ///< its first bytes, known from the plan alone
+  std::vector<size_t> arrays;     ///< in file order: indexes into OutputSpec::arrays
+  std::vector<uint64_t> offsets;  ///< of each, absolute in the file
   uint64_t size_bytes = 0;
 };
 
@@ -54,37 +56,41 @@ struct CompanionSpec {
 
 /// One requested output.
 struct OutputSpec {
-  std::string name;                ///< "bf16", "int8_per_channel"
+  std::string name;  ///< "bf16", "int8_per_channel"
   std::vector<ArraySpec> arrays;
   FileSpec file;
   std::vector<CompanionSpec> companions;
   std::vector<std::string> warnings;
-  std::vector<std::string> how_to_load;  ///< what the server needs to be told, for the end of the run and the report
+  std::vector<std::string>
+      how_to_load;  ///< what the server needs to be told, for the end of the run and the report
 };
 
 /// What the user chose of a target.
 struct TargetSettings {
-  std::string quantize;            ///< a word of the target's quantizations(); "" for none
-  bool is_dtype_preserved = false; ///< keep F32 and F16 sources as they are (not with quantize)
-  std::string model_name;          ///< --model, "" if not given
+  std::string quantize;             ///< a word of the target's quantizations(); "" for none
+  bool is_dtype_preserved = false;  ///< keep F32 and F16 sources as they are (not with quantize)
+  std::string model_name;           ///< --model, "" if not given
 };
 
-/// A checkpoint format being written. Pure: answers what to write and where, never touches a store. Stateless.
+/// A checkpoint format being written. Pure: answers what to write and where, never touches a store.
+/// Stateless.
 class Target {
  public:
   virtual ~Target() = default;
   virtual std::string_view name() const = 0;
   /// The words that --quantize takes here.
   virtual std::span<const std::string> quantizations() const = 0;
-  /// Names of the small source files that this format carries along when the source has them (tokenizers).
+  /// Names of the small source files that this format carries along when the source has them
+  /// (tokenizers).
   virtual std::span<const std::string> CompanionNames() const = 0;
-  /// Which arrays, in which file layout. `source_files`: those of CompanionNames() that the source has.
-  /// Errors: kUsage for a setting the model cannot have, kBadInput for shapes the format cannot hold; all at once.
+  /// Which arrays, in which file layout. `source_files`: those of CompanionNames() that the source
+  /// has. Errors: kUsage for a setting the model cannot have, kBadInput for shapes the format
+  /// cannot hold; all at once.
   virtual Result<OutputSpec> Describe(const Model& model, const Catalog& catalog,
                                       std::span<const ObjectInfo> source_files,
                                       const TargetSettings& settings) const = 0;
-  /// Whether the object named (relative to an output's root) is something a loader of this format would take for a
-  /// checkpoint, so that a replaced output's old parts go first.
+  /// Whether the object named (relative to an output's root) is something a loader of this format
+  /// would take for a checkpoint, so that a replaced output's old parts go first.
   virtual bool IsMarker(std::string_view object_name) const = 0;
 };
 

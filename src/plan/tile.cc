@@ -32,13 +32,15 @@ const Piece& PieceAt(const TensorEntry& tensor, std::span<const uint64_t> at) {
   return tensor.pieces.front();
 }
 
-// Calls `visit` for each stored fragment of the elements [element, element + count) of the tensor in C order.
+// Calls `visit` for each stored fragment of the elements [element, element + count) of the tensor
+// in C order.
 template <class Visit>
 void ForEachFragment(const TensorEntry& tensor, uint64_t element, uint64_t count, Visit visit) {
   const DTypeInfo& info = Info(tensor.dtype);
   if (IsContiguous(tensor)) {
     const Piece& piece = tensor.pieces.front();
-    visit(Fragment{piece.object, piece.offset_bytes + RunBytes(info, element), RunBytes(info, count)});
+    visit(Fragment{piece.object, piece.offset_bytes + RunBytes(info, element),
+                   RunBytes(info, count)});
     return;
   }
   const size_t rank = tensor.shape.rank();
@@ -52,9 +54,11 @@ void ForEachFragment(const TensorEntry& tensor, uint64_t element, uint64_t count
     const Piece& piece = PieceAt(tensor, at);
     const size_t last = rank - 1;
     const bool is_run = piece.byte_strides[last] == info.block_bytes;
-    const uint64_t run = std::min(count, is_run ? piece.box.end[last] - at[last] : info.block_elements);
+    const uint64_t run =
+        std::min(count, is_run ? piece.box.end[last] - at[last] : info.block_elements);
     uint64_t offset = piece.offset_bytes;
-    for (size_t axis = 0; axis < last; ++axis) offset += (at[axis] - piece.box.begin[axis]) * piece.byte_strides[axis];
+    for (size_t axis = 0; axis < last; ++axis)
+      offset += (at[axis] - piece.box.begin[axis]) * piece.byte_strides[axis];
     offset += (at[last] - piece.box.begin[last]) / info.block_elements * piece.byte_strides[last];
     visit(Fragment{piece.object, offset, RunBytes(info, run)});
     element += run;
@@ -73,20 +77,26 @@ uint64_t RowsPerUnit(const RowMap& rows) {
 
 uint64_t TileCapacity(const ArrayPlan& array, const TensorEntry& tensor, uint64_t rows) {
   const uint64_t row_bytes = RunBytes(Info(tensor.dtype), array.rows.row_elements);
-  // Worst case: every row (and piece of it) is a range of its own, with a ragged block at both ends.
-  return rows * (RoundUp(row_bytes, kIoAlignment) + kIoAlignment * std::max<uint64_t>(1, tensor.pieces.size()));
+  // Worst case: every row (and piece of it) is a range of its own, with a ragged block at both
+  // ends.
+  return rows * (RoundUp(row_bytes, kIoAlignment) +
+                 kIoAlignment * std::max<uint64_t>(1, tensor.pieces.size()));
 }
 
 uint64_t RowsPerTile(const ArrayPlan& array, const TensorEntry& tensor, uint64_t capacity_bytes,
                      uint64_t most_output_bytes) {
-  const uint64_t row_bytes = std::max<uint64_t>(1, RunBytes(Info(tensor.dtype), array.rows.row_elements));
+  const uint64_t row_bytes =
+      std::max<uint64_t>(1, RunBytes(Info(tensor.dtype), array.rows.row_elements));
   uint64_t by_output = array.row_bytes > 0 ? most_output_bytes / array.row_bytes : UINT64_MAX;
   if (array.rows.axes.size() <= 1) {
     // Source order is output order: one range a piece, so two ragged blocks each.
     const uint64_t ragged = 2 * kIoAlignment * std::max<uint64_t>(1, tensor.pieces.size());
     if (tensor.pieces.size() == 1 && capacity_bytes > ragged)
-      return std::max<uint64_t>(1, std::min({(capacity_bytes - ragged) / row_bytes, by_output, array.rows.n_rows}));
-    return std::max<uint64_t>(1, std::min(capacity_bytes / std::max<uint64_t>(1, TileCapacity(array, tensor, 1)), by_output));
+      return std::max<uint64_t>(
+          1, std::min({(capacity_bytes - ragged) / row_bytes, by_output, array.rows.n_rows}));
+    return std::max<uint64_t>(
+        1, std::min(capacity_bytes / std::max<uint64_t>(1, TileCapacity(array, tensor, 1)),
+                    by_output));
   }
   const uint64_t unit = RowsPerUnit(array.rows);
   const uint64_t unit_bytes = unit * row_bytes;
@@ -95,7 +105,8 @@ uint64_t RowsPerTile(const ArrayPlan& array, const TensorEntry& tensor, uint64_t
     const uint64_t units = std::min((capacity_bytes - ragged) / unit_bytes, by_output / unit);
     return std::min(units * unit, array.rows.n_rows);
   }
-  return std::max<uint64_t>(1, std::min(capacity_bytes / TileCapacity(array, tensor, 1), by_output));
+  return std::max<uint64_t>(1,
+                            std::min(capacity_bytes / TileCapacity(array, tensor, 1), by_output));
 }
 
 void MakeTile(const ArrayPlan& array, const TensorEntry& tensor, const RowSpan& rows, Tile& tile) {
@@ -111,10 +122,11 @@ void MakeTile(const ArrayPlan& array, const TensorEntry& tensor, const RowSpan& 
   std::vector<Placed> placed;
   for (uint64_t row = rows.row_begin; row < rows.row_end; ++row) {
     tile.first_part.push_back(static_cast<uint32_t>(tile.parts.size()));
-    ForEachFragment(tensor, array.rows.SourceElement(row), array.rows.row_elements, [&](const Fragment& fragment) {
-      placed.push_back({fragment, static_cast<uint32_t>(tile.parts.size())});
-      tile.parts.push_back({0, fragment.bytes});
-    });
+    ForEachFragment(tensor, array.rows.SourceElement(row), array.rows.row_elements,
+                    [&](const Fragment& fragment) {
+                      placed.push_back({fragment, static_cast<uint32_t>(tile.parts.size())});
+                      tile.parts.push_back({0, fragment.bytes});
+                    });
   }
   tile.first_part.push_back(static_cast<uint32_t>(tile.parts.size()));
 
@@ -122,11 +134,15 @@ void MakeTile(const ArrayPlan& array, const TensorEntry& tensor, const RowSpan& 
     return a.fragment.object != b.fragment.object ? a.fragment.object < b.fragment.object
                                                   : a.fragment.offset < b.fragment.offset;
   };
-  if (!std::is_sorted(placed.begin(), placed.end(), before)) std::sort(placed.begin(), placed.end(), before);
+  if (!std::is_sorted(placed.begin(), placed.end(), before))
+    std::sort(placed.begin(), placed.end(), before);
   for (const Placed& next : placed) {
-    const bool touches = !tile.ranges.empty() && tile.ranges.back().object == next.fragment.object &&
+    const bool touches = !tile.ranges.empty() &&
+                         tile.ranges.back().object == next.fragment.object &&
                          tile.ranges.back().range.end == next.fragment.offset;
-    if (!touches) tile.ranges.push_back({next.fragment.object, {next.fragment.offset, next.fragment.offset}, 0, 0});
+    if (!touches)
+      tile.ranges.push_back(
+          {next.fragment.object, {next.fragment.offset, next.fragment.offset}, 0, 0});
     tile.ranges.back().range.end += next.fragment.bytes;
     // For now relative to its range; the window's place is known when all ranges are.
     tile.parts[next.part].buffer_offset = next.fragment.offset - tile.ranges.back().range.begin;

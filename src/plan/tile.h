@@ -11,9 +11,10 @@ namespace ckpt {
 
 /// One range read of a tile.
 struct TileRange {
-  uint32_t object = 0;          ///< into Catalog::objects
+  uint32_t object = 0;  ///< into Catalog::objects
   ByteRange range;
-  uint64_t window_offset = 0;   ///< of its window in the tile's input buffer; a multiple of kIoAlignment
+  uint64_t window_offset =
+      0;  ///< of its window in the tile's input buffer; a multiple of kIoAlignment
   uint64_t window_bytes = 0;
 };
 
@@ -27,21 +28,22 @@ struct RowPart {
 struct Tile {
   RowSpan rows;
   std::vector<TileRange> ranges;
-  std::vector<RowPart> parts;          ///< row after row
-  std::vector<uint32_t> first_part;    ///< of each row, one more at the end; a row of one part lies in one piece
+  std::vector<RowPart> parts;  ///< row after row
+  std::vector<uint32_t>
+      first_part;  ///< of each row, one more at the end; a row of one part lies in one piece
   bool is_last_of_span = false;
 };
 
 /// The least input buffer that can hold a tile of `rows` rows of this array, whatever its pieces.
 uint64_t TileCapacity(const ArrayPlan& array, const TensorEntry& tensor, uint64_t rows);
 
-/// Rows of `array` in one tile of an input buffer of `capacity_bytes`: whole units of the source's own order (heads)
-/// where they fit, so that a permuted tile reads one range. At least 1.
+/// Rows of `array` in one tile of an input buffer of `capacity_bytes`: whole units of the source's
+/// own order (heads) where they fit, so that a permuted tile reads one range. At least 1.
 uint64_t RowsPerTile(const ArrayPlan& array, const TensorEntry& tensor, uint64_t capacity_bytes,
                      uint64_t most_output_bytes);
 
-/// Makes the tile of rows [row_begin, row_end): ranges merged where they touch, never over a gap (so the bytes
-/// requested are the bytes used). Reuses the vectors of `tile`.
+/// Makes the tile of rows [row_begin, row_end): ranges merged where they touch, never over a gap
+/// (so the bytes requested are the bytes used). Reuses the vectors of `tile`.
 void MakeTile(const ArrayPlan& array, const TensorEntry& tensor, const RowSpan& rows, Tile& tile);
 
 }  // namespace ckpt

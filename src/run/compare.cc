@@ -27,12 +27,17 @@ Result<void> CompareWriter::Compare(uint64_t offset, std::span<const std::byte> 
     CKPT_TRY_VOID(reader_->ReadWindow({offset, offset + count}, window.span()).get());
     const std::byte* stored = window.data() + offset % kIoAlignment;
     if (std::memcmp(stored, bytes.data(), count) != 0) {
-      const auto [ours, theirs] = std::mismatch(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(count), stored);
+      const auto [ours, theirs] =
+          std::mismatch(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(count), stored);
       const uint64_t at = offset + static_cast<uint64_t>(ours - bytes.begin());
       Error error{Code::kBadInput,
-                  fmt::format("the output differs from what the source gives: byte {:#04x} is stored, {:#04x} expected",
+                  fmt::format("the output differs from what the source gives: byte {:#04x} is "
+                              "stored, {:#04x} expected",
                               static_cast<unsigned>(*theirs), static_cast<unsigned>(*ours)),
-                  {}, {}, "convert again; the output was changed, or made from another source or with other settings"};
+                  {},
+                  {},
+                  "convert again; the output was changed, or made from another source or with "
+                  "other settings"};
       error.where.push_back({"place", describe_(at)});
       error.where.push_back({"byte", fmt::format("{}", at)});
       return Fail(std::move(error));

@@ -9,11 +9,12 @@
 
 namespace ckpt {
 
-/// A writer that writes nothing: it compares what would be written with an object that exists. The first difference is
-/// an error (kBadInput). Thread-safe.
+/// A writer that writes nothing: it compares what would be written with an object that exists. The
+/// first difference is an error (kBadInput). Thread-safe.
 class CompareWriter final : public PositionedWriter {
  public:
-  /// `describe`: names what lies at an offset of the file, for the error's place ("tensor norm.weight, element 17").
+  /// `describe`: names what lies at an offset of the file, for the error's place ("tensor
+  /// norm.weight, element 17").
   CompareWriter(std::unique_ptr<ObjectReader> reader, MemoryBudget& budget,
                 std::function<std::string(uint64_t file_offset)> describe);
   IoFuture WriteAt(uint64_t offset, std::span<const std::byte> bytes) override;

@@ -9,7 +9,8 @@ Result<void> RecordSink::Finish(BundleRecord record) {
     CKPT_TRY_VOID(writer_.Sync());
     CKPT_TRY_VOID(journal_->Put(record));
   } else {
-    for (const SideValue& side : record.sides) CKPT_TRY_VOID(writer_.WriteAt(side.file_offset, side.bytes).get());
+    for (const SideValue& side : record.sides)
+      CKPT_TRY_VOID(writer_.WriteAt(side.file_offset, side.bytes).get());
   }
   AddParts(record.parts);
   return {};

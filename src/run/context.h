@@ -17,12 +17,14 @@ namespace ckpt {
 
 class HoldPool;
 
-/// Thread-safe. Takes what bundles leave besides the bytes that they wrote. With a journal, side values wait in records
-/// for the committer; without one (null, verifying) they go to their place in the file at once.
+/// Thread-safe. Takes what bundles leave besides the bytes that they wrote. With a journal, side
+/// values wait in records for the committer; without one (null, verifying) they go to their place
+/// in the file at once.
 class RecordSink {
  public:
   RecordSink(PositionedWriter& writer, Journal* journal) : writer_(writer), journal_(journal) {}
-  /// The bundle's bytes are written (and waited for). With a journal: makes them durable, then records the bundle.
+  /// The bundle's bytes are written (and waited for). With a journal: makes them durable, then
+  /// records the bundle.
   Result<void> Finish(BundleRecord record);
   /// Parts of arrays that no bundle made: the head's.
   void AddParts(std::span<const ArrayPart> parts);
@@ -39,7 +41,8 @@ class RecordSink {
 /// What all lanes of a run share. Everything referenced outlives the lanes.
 struct RunContext {
   const Plan& plan;
-  std::span<const std::unique_ptr<ObjectReader>> readers;  ///< by Catalog::objects; null for those of no tensor
+  std::span<const std::unique_ptr<ObjectReader>>
+      readers;  ///< by Catalog::objects; null for those of no tensor
   PositionedWriter& writer;
   RecordSink& records;
   MemoryBudget& budget;

@@ -15,8 +15,10 @@ namespace {
 constexpr uint64_t kCopyBytes = kMiB;
 
 // Copies a source object front to back, or writes a text.
-Result<Crc32c> WriteCompanion(const CompanionSpec& companion, Store& source, Store& destination, MemoryBudget& budget) {
-  CKPT_TRY(const std::unique_ptr<ObjectWriter> writer, destination.Create(companion.name, {.is_create_only = true}));
+Result<Crc32c> WriteCompanion(const CompanionSpec& companion, Store& source, Store& destination,
+                              MemoryBudget& budget) {
+  CKPT_TRY(const std::unique_ptr<ObjectWriter> writer,
+           destination.Create(companion.name, {.is_create_only = true}));
   Crc32c crc;
   const auto append = [&](std::span<const std::byte> bytes) {
     crc.Append(bytes);
@@ -38,36 +40,43 @@ Result<Crc32c> WriteCompanion(const CompanionSpec& companion, Store& source, Sto
   return crc;
 }
 
-Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destination, MemoryBudget& budget,
-                                  const ConvertOptions& options, Watch& watch) {
+Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destination,
+                                  MemoryBudget& budget, const ConvertOptions& options,
+                                  Watch& watch) {
   const auto begin = std::chrono::steady_clock::now();
   ConvertResult result;
   RunFigures& figures = result.figures;
   figures.threads = options.threads;
   figures.io_mode = options.io_mode;
 
-  // A sink keeps nothing, so there is nothing to come back to: no journal, side values go straight to their place.
+  // A sink keeps nothing, so there is nothing to come back to: no journal, side values go straight
+  // to their place.
   Journal journal(destination, plan.run_digest);
   const bool is_kept = destination.KeepsObjects();
   if (is_kept) CKPT_TRY_VOID(MarkDestination(destination, plan));
   {
     CKPT_TRY(const std::unique_ptr<PositionedWriter> writer,
-             destination.CreatePositioned(plan.output.file.name, plan.output.file.size_bytes, {.is_create_only = true}));
-    CKPT_TRY(figures.execute, Execute(plan, source, *writer, is_kept ? &journal : nullptr, budget, watch));
+             destination.CreatePositioned(plan.output.file.name, plan.output.file.size_bytes,
+                                          {.is_create_only = true}));
+    CKPT_TRY(figures.execute,
+             Execute(plan, source, *writer, is_kept ? &journal : nullptr, budget, watch));
     CKPT_TRY_VOID(writer->Sync());
 
-    // Everything that a loader needs beside the file, then the report, then the name that makes it a checkpoint.
+    // Everything that a loader needs beside the file, then the report, then the name that makes it
+    // a checkpoint.
     for (const CompanionSpec& companion : plan.output.companions) {
       CKPT_TRY(const Crc32c crc, WriteCompanion(companion, source, destination, budget));
       figures.companions.push_back({companion.name, crc});
       if (companion.source) figures.execute.read_bytes += crc.size_bytes();
     }
-    figures.wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    figures.wall_s =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     figures.cpu_s = CpuSeconds();
     figures.peak_rss_bytes = PeakRssBytes();
     figures.execute.granted_peak_bytes = budget.peak_bytes();
     if (is_kept) {
-      CKPT_TRY_VOID(WriteSmallObject(destination, kReportName, MakeReport(plan, figures, options.version),
+      CKPT_TRY_VOID(WriteSmallObject(destination, kReportName,
+                                     MakeReport(plan, figures, options.version),
                                      {.is_create_only = false}));
     }
     if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
@@ -80,14 +89,16 @@ Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destin
 
 }  // namespace
 
-Result<ConvertResult> Convert(const Plan& plan, const Target& target, Store& source, Store& destination,
-                              MemoryBudget& budget, const ConvertOptions& options, Watch& watch) {
+Result<ConvertResult> Convert(const Plan& plan, const Target& target, Store& source,
+                              Store& destination, MemoryBudget& budget,
+                              const ConvertOptions& options, Watch& watch) {
   CKPT_TRY_VOID(CheckKernels(plan));
   CKPT_TRY(std::vector<std::string> warnings,
            ClearDestination(destination, plan, target, options.is_overwriting));
   Result<ConvertResult> result = ConvertInto(plan, source, destination, budget, options, watch);
   if (!result) {
-    // Best effort: the error that ended the run matters more than one of tidying up, and the mark stays if this fails.
+    // Best effort: the error that ended the run matters more than one of tidying up, and the mark
+    // stays if this fails.
     (void)RemoveOwnObjects(destination, plan);
     return result;
   }

@@ -12,9 +12,9 @@ namespace ckpt {
 
 struct ConvertOptions {
   bool is_overwriting = false;
-  unsigned threads = 1;   ///< for the report
-  std::string io_mode;    ///< for the report
-  std::string version;    ///< of the program
+  unsigned threads = 1;  ///< for the report
+  std::string io_mode;   ///< for the report
+  std::string version;   ///< of the program
 };
 
 struct ConvertResult {
@@ -22,10 +22,11 @@ struct ConvertResult {
   std::vector<std::string> warnings;
 };
 
-/// Runs the plan into `destination` and commits: data, head, companions, report, and last the name that makes a loader
-/// accept the file. A run that fails or is stopped removes everything that it made.
-/// Errors: kCannotCreate (73) for a destination that is not ours, then those of Execute.
-Result<ConvertResult> Convert(const Plan& plan, const Target& target, Store& source, Store& destination,
-                              MemoryBudget& budget, const ConvertOptions& options, Watch& watch);
+/// Runs the plan into `destination` and commits: data, head, companions, report, and last the name
+/// that makes a loader accept the file. A run that fails or is stopped removes everything that it
+/// made. Errors: kCannotCreate (73) for a destination that is not ours, then those of Execute.
+Result<ConvertResult> Convert(const Plan& plan, const Target& target, Store& source,
+                              Store& destination, MemoryBudget& budget,
+                              const ConvertOptions& options, Watch& watch);
 
 }  // namespace ckpt

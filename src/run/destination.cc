@@ -23,12 +23,14 @@ std::vector<std::string> OwnFiles(const Plan& plan) {
   return files;
 }
 
-// Files that an own run without its marker may have left, by its mark; nothing where the mark is missing or foreign.
+// Files that an own run without its marker may have left, by its mark; nothing where the mark is
+// missing or foreign.
 std::optional<std::vector<std::string>> MarkedFiles(Store& destination) {
   const Result<std::string> text = ReadSmallObject(destination, kMarkName, kMostMarkBytes);
   if (!text) return std::nullopt;
   const auto mark = nlohmann::json::parse(*text, nullptr, false);
-  if (!mark.is_object() || mark.value("program", "") != "ckpt" || !mark.contains("files") || !mark["files"].is_array())
+  if (!mark.is_object() || mark.value("program", "") != "ckpt" || !mark.contains("files") ||
+      !mark["files"].is_array())
     return std::nullopt;
   std::vector<std::string> files;
   for (const auto& file : mark["files"]) {
@@ -50,8 +52,8 @@ bool IsMadeFrom(std::string_view name, const std::vector<std::string>& files) {
 }
 
 struct Survey {
-  std::vector<std::string> markers;   // what a loader would take for a checkpoint
-  std::vector<std::string> own;       // of our state or an unfinished run
+  std::vector<std::string> markers;  // what a loader would take for a checkpoint
+  std::vector<std::string> own;      // of our state or an unfinished run
   std::vector<std::string> foreign;
   bool is_finished_run = false;
 };
@@ -61,7 +63,8 @@ Result<Survey> Look(Store& destination, const Target& target) {
   if (!objects) {
     Error error = std::move(objects).error();
     // A destination that is no folder is an output that cannot be made, not a damaged source.
-    if (error.code == Code::kBadInput || error.code == Code::kNotFound) error.code = Code::kCannotCreate;
+    if (error.code == Code::kBadInput || error.code == Code::kNotFound)
+      error.code = Code::kCannotCreate;
     return Fail(std::move(error));
   }
   const std::optional<std::vector<std::string>> marked = MarkedFiles(destination);
@@ -85,9 +88,13 @@ tl::unexpected<Error> Refusal(const Store& destination, const Survey& survey) {
   names.insert(names.end(), survey.foreign.begin(), survey.foreign.end());
   if (names.empty()) names = survey.own;
   Error error{Code::kCannotCreate,
-              survey.is_finished_run ? fmt::format("the destination holds a finished checkpoint: {}", ListSome(names, kMostNames))
-                                     : fmt::format("the destination is not empty: {}", ListSome(names, kMostNames)),
-              {}, {}, "name an empty or new folder, or give --overwrite to replace what lies there"};
+              survey.is_finished_run
+                  ? fmt::format("the destination holds a finished checkpoint: {}",
+                                ListSome(names, kMostNames))
+                  : fmt::format("the destination is not empty: {}", ListSome(names, kMostNames)),
+              {},
+              {},
+              "name an empty or new folder, or give --overwrite to replace what lies there"};
   error.where.push_back({"folder", destination.root().Print()});
   return Fail(std::move(error));
 }
@@ -96,14 +103,15 @@ bool IsFree(const Survey& survey) { return survey.markers.empty() && survey.fore
 
 }  // namespace
 
-Result<void> CheckDestination(Store& destination, const Plan&, const Target& target, bool is_overwriting) {
+Result<void> CheckDestination(Store& destination, const Plan&, const Target& target,
+                              bool is_overwriting) {
   CKPT_TRY(const Survey survey, Look(destination, target));
   if (!IsFree(survey) && !is_overwriting) return Refusal(destination, survey);
   return {};
 }
 
-Result<std::vector<std::string>> ClearDestination(Store& destination, const Plan& plan, const Target& target,
-                                                  bool is_overwriting) {
+Result<std::vector<std::string>> ClearDestination(Store& destination, const Plan& plan,
+                                                  const Target& target, bool is_overwriting) {
   CKPT_TRY(const Survey survey, Look(destination, target));
   if (!IsFree(survey) && !is_overwriting) return Refusal(destination, survey);
   // Beyond this point the old output is given up: first what makes a loader accept it.
@@ -120,7 +128,8 @@ Result<std::vector<std::string>> ClearDestination(Store& destination, const Plan
   }
   std::vector<std::string> warnings;
   if (!kept.empty())
-    warnings.push_back(fmt::format("left in the destination as they were: {}", ListSome(kept, kMostNames)));
+    warnings.push_back(
+        fmt::format("left in the destination as they were: {}", ListSome(kept, kMostNames)));
   return warnings;
 }
 
@@ -131,7 +140,8 @@ Result<void> MarkDestination(Store& destination, const Plan& plan) {
   mark["target"] = plan.target;
   mark["run_digest"] = plan.run_digest;
   mark["files"] = OwnFiles(plan);
-  CKPT_TRY_VOID(WriteSmallObject(destination, kMarkName, mark.dump(1) + "\n", {.is_create_only = true}));
+  CKPT_TRY_VOID(
+      WriteSmallObject(destination, kMarkName, mark.dump(1) + "\n", {.is_create_only = true}));
   return {};
 }
 

@@ -60,8 +60,10 @@ class Crew {
       threads.emplace_back([&, worker = lane.get()] {
         Result<void> result = Guarded(work, *worker);
         const std::lock_guard lock(mutex);
-        // A stop is the consequence of another lane's error, or of the user's wish; an error outweighs it.
-        if (!result && (!first_error || first_error->code == Code::kInterrupted)) first_error = std::move(result).error();
+        // A stop is the consequence of another lane's error, or of the user's wish; an error
+        // outweighs it.
+        if (!result && (!first_error || first_error->code == Code::kInterrupted))
+          first_error = std::move(result).error();
         if (first_error) watch_.stop.request_stop();
         --running;
         done.notify_all();
@@ -106,24 +108,27 @@ std::vector<Crc32c> JoinParts(const Plan& plan, const std::vector<ArrayPart>& pa
     crcs[part.array].Append(part.crc);
   }
   // Every output byte was made exactly once.
-  for (size_t i = 0; i < crcs.size(); ++i) CKPT_CHECK(crcs[i].size_bytes() == plan.arrays[i].size_bytes);
+  for (size_t i = 0; i < crcs.size(); ++i)
+    CKPT_CHECK(crcs[i].size_bytes() == plan.arrays[i].size_bytes);
   return crcs;
 }
 
 }  // namespace
 
-Result<ExecuteResult> Execute(const Plan& plan, Store& source, PositionedWriter& writer, Journal* journal,
-                              MemoryBudget& budget, Watch& watch) {
+Result<ExecuteResult> Execute(const Plan& plan, Store& source, PositionedWriter& writer,
+                              Journal* journal, MemoryBudget& budget, Watch& watch) {
   const MemoryPlan& memory = plan.memory;
-  CKPT_TRY(const Grant fixed, budget.Acquire(memory.fixed_bytes + (memory.lanes + 1) * memory.record_bytes));
+  CKPT_TRY(const Grant fixed,
+           budget.Acquire(memory.fixed_bytes + (memory.lanes + 1) * memory.record_bytes));
   CKPT_TRY(const std::vector<std::unique_ptr<ObjectReader>> readers, OpenReaders(plan, source));
   CKPT_TRY(StatisticTable statistics, StatisticTable::Make(plan, budget));
-  CKPT_TRY(const std::unique_ptr<HoldPool> holds, HoldPool::Make(budget, memory.hold_slots, memory.hold_bytes));
+  CKPT_TRY(const std::unique_ptr<HoldPool> holds,
+           HoldPool::Make(budget, memory.hold_slots, memory.hold_bytes));
   RecordSink records(writer, journal);
   Progress progress;
   progress.read_bytes = plan.totals.header_bytes;
-  const RunContext context{plan,  readers,    writer,   records, budget,
-                           *holds, statistics, progress, watch.stop.get_token()};
+  const RunContext context{
+      plan, readers, writer, records, budget, *holds, statistics, progress, watch.stop.get_token()};
   std::vector<std::unique_ptr<Lane>> lanes;
   for (unsigned i = 0; i < memory.lanes; ++i) {
     CKPT_TRY(std::unique_ptr<Lane> lane, Lane::Make(context));
@@ -158,7 +163,8 @@ Result<ExecuteResult> Execute(const Plan& plan, Store& source, PositionedWriter&
   if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
   CKPT_TRY_VOID(WriteHeadAndRagged(context, *lanes.front(), journal));
   watch.tick(progress);
-  return ExecuteResult{JoinParts(plan, records.TakeParts()), progress.read_bytes, budget.peak_bytes()};
+  return ExecuteResult{JoinParts(plan, records.TakeParts()), progress.read_bytes,
+                       budget.peak_bytes()};
 }
 
 }  // namespace ckpt

@@ -13,8 +13,8 @@
 
 namespace ckpt {
 
-/// Who watches a run. `tick` is called on the calling thread a few times a second and once at the end; it may request
-/// the stop.
+/// Who watches a run. `tick` is called on the calling thread a few times a second and once at the
+/// end; it may request the stop.
 struct Watch {
   std::function<void(const Progress&)> tick = [](const Progress&) {};
   std::stop_source stop;
@@ -27,11 +27,12 @@ struct ExecuteResult {
   uint64_t granted_peak_bytes = 0;  ///< the most that the budget had granted at once
 };
 
-/// Runs the plan: statistics, bundles over all lanes, front, head. Every byte of the file is written when it returns, but
-/// the writer is not committed. `journal`: where side values wait; null for writers that take them at once.
-/// Errors: those of stores and kernels, with tensor and file; kInterrupted when stopped. The first error ends
-/// the run; other lanes stop at their next tile.
-Result<ExecuteResult> Execute(const Plan& plan, Store& source, PositionedWriter& writer, Journal* journal,
-                              MemoryBudget& budget, Watch& watch);
+/// Runs the plan: statistics, bundles over all lanes, front, head. Every byte of the file is
+/// written when it returns, but the writer is not committed. `journal`: where side values wait;
+/// null for writers that take them at once. Errors: those of stores and kernels, with tensor and
+/// file; kInterrupted when stopped. The first error ends the run; other lanes stop at their next
+/// tile.
+Result<ExecuteResult> Execute(const Plan& plan, Store& source, PositionedWriter& writer,
+                              Journal* journal, MemoryBudget& budget, Watch& watch);
 
 }  // namespace ckpt

@@ -19,7 +19,8 @@ class HeadWriter {
 
   Result<void> Append(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
-      // segment_ stands at a multiple of the block size between flushes, so the buffer's start is congruent.
+      // segment_ stands at a multiple of the block size between flushes, so the buffer's start is
+      // congruent.
       const size_t count = std::min(bytes.size(), Room() - filled_);
       std::memcpy(buffer_.data() + Lead() + filled_, bytes.data(), count);
       filled_ += count;
@@ -81,8 +82,8 @@ class RecordReader {
   std::optional<BundleRecord> last_;
 };
 
-Result<void> AppendScales(const Plan& plan, size_t array, std::span<const uint32_t> makers, RecordReader& records,
-                          HeadWriter& head) {
+Result<void> AppendScales(const Plan& plan, size_t array, std::span<const uint32_t> makers,
+                          RecordReader& records, HeadWriter& head) {
   const uint64_t begin = plan.arrays[array].offset;
   const uint64_t end = begin + plan.arrays[array].size_bytes;
   for (const uint32_t number : makers) {
@@ -93,7 +94,8 @@ Result<void> AppendScales(const Plan& plan, size_t array, std::span<const uint32
       const uint64_t last = std::min<uint64_t>(end, side.file_offset + side.bytes.size());
       if (first >= last) continue;
       CKPT_CHECK(first == head.next_offset());
-      CKPT_TRY_VOID(head.Append(std::span(side.bytes).subspan(first - side.file_offset, last - first)));
+      CKPT_TRY_VOID(
+          head.Append(std::span(side.bytes).subspan(first - side.file_offset, last - first)));
     }
   }
   return {};
@@ -102,7 +104,8 @@ Result<void> AppendScales(const Plan& plan, size_t array, std::span<const uint32
 // Puts ragged pieces that share a block together and writes each block once.
 class RaggedWriter {
  public:
-  RaggedWriter(PositionedWriter& writer, std::span<std::byte> block) : writer_(writer), block_(block) {}
+  RaggedWriter(PositionedWriter& writer, std::span<std::byte> block)
+      : writer_(writer), block_(block) {}
 
   // Pieces come by ascending offset.
   Result<void> Add(uint64_t offset, std::span<const std::byte> bytes) {
@@ -134,8 +137,8 @@ class RaggedWriter {
  private:
   PositionedWriter& writer_;
   std::span<std::byte> block_;
-  uint64_t start_ = 0;   // file offset of the block
-  uint64_t begin_ = 0;   // filled part of it
+  uint64_t start_ = 0;  // file offset of the block
+  uint64_t begin_ = 0;  // filled part of it
   uint64_t filled_ = 0;
 };
 
@@ -146,7 +149,8 @@ Result<void> WriteRagged(const RunContext& context, Lane& lane, const Journal& j
   for (uint32_t number = 0; number <= context.plan.bundles.size(); ++number) {
     CKPT_TRY(const BundleRecord record, journal.Get(number));
     for (const SideValue& side : record.sides) {
-      if (side.file_offset >= context.plan.head_end) CKPT_TRY_VOID(ragged.Add(side.file_offset, side.bytes));
+      if (side.file_offset >= context.plan.head_end)
+        CKPT_TRY_VOID(ragged.Add(side.file_offset, side.bytes));
     }
   }
   return ragged.Flush();
@@ -158,16 +162,18 @@ Result<void> WriteHeadAndRagged(const RunContext& context, Lane& lane, const Jou
   const Plan& plan = context.plan;
   const std::span<const std::byte> header = std::as_bytes(std::span(plan.output.file.header));
   BundleRecord parts;  // only its parts: what the head holds needs no record
-  const auto stream_array = [&](size_t array, const std::function<Result<void>(std::span<const std::byte>)>& take) {
-    Crc32c crc;
-    Result<void> done = lane.StreamRows({array, 0, plan.arrays[array].rows.n_rows}, [&](std::span<const std::byte> bytes) {
-      crc.Append(bytes);
-      context.progress.written_bytes += bytes.size();
-      return take(bytes);
-    });
-    parts.parts.push_back({static_cast<uint32_t>(array), 0, crc});
-    return done;
-  };
+  const auto stream_array =
+      [&](size_t array, const std::function<Result<void>(std::span<const std::byte>)>& take) {
+        Crc32c crc;
+        Result<void> done = lane.StreamRows({array, 0, plan.arrays[array].rows.n_rows},
+                                            [&](std::span<const std::byte> bytes) {
+                                              crc.Append(bytes);
+                                              context.progress.written_bytes += bytes.size();
+                                              return take(bytes);
+                                            });
+        parts.parts.push_back({static_cast<uint32_t>(array), 0, crc});
+        return done;
+      };
 
   context.progress.written_bytes += header.size();
   if (journal == nullptr) {
@@ -187,9 +193,11 @@ Result<void> WriteHeadAndRagged(const RunContext& context, Lane& lane, const Jou
     for (const size_t array : plan.head_arrays) {
       if (plan.output.arrays[array].encoding == Encoding::kScales) {
         const auto made = makers.find(array);
-        if (made != makers.end()) CKPT_TRY_VOID(AppendScales(plan, array, made->second, records, head));
+        if (made != makers.end())
+          CKPT_TRY_VOID(AppendScales(plan, array, made->second, records, head));
       } else {
-        CKPT_TRY_VOID(stream_array(array, [&](std::span<const std::byte> bytes) { return head.Append(bytes); }));
+        CKPT_TRY_VOID(stream_array(
+            array, [&](std::span<const std::byte> bytes) { return head.Append(bytes); }));
       }
     }
     CKPT_CHECK(head.next_offset() == plan.head_end);

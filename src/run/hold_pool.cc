@@ -4,7 +4,8 @@
 
 namespace ckpt {
 
-Result<std::unique_ptr<HoldPool>> HoldPool::Make(MemoryBudget& budget, unsigned slots, uint64_t bytes) {
+Result<std::unique_ptr<HoldPool>> HoldPool::Make(MemoryBudget& budget, unsigned slots,
+                                                 uint64_t bytes) {
   auto pool = std::make_unique<HoldPool>();
   for (unsigned i = 0; i < slots && bytes > 0; ++i) {
     CKPT_TRY(Grant grant, budget.Acquire(bytes));

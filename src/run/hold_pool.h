@@ -10,11 +10,13 @@
 
 namespace ckpt {
 
-/// Thread-safe. The few big buffers in which transposed outputs are collected; made once, reused to the end.
+/// Thread-safe. The few big buffers in which transposed outputs are collected; made once, reused to
+/// the end.
 class HoldPool {
  public:
   /// `slots` buffers of `bytes` each; either may be 0.
-  static Result<std::unique_ptr<HoldPool>> Make(MemoryBudget& budget, unsigned slots, uint64_t bytes);
+  static Result<std::unique_ptr<HoldPool>> Make(MemoryBudget& budget, unsigned slots,
+                                                uint64_t bytes);
 
   /// A buffer on loan, back in the pool when it ends.
   class Hold {
@@ -33,8 +35,8 @@ class HoldPool {
     Buffer* buffer_ = nullptr;
   };
 
-  /// Waits for a free buffer. A lane asks only while it holds none, so lanes cannot wait for each other in a circle.
-  /// kInterrupted when stopped.
+  /// Waits for a free buffer. A lane asks only while it holds none, so lanes cannot wait for each
+  /// other in a circle. kInterrupted when stopped.
   Result<Hold> Acquire(std::stop_token stop);
 
  private:

@@ -8,14 +8,20 @@ constexpr uint64_t kMostRecordBytes = 64ULL << 20;
 constexpr uint64_t kMostSideBytes = 1ULL << 30;
 }  // namespace
 
-std::string Journal::RecordName(uint32_t number) { return fmt::format("{}/journal/{:06}", kStateFolder, number); }
-std::string Journal::SideName(uint32_t number) { return fmt::format("{}/side/{:06}", kStateFolder, number); }
+std::string Journal::RecordName(uint32_t number) {
+  return fmt::format("{}/journal/{:06}", kStateFolder, number);
+}
+std::string Journal::SideName(uint32_t number) {
+  return fmt::format("{}/side/{:06}", kStateFolder, number);
+}
 
 Result<void> Journal::Put(const BundleRecord& record) {
   const EncodedRecord encoded = EncodeRecord(record, run_digest_);
   if (!encoded.side_file.empty())
-    CKPT_TRY_VOID(WriteSmallObject(store_, SideName(record.number), encoded.side_file, {.is_create_only = false}));
-  CKPT_TRY_VOID(WriteSmallObject(store_, RecordName(record.number), encoded.record, {.is_create_only = true}));
+    CKPT_TRY_VOID(WriteSmallObject(store_, SideName(record.number), encoded.side_file,
+                                   {.is_create_only = false}));
+  CKPT_TRY_VOID(WriteSmallObject(store_, RecordName(record.number), encoded.record,
+                                 {.is_create_only = true}));
   return {};
 }
 
@@ -25,12 +31,14 @@ Result<BundleRecord> Journal::Get(uint32_t number) const {
   if (HasSideFile(record)) {
     CKPT_TRY(side, ReadSmallObject(store_, SideName(number), kMostSideBytes));
   }
-  return DecodeRecord(record, side, run_digest_).map_error(Where("file", store_.root().PrintBelow(RecordName(number))));
+  return DecodeRecord(record, side, run_digest_)
+      .map_error(Where("file", store_.root().PrintBelow(RecordName(number))));
 }
 
 Result<void> Journal::Clear() {
   for (const std::string_view folder : {"journal", "side"}) {
-    CKPT_TRY(const std::vector<ObjectInfo> objects, store_.List(fmt::format("{}/{}", kStateFolder, folder)));
+    CKPT_TRY(const std::vector<ObjectInfo> objects,
+             store_.List(fmt::format("{}/{}", kStateFolder, folder)));
     for (const ObjectInfo& object : objects) CKPT_TRY_VOID(store_.Remove(object.name));
   }
   return {};

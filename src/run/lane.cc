@@ -18,7 +18,8 @@ constexpr uint64_t kHoldStepBytes = 16 * kMiB;
 
 Result<std::unique_ptr<Lane>> Lane::Make(const RunContext& context) {
   const MemoryPlan& memory = context.plan.memory;
-  std::unique_ptr<Lane> lane(new Lane(context));  // NOLINT(cppcoreguidelines-owning-memory): the constructor is private
+  std::unique_ptr<Lane> lane(
+      new Lane(context));  // NOLINT(cppcoreguidelines-owning-memory): the constructor is private
   CKPT_TRY(Grant grant, context.budget.Acquire(memory.lane_bytes, context.stop));
   CKPT_TRY(lane->arena_, Buffer::Allocate(std::move(grant)));
   uint64_t at = 0;
@@ -27,13 +28,16 @@ Result<std::unique_ptr<Lane>> Lane::Make(const RunContext& context) {
     at += bytes;
     return span;
   };
-  for (unsigned i = 0; i < kBuffersPerLane; ++i) lane->in_buffers_.push_back(take(memory.tile_in_bytes));
-  for (unsigned i = 0; i < kBuffersPerLane; ++i) lane->out_buffers_.push_back(take(memory.tile_out_bytes));
+  for (unsigned i = 0; i < kBuffersPerLane; ++i)
+    lane->in_buffers_.push_back(take(memory.tile_in_bytes));
+  for (unsigned i = 0; i < kBuffersPerLane; ++i)
+    lane->out_buffers_.push_back(take(memory.tile_out_bytes));
   lane->writes_.resize(kBuffersPerLane);
   lane->scratch_.gathered_row = take(memory.gathered_row_bytes).data();
   lane->scratch_.converted_row = take(memory.converted_row_bytes).data();
   const std::span<std::byte> maxima = take(memory.column_max_bytes);
-  lane->column_max_ = {reinterpret_cast<uint16_t*>(maxima.data()), maxima.size() / sizeof(uint16_t)};
+  lane->column_max_ = {reinterpret_cast<uint16_t*>(maxima.data()),
+                       maxima.size() / sizeof(uint16_t)};
   return lane;
 }
 
@@ -73,8 +77,10 @@ Result<void> Lane::ProcessRows(const FedTile& fed) {
   CKPT_TRY_VOID(MakeRows(context_, *fed.tile, fed.input, scratch_, out, scales, crc));
   AddPart(rows.array, offset, crc);
   if (!scales.empty()) AddScales(rows.array, rows.row_begin, scales);
-  const bool is_by_column = context_.plan.output.arrays[rows.array].encoding == Encoding::kQuantColumns;
-  if (is_by_column && rows.row_begin == 0) AddScales(rows.array, 0, context_.statistics.Scales(rows.array));
+  const bool is_by_column =
+      context_.plan.output.arrays[rows.array].encoding == Encoding::kQuantColumns;
+  if (is_by_column && rows.row_begin == 0)
+    AddScales(rows.array, 0, context_.statistics.Scales(rows.array));
   writes_[out_turn_] = open_->writer.Write(out);
   context_.progress.written_bytes += bytes;
   return {};
@@ -107,14 +113,17 @@ Result<void> Lane::WriteHold(const FedTile& fed, uint64_t block_begin, uint64_t 
   const size_t index = fed.tile->rows.array;
   const ArrayPlan& array = context_.plan.arrays[index];
   const uint64_t part_bytes = blocks * kQuantBlock * array.rows.n_rows;
-  const std::span<std::byte> values = hold_.span().subspan(open_->writer.next_offset() % kIoAlignment, part_bytes);
-  const auto* scales = reinterpret_cast<const BF16*>(hold_.span().data() + RoundUp(kIoAlignment + part_bytes, 64));
+  const std::span<std::byte> values =
+      hold_.span().subspan(open_->writer.next_offset() % kIoAlignment, part_bytes);
+  const auto* scales =
+      reinterpret_cast<const BF16*>(hold_.span().data() + RoundUp(kIoAlignment + part_bytes, 64));
   AddScales(index, block_begin * array.rows.n_rows, {scales, blocks * array.rows.n_rows});
   CKPT_TRY_VOID(WaitForWrites());
   Crc32c crc;
   for (uint64_t at = 0; at < part_bytes; at += kHoldStepBytes) {
     const std::span<std::byte> step = values.subspan(at, std::min(kHoldStepBytes, part_bytes - at));
-    // The CRC comes before the write: the writer may put its carry into memory before `step`, never into it.
+    // The CRC comes before the write: the writer may put its carry into memory before `step`, never
+    // into it.
     crc.Append(step);
     CKPT_TRY_VOID(open_->writer.Write(step).get());
     context_.progress.written_bytes += step.size();
@@ -135,7 +144,8 @@ Result<void> Lane::FinishBundle() {
 
 void Lane::AddPart(size_t array, uint64_t offset_bytes, const Crc32c& crc) {
   std::vector<ArrayPart>& parts = open_->record.parts;
-  // Tiles alternate between values and their scales, so the part that this one continues is one of the last two.
+  // Tiles alternate between values and their scales, so the part that this one continues is one of
+  // the last two.
   for (size_t back = 1; back <= std::min<size_t>(2, parts.size()); ++back) {
     ArrayPart& part = parts[parts.size() - back];
     if (part.array != array || part.offset_bytes + part.crc.size_bytes() != offset_bytes) continue;
@@ -153,7 +163,8 @@ void Lane::AddScales(size_t array, uint64_t first_element, std::span<const BF16>
   BundleRecord& record = open_->record;
   AddPart(target, offset, Crc32c::Of(bytes));
   // Tiles of one array follow one another: their scales grow one value.
-  if (!record.sides.empty() && record.sides.back().file_offset + record.sides.back().bytes.size() == file_offset) {
+  if (!record.sides.empty() &&
+      record.sides.back().file_offset + record.sides.back().bytes.size() == file_offset) {
     record.sides.back().bytes.insert(record.sides.back().bytes.end(), bytes.begin(), bytes.end());
   } else {
     record.sides.push_back({file_offset, {bytes.begin(), bytes.end()}});
@@ -191,7 +202,8 @@ Result<void> Lane::RunStatistics(const std::function<std::optional<Job>()>& next
     CKPT_TRY(const FedTile fed, feed.Next());
     if (fed.tile == nullptr) return {};
     const size_t array = fed.tile->rows.array;
-    const std::span<uint16_t> maxima = column_max_.first(context_.plan.arrays[array].rows.row_elements);
+    const std::span<uint16_t> maxima =
+        column_max_.first(context_.plan.arrays[array].rows.row_elements);
     if (fed.is_first_of_pass) std::fill(maxima.begin(), maxima.end(), uint16_t{0});
     CKPT_TRY_VOID(AddColumnMax(context_, *fed.tile, fed.input, scratch_, maxima));
     if (fed.is_last_of_pass) context_.statistics.Merge(array, maxima);
@@ -208,8 +220,8 @@ Result<void> Lane::StreamRows(const RowSpan& span,
   while (true) {
     CKPT_TRY(const FedTile fed, feed.Next());
     if (fed.tile == nullptr) return {};
-    const uint64_t bytes =
-        (fed.tile->rows.row_end - fed.tile->rows.row_begin) * context_.plan.arrays[span.array].row_bytes;
+    const uint64_t bytes = (fed.tile->rows.row_end - fed.tile->rows.row_begin) *
+                           context_.plan.arrays[span.array].row_bytes;
     // The second buffer: the first is the caller's spare one.
     const std::span<std::byte> out = out_buffers_[1].first(bytes);
     std::vector<BF16> scales;

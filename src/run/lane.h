@@ -26,7 +26,8 @@ class Lane {
   Result<void> RunStatistics(const std::function<std::optional<Job>()>& next);
 
   /// Makes some rows of a kCast array and hands their bytes on, tile by tile; for the file's head.
-  Result<void> StreamRows(const RowSpan& span, const std::function<Result<void>(std::span<const std::byte>)>& take);
+  Result<void> StreamRows(const RowSpan& span,
+                          const std::function<Result<void>(std::span<const std::byte>)>& take);
 
   /// A buffer of tile_out_bytes that is free between the calls above.
   std::span<std::byte> spare_buffer() { return out_buffers_[0]; }

@@ -6,7 +6,8 @@
 namespace ckpt {
 namespace {
 
-// magic, run digest, number, flags, counts; then parts, sides, inline bytes; CRC-32C of all before it.
+// magic, run digest, number, flags, counts; then parts, sides, inline bytes; CRC-32C of all before
+// it.
 constexpr std::string_view kMagic = "CKPTJ001";
 constexpr size_t kFlagsOffset = 8 + 64 + 4;
 constexpr uint32_t kSideFileFlag = 1;
@@ -24,7 +25,8 @@ class Reader {
   std::optional<Int> Take() {
     if (rest_.size() < sizeof(Int)) return std::nullopt;
     Int value = 0;
-    for (size_t i = 0; i < sizeof(Int); ++i) value = static_cast<Int>(value | (Int{static_cast<uint8_t>(rest_[i])} << (8 * i)));
+    for (size_t i = 0; i < sizeof(Int); ++i)
+      value = static_cast<Int>(value | (Int{static_cast<uint8_t>(rest_[i])} << (8 * i)));
     rest_.remove_prefix(sizeof(Int));
     return value;
   }
@@ -43,7 +45,8 @@ class Reader {
 std::span<const std::byte> Bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 tl::unexpected<Error> Damaged(std::string what) {
-  return Fail(Code::kIo, "journal record: " + std::move(what), "remove the .ckpt-state folder and run again");
+  return Fail(Code::kIo, "journal record: " + std::move(what),
+              "remove the .ckpt-state folder and run again");
 }
 
 }  // namespace
@@ -90,7 +93,8 @@ bool HasSideFile(std::string_view record) {
   return (reader.Take<uint32_t>().value_or(0) & kSideFileFlag) != 0;
 }
 
-Result<BundleRecord> DecodeRecord(std::string_view record, std::string_view side_file, std::string_view run_digest) {
+Result<BundleRecord> DecodeRecord(std::string_view record, std::string_view side_file,
+                                  std::string_view run_digest) {
   if (record.size() < kMagic.size() + 4) return Damaged("cut short");
   Reader tail(record.substr(record.size() - 4));
   if (*tail.Take<uint32_t>() != Crc32c::Of(Bytes(record.substr(0, record.size() - 4))).value())
@@ -104,7 +108,8 @@ Result<BundleRecord> DecodeRecord(std::string_view record, std::string_view side
   const auto n_parts = reader.Take<uint32_t>();
   const auto n_sides = reader.Take<uint32_t>();
   const auto side_crc = reader.Take<uint32_t>();
-  if (!number || !flags || !n_parts || !n_sides || !side_crc || reader.left() / 24 < *n_parts) return Damaged("cut short");
+  if (!number || !flags || !n_parts || !n_sides || !side_crc || reader.left() / 24 < *n_parts)
+    return Damaged("cut short");
   decoded.number = *number;
   for (uint32_t i = 0; i < *n_parts; ++i) {
     const auto array = reader.Take<uint32_t>();

@@ -13,13 +13,14 @@ namespace ckpt {
 
 /// CRC-32C of some bytes of one array, as stored.
 struct ArrayPart {
-  uint32_t array = 0;          ///< into OutputSpec::arrays
-  uint64_t offset_bytes = 0;   ///< in the array
+  uint32_t array = 0;         ///< into OutputSpec::arrays
+  uint64_t offset_bytes = 0;  ///< in the array
   Crc32c crc;
 };
 
-/// Bytes made by a bundle that lie outside what it writes itself: scales in the file's head, and the ragged bytes at
-/// both ends of its segment that share a block with a neighbour. The committer writes them.
+/// Bytes made by a bundle that lie outside what it writes itself: scales in the file's head, and
+/// the ragged bytes at both ends of its segment that share a block with a neighbour. The committer
+/// writes them.
 struct SideValue {
   uint64_t file_offset = 0;
   std::vector<std::byte> bytes;
@@ -32,8 +33,9 @@ struct BundleRecord {
   std::vector<SideValue> sides;
 };
 
-/// The record as one small file, side values apart (docs/formats/journal.md). `run_digest`: 64 hexadecimal digits.
-/// Side values up to kMostInlineSideBytes in all lie in the record itself; else `side_file` takes them.
+/// The record as one small file, side values apart (docs/formats/journal.md). `run_digest`: 64
+/// hexadecimal digits. Side values up to kMostInlineSideBytes in all lie in the record itself; else
+/// `side_file` takes them.
 inline constexpr uint64_t kMostInlineSideBytes = 64 * 1024;
 struct EncodedRecord {
   std::string record;
@@ -41,9 +43,10 @@ struct EncodedRecord {
 };
 EncodedRecord EncodeRecord(const BundleRecord& record, std::string_view run_digest);
 
-/// The reverse; `side_file` as EncodeRecord made it. Errors: kIo for a record that is damaged, of another run, or whose
-/// side file does not match.
-Result<BundleRecord> DecodeRecord(std::string_view record, std::string_view side_file, std::string_view run_digest);
+/// The reverse; `side_file` as EncodeRecord made it. Errors: kIo for a record that is damaged, of
+/// another run, or whose side file does not match.
+Result<BundleRecord> DecodeRecord(std::string_view record, std::string_view side_file,
+                                  std::string_view run_digest);
 /// Whether this record needs its side file.
 bool HasSideFile(std::string_view record);
 

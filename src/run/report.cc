@@ -3,10 +3,9 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
-#include <nlohmann/json.hpp>
-
 #include <algorithm>
 #include <fstream>
+#include <nlohmann/json.hpp>
 
 namespace ckpt {
 namespace {
@@ -31,14 +30,21 @@ Json Arrays(const Plan& plan, const std::vector<Crc32c>& crcs) {
 Json SourceOf(const Plan& plan) {
   Json objects = Json::array();
   for (const ObjectInfo& object : plan.catalog.objects)
-    objects.push_back({{"name", object.name}, {"size_bytes", object.size_bytes}, {"generation", object.generation.value}});
+    objects.push_back({{"name", object.name},
+                       {"size_bytes", object.size_bytes},
+                       {"generation", object.generation.value}});
   Json configs = Json::object();
   for (const SourceConfig& config : plan.catalog.configs) {
     if (!config.text.empty()) configs[config.object] = config.text;
   }
-  return {{"uri", plan.catalog.root.Print()}, {"format", plan.catalog.format}, {"scheme", plan.model.source_scheme},
-          {"dims", plan.model.dims},          {"facts", plan.model.facts},     {"ignored", plan.model.ignored},
-          {"objects", objects},               {"configs", configs}};
+  return {{"uri", plan.catalog.root.Print()},
+          {"format", plan.catalog.format},
+          {"scheme", plan.model.source_scheme},
+          {"dims", plan.model.dims},
+          {"facts", plan.model.facts},
+          {"ignored", plan.model.ignored},
+          {"objects", objects},
+          {"configs", configs}};
 }
 
 }  // namespace
@@ -50,29 +56,28 @@ std::string MakeReport(const Plan& plan, const RunFigures& figures, std::string_
   report["version"] = version;
   report["target"] = plan.target;
   report["output"] = plan.output.name;
-  report["settings"] = {{"quantize", plan.settings.quantize},
-                        {"preserve_dtype", plan.settings.is_dtype_preserved},
-                        {"model", plan.settings.model_name},
-                        {"bundle_bytes", plan.bundle_bytes},
-                        {"threads", figures.threads},
-                        {"io", figures.io_mode}};
+  report["settings"] = {
+      {"quantize", plan.settings.quantize}, {"preserve_dtype", plan.settings.is_dtype_preserved},
+      {"model", plan.settings.model_name},  {"bundle_bytes", plan.bundle_bytes},
+      {"threads", figures.threads},         {"io", figures.io_mode}};
   report["layout_digest"] = plan.layout_digest;
   report["run_digest"] = plan.run_digest;
   report["source"] = SourceOf(plan);
-  report["files"] = {{{"name", plan.output.file.name}, {"size_bytes", plan.output.file.size_bytes}}};
+  report["files"] = {
+      {{"name", plan.output.file.name}, {"size_bytes", plan.output.file.size_bytes}}};
   Json companions = Json::array();
   for (const CompanionResult& companion : figures.companions)
-    companions.push_back({{"name", companion.name}, {"size_bytes", companion.crc.size_bytes()}, {"crc32c", Hex(companion.crc)}});
+    companions.push_back({{"name", companion.name},
+                          {"size_bytes", companion.crc.size_bytes()},
+                          {"crc32c", Hex(companion.crc)}});
   report["companions"] = companions;
   Json rereads = Json::array();
   for (const Reread& reread : plan.rereads)
     rereads.push_back({{"array", reread.array}, {"why", reread.why}, {"bytes", reread.bytes}});
-  report["bytes"] = {{"read", figures.execute.read_bytes},
-                     {"read_twice", plan.totals.read_again_bytes},
-                     {"headers", plan.totals.header_bytes},
-                     {"source_tensors", plan.totals.source_tensor_bytes},
-                     {"written", plan.totals.written_bytes},
-                     {"rereads", rereads}};
+  report["bytes"] = {
+      {"read", figures.execute.read_bytes},   {"read_twice", plan.totals.read_again_bytes},
+      {"headers", plan.totals.header_bytes},  {"source_tensors", plan.totals.source_tensor_bytes},
+      {"written", plan.totals.written_bytes}, {"rereads", rereads}};
   report["memory"] = {{"budget_bytes", plan.memory.budget_bytes},
                       {"planned_peak_bytes", plan.memory.peak_bytes},
                       {"granted_peak_bytes", figures.execute.granted_peak_bytes},
@@ -90,7 +95,9 @@ std::string MakeReport(const Plan& plan, const RunFigures& figures, std::string_
 double CpuSeconds() {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
+  };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 

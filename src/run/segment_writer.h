@@ -11,15 +11,17 @@
 
 namespace ckpt {
 
-/// Writes one segment of a file front to back in whole blocks of kIoAlignment, so that every write may bypass the page
-/// cache. What shares a block with a neighbour segment stays here as ragged side values.
+/// Writes one segment of a file front to back in whole blocks of kIoAlignment, so that every write
+/// may bypass the page cache. What shares a block with a neighbour segment stays here as ragged
+/// side values.
 class SegmentWriter {
  public:
   SegmentWriter(PositionedWriter& writer, ByteRange segment)
       : writer_(writer), segment_(segment), next_(segment.begin) {}
 
-  /// The next bytes. bytes.data() is congruent to the file offset modulo kIoAlignment, and the memory from the block's
-  /// beginning (up to kIoAlignment - 1 bytes before) is ours to fill. Must live until the future is ready.
+  /// The next bytes. bytes.data() is congruent to the file offset modulo kIoAlignment, and the
+  /// memory from the block's beginning (up to kIoAlignment - 1 bytes before) is ours to fill. Must
+  /// live until the future is ready.
   IoFuture Write(std::span<std::byte> bytes);
 
   /// After the last byte: the ragged ends (none where the segment's borders are block borders).
@@ -30,9 +32,9 @@ class SegmentWriter {
  private:
   PositionedWriter& writer_;
   ByteRange segment_;
-  uint64_t next_;                      // file offset of the next byte
-  std::vector<std::byte> head_;        // before the first whole block
-  std::vector<std::byte> carry_;       // of the block that is not yet full, from its beginning
+  uint64_t next_;                 // file offset of the next byte
+  std::vector<std::byte> head_;   // before the first whole block
+  std::vector<std::byte> carry_;  // of the block that is not yet full, from its beginning
 };
 
 }  // namespace ckpt

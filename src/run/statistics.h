@@ -13,7 +13,8 @@
 
 namespace ckpt {
 
-/// Column maxima of the arrays that are quantized by column: collected by all lanes, then fixed, then read.
+/// Column maxima of the arrays that are quantized by column: collected by all lanes, then fixed,
+/// then read.
 class StatisticTable {
  public:
   /// Makes a row of zeros for each such array, granted by `budget`.
@@ -35,7 +36,8 @@ class StatisticTable {
     std::vector<BF16> reciprocals;
   };
   std::map<size_t, Columns> columns_;
-  std::unique_ptr<std::mutex> mutex_ = std::make_unique<std::mutex>();  // behind a pointer: the table moves
+  std::unique_ptr<std::mutex> mutex_ =
+      std::make_unique<std::mutex>();  // behind a pointer: the table moves
   Grant grant_;
 };
 

@@ -4,8 +4,12 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/checked.h"
 
 namespace ckpt {
+namespace {
+constexpr uint64_t kLineBytes = 64;
+}
 
 TileFeed::TileFeed(const RunContext& context, std::vector<std::span<std::byte>> buffers,
                    std::function<std::optional<Job>()> next_job)
@@ -49,12 +53,17 @@ bool TileFeed::StartNext(Slot& slot) {
   const RowSpan& span = job_->spans[span_];
   const ArrayPlan& array = plan.arrays[span.array];
   const TensorEntry& tensor = plan.catalog.tensors[array.tensor];
-  const uint64_t rows = RowsPerTile(array, tensor, plan.memory.tile_in_bytes, plan.memory.tile_out_bytes - 2 * kIoAlignment);
+  uint64_t rows = RowsPerTile(array, tensor, plan.memory.tile_in_bytes,
+                              plan.memory.tile_out_bytes - 2 * kIoAlignment);
+  // Rows of a transposed array become columns: whole cache lines of them where there are enough.
+  if (plan.output.arrays[span.array].encoding == Encoding::kQuantBlocks && rows >= kLineBytes)
+    rows = RoundDown(rows, kLineBytes);
   const uint64_t end = std::min(span.row_end, row_ + rows);
   MakeTile(array, tensor, {span.array, row_, end}, slot.tile);
   const uint64_t passes = job_->bundle != nullptr ? array.passes : 1;
 
-  slot.fed = {job_->bundle, &slot.tile, slot.buffer.data(), pass_, row_ == span.row_begin, end == span.row_end, false};
+  slot.fed = {job_->bundle,        &slot.tile, slot.buffer.data(), pass_, row_ == span.row_begin,
+              end == span.row_end, false};
   slot.reads.clear();
   for (const TileRange& range : slot.tile.ranges) {
     CKPT_CHECK(range.window_offset + range.window_bytes <= slot.buffer.size());
@@ -86,7 +95,8 @@ Result<FedTile> TileFeed::Next() {
   for (size_t i = 0; i < slot.reads.size(); ++i) {
     Result<void> read = slot.reads[i].get();
     if (!read) {
-      const TensorEntry& tensor = context_.plan.catalog.tensors[context_.plan.arrays[slot.tile.rows.array].tensor];
+      const TensorEntry& tensor =
+          context_.plan.catalog.tensors[context_.plan.arrays[slot.tile.rows.array].tensor];
       return Fail(Where("tensor", tensor.name)(std::move(read).error()));
     }
     context_.progress.read_bytes += slot.tile.ranges[i].range.size();

@@ -11,7 +11,8 @@
 
 namespace ckpt {
 
-/// A sequence of spans that a lane works through: a bundle, or one statistic's reading (bundle is null).
+/// A sequence of spans that a lane works through: a bundle, or one statistic's reading (bundle is
+/// null).
 struct Job {
   const Bundle* bundle = nullptr;
   std::span<const RowSpan> spans;
@@ -22,16 +23,18 @@ struct FedTile {
   const Bundle* bundle = nullptr;
   Tile* tile = nullptr;
   const std::byte* input = nullptr;
-  uint64_t pass = 0;             ///< of a transposed array: which part of its output
+  uint64_t pass = 0;  ///< of a transposed array: which part of its output
   bool is_first_of_pass = false;
   bool is_last_of_pass = false;  ///< of a span, for arrays of one pass
   bool is_last_of_job = false;
 };
 
-/// Reads the tiles of one job after another into the lane's input buffers, one tile ahead of the work. One thread.
+/// Reads the tiles of one job after another into the lane's input buffers, one tile ahead of the
+/// work. One thread.
 class TileFeed {
  public:
-  /// `buffers`: kBuffersPerLane of tile_in_bytes each. `next_job`: the next one, or nothing when there is none left.
+  /// `buffers`: kBuffersPerLane of tile_in_bytes each. `next_job`: the next one, or nothing when
+  /// there is none left.
   TileFeed(const RunContext& context, std::vector<std::span<std::byte>> buffers,
            std::function<std::optional<Job>()> next_job);
   TileFeed(const TileFeed&) = delete;

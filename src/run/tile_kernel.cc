@@ -35,12 +35,17 @@ tl::unexpected<Error> NonFinite(const Plan& plan, size_t array, uint64_t row, co
     index[axis] = element % tensor.shape[axis];
     element /= tensor.shape[axis];
   }
-  Error error{Code::kBadInput,
-              fmt::format("{} at index [{}] cannot be quantized", std::isnan(ToF32(BF16{bits})) ? "NaN" : "infinity",
-                          fmt::join(index, ", ")),
-              {}, {}, "the weights are damaged or were trained to infinity: fetch them again, or convert without --quantize"};
+  Error error{
+      Code::kBadInput,
+      fmt::format("{} at index [{}] cannot be quantized",
+                  std::isnan(ToF32(BF16{bits})) ? "NaN" : "infinity", fmt::join(index, ", ")),
+      {},
+      {},
+      "the weights are damaged or were trained to infinity: fetch them again, or convert without "
+      "--quantize"};
   error.where.push_back({"tensor", tensor.name});
-  error.where.push_back({"file", plan.catalog.root.PrintBelow(plan.catalog.objects[tensor.pieces.front().object].name)});
+  error.where.push_back({"file", plan.catalog.root.PrintBelow(
+                                     plan.catalog.objects[tensor.pieces.front().object].name)});
   return Fail(std::move(error));
 }
 
@@ -70,10 +75,11 @@ class BF16Rows {
   ConvertFn convert_ = nullptr;
 };
 
-void CastRows(const Plan& plan, const Tile& tile, const std::byte* input, const KernelScratch& scratch,
-              std::span<std::byte> out, Crc32c& crc) {
+void CastRows(const Plan& plan, const Tile& tile, const std::byte* input,
+              const KernelScratch& scratch, std::span<std::byte> out, Crc32c& crc) {
   const ArrayPlan& array = plan.arrays[tile.rows.array];
-  const ConvertFn convert = FindConvert(array.source_dtype, plan.output.arrays[tile.rows.array].dtype);
+  const ConvertFn convert =
+      FindConvert(array.source_dtype, plan.output.arrays[tile.rows.array].dtype);
   CKPT_CHECK(convert != nullptr);
   const TileRows rows(tile, input, scratch.gathered_row);
   const uint64_t stripe_rows = std::max<uint64_t>(1, kStripeBytes / array.row_bytes);
@@ -86,8 +92,8 @@ void CastRows(const Plan& plan, const Tile& tile, const std::byte* input, const 
   }
 }
 
-Result<void> QuantizeRows(const Plan& plan, const Tile& tile, const BF16Rows& rows, std::span<std::byte> out,
-                          std::vector<BF16>& scales, Crc32c& crc) {
+Result<void> QuantizeRows(const Plan& plan, const Tile& tile, const BF16Rows& rows,
+                          std::span<std::byte> out, std::vector<BF16>& scales, Crc32c& crc) {
   const ArrayPlan& array = plan.arrays[tile.rows.array];
   const uint64_t n = array.rows.row_elements;
   const int bits = plan.output.arrays[tile.rows.array].bits;
@@ -95,7 +101,8 @@ Result<void> QuantizeRows(const Plan& plan, const Tile& tile, const BF16Rows& ro
   for (uint64_t row = 0; row < rows.count(); ++row) {
     const BF16* w = rows.Row(row);
     const uint16_t abs_max = AbsMaxBF16(w, n);
-    if (abs_max >= kInfinityBits) return NonFinite(plan, tile.rows.array, tile.rows.row_begin + row, w);
+    if (abs_max >= kInfinityBits)
+      return NonFinite(plan, tile.rows.array, tile.rows.row_begin + row, w);
     const QuantScale scale = ScaleOf(abs_max, bits);
     QuantizeRowBF16(w, n, scale.reciprocal, bits, reinterpret_cast<int8_t*>(out.data() + row * n));
     scales.push_back(scale.scale);
@@ -107,13 +114,14 @@ Result<void> QuantizeRows(const Plan& plan, const Tile& tile, const BF16Rows& ro
   return {};
 }
 
-void QuantizeColumns(const RunContext& context, const Tile& tile, const BF16Rows& rows, std::span<std::byte> out,
-                     Crc32c& crc) {
+void QuantizeColumns(const RunContext& context, const Tile& tile, const BF16Rows& rows,
+                     std::span<std::byte> out, Crc32c& crc) {
   const uint64_t n = context.plan.arrays[tile.rows.array].rows.row_elements;
   const std::span<const BF16> reciprocals = context.statistics.Reciprocals(tile.rows.array);
   const uint64_t stripe_rows = std::max<uint64_t>(1, kStripeBytes / n);
   for (uint64_t row = 0; row < rows.count(); ++row) {
-    QuantizeColumnsBF16(rows.Row(row), reciprocals.data(), n, reinterpret_cast<int8_t*>(out.data() + row * n));
+    QuantizeColumnsBF16(rows.Row(row), reciprocals.data(), n,
+                        reinterpret_cast<int8_t*>(out.data() + row * n));
     if ((row + 1) % stripe_rows == 0 || row + 1 == rows.count()) {
       const uint64_t first = row / stripe_rows * stripe_rows;
       crc.Append(out.subspan(first * n, (row + 1 - first) * n));
@@ -130,18 +138,24 @@ Result<void> CheckKernels(const Plan& plan) {
     if (spec.encoding == Encoding::kScales) continue;
     const DType to = spec.encoding == Encoding::kCast ? spec.dtype : DType::kBF16;
     if (FindConvert(plan.arrays[i].source_dtype, to) == nullptr)
-      missing[plan.arrays[i].source_dtype].push_back(plan.catalog.tensors[plan.arrays[i].tensor].name);
+      missing[plan.arrays[i].source_dtype].push_back(
+          plan.catalog.tensors[plan.arrays[i].tensor].name);
   }
   if (missing.empty()) return {};
-  Error error{Code::kBadInput, "the source holds tensors of types that this version cannot read", {}, {},
+  Error error{Code::kBadInput,
+              "the source holds tensors of types that this version cannot read",
+              {},
+              {},
               "convert from a file in BF16, F16, F32, Q8_0, Q6_K, Q4_1 or Q4_0"};
   for (const auto& [dtype, names] : missing)
-    error.details.push_back(fmt::format("{}: {} tensors, first \"{}\"", Name(dtype), names.size(), names.front()));
+    error.details.push_back(
+        fmt::format("{}: {} tensors, first \"{}\"", Name(dtype), names.size(), names.front()));
   return Fail(std::move(error));
 }
 
-Result<void> MakeRows(const RunContext& context, const Tile& tile, const std::byte* input, const KernelScratch& scratch,
-                      std::span<std::byte> out, std::vector<BF16>& scales, Crc32c& crc) {
+Result<void> MakeRows(const RunContext& context, const Tile& tile, const std::byte* input,
+                      const KernelScratch& scratch, std::span<std::byte> out,
+                      std::vector<BF16>& scales, Crc32c& crc) {
   const Encoding encoding = context.plan.output.arrays[tile.rows.array].encoding;
   if (encoding == Encoding::kCast) {
     CastRows(context.plan, tile, input, scratch, out, crc);
@@ -159,8 +173,11 @@ Result<void> MakeRows(const RunContext& context, const Tile& tile, const std::by
 Result<void> AddColumnMax(const RunContext& context, const Tile& tile, const std::byte* input,
                           const KernelScratch& scratch, std::span<uint16_t> column_max) {
   const BF16Rows rows(context.plan, tile, input, scratch);
-  for (uint64_t row = 0; row < rows.count(); ++row) ColumnAbsMaxBF16(rows.Row(row), column_max.size(), column_max.data());
-  if (std::none_of(column_max.begin(), column_max.end(), [](uint16_t bits) { return bits >= kInfinityBits; })) return {};
+  for (uint64_t row = 0; row < rows.count(); ++row)
+    ColumnAbsMaxBF16(rows.Row(row), column_max.size(), column_max.data());
+  if (std::none_of(column_max.begin(), column_max.end(),
+                   [](uint16_t bits) { return bits >= kInfinityBits; }))
+    return {};
   for (uint64_t row = 0; row < rows.count(); ++row) {
     const BF16* w = rows.Row(row);
     if (AbsMaxBF16(w, column_max.size()) >= kInfinityBits)
@@ -171,8 +188,8 @@ Result<void> AddColumnMax(const RunContext& context, const Tile& tile, const std
 }
 
 Result<void> MakeBlocks(const RunContext& context, const Tile& tile, const std::byte* input,
-                        const KernelScratch& scratch, std::span<std::byte> staging, uint64_t block_begin,
-                        uint64_t blocks, int8_t* q, BF16* scales) {
+                        const KernelScratch& scratch, std::span<std::byte> staging,
+                        uint64_t block_begin, uint64_t blocks, int8_t* q, BF16* scales) {
   const Plan& plan = context.plan;
   const ArrayPlan& array = plan.arrays[tile.rows.array];
   const uint64_t out_rows = array.rows.n_rows;
@@ -192,13 +209,14 @@ Result<void> MakeBlocks(const RunContext& context, const Tile& tile, const std::
   }
   const uint64_t first = tile.rows.row_begin;
   const uint16_t abs_max = QuantizeBlocksBF16(pointers.data(), rows.count(), blocks,
-                                              plan.output.arrays[tile.rows.array].bits, q + first, out_rows,
-                                              scales + first, out_rows);
+                                              plan.output.arrays[tile.rows.array].bits, q + first,
+                                              out_rows, scales + first, out_rows);
   if (abs_max < kInfinityBits) return {};
   const BF16Rows values(plan, tile, input, scratch);
   for (uint64_t row = 0; row < values.count(); ++row) {
     const BF16* w = values.Row(row);
-    if (AbsMaxBF16(w, array.rows.row_elements) >= kInfinityBits) return NonFinite(plan, tile.rows.array, first + row, w);
+    if (AbsMaxBF16(w, array.rows.row_elements) >= kInfinityBits)
+      return NonFinite(plan, tile.rows.array, first + row, w);
   }
   CKPT_CHECK(!"a maximum without its value");
   return {};

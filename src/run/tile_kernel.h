@@ -21,20 +21,23 @@ struct KernelScratch {
   std::byte* converted_row = nullptr;  ///< one row as bf16 or the output's dtype
 };
 
-/// Makes the stored bytes of a tile's rows, in row order: `out` has rows * row_bytes. For quantized rows, appends the
-/// scales (bf16) to `scales`. Appends to `crc` while the bytes are in cache.
-/// Encodings kCast, kQuantRows, kQuantColumns. Errors: kBadInput for a NaN or infinity, with tensor and index.
-Result<void> MakeRows(const RunContext& context, const Tile& tile, const std::byte* input, const KernelScratch& scratch,
-                      std::span<std::byte> out, std::vector<BF16>& scales, Crc32c& crc);
+/// Makes the stored bytes of a tile's rows, in row order: `out` has rows * row_bytes. For quantized
+/// rows, appends the scales (bf16) to `scales`. Appends to `crc` while the bytes are in cache.
+/// Encodings kCast, kQuantRows, kQuantColumns. Errors: kBadInput for a NaN or infinity, with tensor
+/// and index.
+Result<void> MakeRows(const RunContext& context, const Tile& tile, const std::byte* input,
+                      const KernelScratch& scratch, std::span<std::byte> out,
+                      std::vector<BF16>& scales, Crc32c& crc);
 
 /// Column maxima of a tile's rows into `column_max` (bits of |bf16|). Errors as above.
 Result<void> AddColumnMax(const RunContext& context, const Tile& tile, const std::byte* input,
                           const KernelScratch& scratch, std::span<uint16_t> column_max);
 
-/// One stripe of a transposed array: the tile's rows become columns of `q` [blocks * 128, O] and `scales` [blocks, O],
-/// for the column blocks [block_begin, block_begin + blocks). `staging`: rows * row_bytes, for sources that are no bf16.
+/// One stripe of a transposed array: the tile's rows become columns of `q` [blocks * 128, O] and
+/// `scales` [blocks, O], for the column blocks [block_begin, block_begin + blocks). `staging`: rows
+/// * row_bytes, for sources that are no bf16.
 Result<void> MakeBlocks(const RunContext& context, const Tile& tile, const std::byte* input,
-                        const KernelScratch& scratch, std::span<std::byte> staging, uint64_t block_begin,
-                        uint64_t blocks, int8_t* q, BF16* scales);
+                        const KernelScratch& scratch, std::span<std::byte> staging,
+                        uint64_t block_begin, uint64_t blocks, int8_t* q, BF16* scales);
 
 }  // namespace ckpt

@@ -18,11 +18,13 @@
 
 namespace ckpt {
 
-/// Bulk reads and writes move whole blocks of this size where they can, so that file stores may bypass the page cache.
+/// Bulk reads and writes move whole blocks of this size where they can, so that file stores may
+/// bypass the page cache.
 inline constexpr uint64_t kIoAlignment = 4096;
 
-/// The version of an object, pinned at first sight: a read of another version fails instead of mixing two. Opaque text;
-/// for files size, modification time and inode; for buckets the store's own generation or ETag.
+/// The version of an object, pinned at first sight: a read of another version fails instead of
+/// mixing two. Opaque text; for files size, modification time and inode; for buckets the store's
+/// own generation or ETag.
 struct Generation {
   std::string value;
   bool operator==(const Generation&) const = default;
@@ -32,14 +34,15 @@ struct ObjectInfo {
   std::string name;  ///< relative to the store's root, '/' between parts
   uint64_t size_bytes = 0;
   Generation generation;
-  int64_t modified_ns = 0;             ///< since 1970; 0 where the store does not say
-  std::optional<Crc32c> crc32c;        ///< where the store knows it without reading
+  int64_t modified_ns = 0;       ///< since 1970; 0 where the store does not say
+  std::optional<Crc32c> crc32c;  ///< where the store knows it without reading
 };
 
 /// A read or write under way. get() waits for it. The memory it was given must live until then.
 using IoFuture = std::future<Result<void>>;
 
-/// One object, open for reading at one generation. Thread-safe: ranges may be read from several threads at once.
+/// One object, open for reading at one generation. Thread-safe: ranges may be read from several
+/// threads at once.
 class ObjectReader {
  public:
   virtual ~ObjectReader() = default;
@@ -47,15 +50,17 @@ class ObjectReader {
 
   /// Bulk read, asynchronous. `window` is kIoAlignment-aligned memory of at least
   /// AlignOutward(range, kIoAlignment).size() bytes. The byte at range.begin lands at
-  /// window[range.begin % kIoAlignment]; bytes of the window outside the range have no meaning afterwards.
-  /// Errors: kIo (with the byte range), kBadInput if the object ends before range.end or is another generation now.
+  /// window[range.begin % kIoAlignment]; bytes of the window outside the range have no meaning
+  /// afterwards. Errors: kIo (with the byte range), kBadInput if the object ends before range.end
+  /// or is another generation now.
   virtual IoFuture ReadWindow(ByteRange range, std::span<std::byte> window) = 0;
 
   /// Small read (headers, indexes), synchronous, any alignment. into.size() == range.size().
   virtual Result<void> Read(ByteRange range, std::span<std::byte> into) = 0;
 };
 
-/// One new object, written front to back, unreadable until Commit(). Leaving without Commit() abandons it: nothing appears.
+/// One new object, written front to back, unreadable until Commit(). Leaving without Commit()
+/// abandons it: nothing appears.
 class ObjectWriter {
  public:
   virtual ~ObjectWriter() = default;
@@ -64,18 +69,20 @@ class ObjectWriter {
   virtual Result<ObjectInfo> Commit() = 0;
 };
 
-/// One new object of known size, filled in any order, unreadable until Commit(). Leaving without Commit() abandons it.
-/// Thread-safe for disjoint ranges.
+/// One new object of known size, filled in any order, unreadable until Commit(). Leaving without
+/// Commit() abandons it. Thread-safe for disjoint ranges.
 class PositionedWriter {
  public:
   virtual ~PositionedWriter() = default;
-  /// Asynchronous. Fast where offset, size and address are multiples of kIoAlignment; correct everywhere, except that
-  /// two writes under way at once must not share a block of kIoAlignment bytes.
-  /// `bytes` must live until the future is ready. Errors: kIo; kCannotCreate for a full disk or quota.
+  /// Asynchronous. Fast where offset, size and address are multiples of kIoAlignment; correct
+  /// everywhere, except that two writes under way at once must not share a block of kIoAlignment
+  /// bytes. `bytes` must live until the future is ready. Errors: kIo; kCannotCreate for a full disk
+  /// or quota.
   virtual IoFuture WriteAt(uint64_t offset, std::span<const std::byte> bytes) = 0;
   /// All that was written (and whose futures were waited for) is durable when it returns.
   virtual Result<void> Sync() = 0;
-  /// Last call: every byte of the size must have been written. Durable and visible under its name when it returns.
+  /// Last call: every byte of the size must have been written. Durable and visible under its name
+  /// when it returns.
   virtual Result<ObjectInfo> Commit() = 0;
 };
 
@@ -84,35 +91,43 @@ struct CreateOptions {
   bool is_create_only = true;
 };
 
-/// A place of objects below one root (a folder; later a bucket prefix, a hub repository). Thread-safe.
-/// Names are relative, checked by SafeName() before they touch anything.
+/// A place of objects below one root (a folder; later a bucket prefix, a hub repository).
+/// Thread-safe. Names are relative, checked by SafeName() before they touch anything.
 class Store {
  public:
   virtual ~Store() = default;
   virtual const Uri& root() const = 0;
-  /// False for a sink: what is written to it cannot be read back, so no state of a run can lie beside its output.
+  /// False for a sink: what is written to it cannot be read back, so no state of a run can lie
+  /// beside its output.
   virtual bool KeepsObjects() const { return true; }
 
-  /// All objects below `prefix` (a folder; "" is all), sorted by name. A root that does not exist is an empty list.
-  virtual Result<std::vector<ObjectInfo>> List(std::string_view prefix, std::stop_token stop = {}) = 0;
+  /// All objects below `prefix` (a folder; "" is all), sorted by name. A root that does not exist
+  /// is an empty list.
+  virtual Result<std::vector<ObjectInfo>> List(std::string_view prefix,
+                                               std::stop_token stop = {}) = 0;
   /// kNotFound if there is no such object (a folder is none).
   virtual Result<ObjectInfo> Stat(std::string_view name) = 0;
   /// Opens the generation that `info` names; kBadInput if the object is another one now.
   virtual Result<std::unique_ptr<ObjectReader>> Open(const ObjectInfo& info) = 0;
-  virtual Result<std::unique_ptr<ObjectWriter>> Create(std::string_view name, CreateOptions options) = 0;
-  virtual Result<std::unique_ptr<PositionedWriter>> CreatePositioned(std::string_view name, uint64_t size_bytes,
+  virtual Result<std::unique_ptr<ObjectWriter>> Create(std::string_view name,
+                                                       CreateOptions options) = 0;
+  virtual Result<std::unique_ptr<PositionedWriter>> CreatePositioned(std::string_view name,
+                                                                     uint64_t size_bytes,
                                                                      CreateOptions options) = 0;
-  /// Gone and durable when it returns; a missing object is success. Folders left empty below the root go too.
+  /// Gone and durable when it returns; a missing object is success. Folders left empty below the
+  /// root go too.
   virtual Result<void> Remove(std::string_view name) = 0;
 };
 
-/// The one door for names from outside (index files, tar members, hub listings): relative, no empty, "." or ".." part,
-/// no NUL, backslash or drive letter, at most 255 bytes a part. kBadInput names the part.
+/// The one door for names from outside (index files, tar members, hub listings): relative, no
+/// empty, "." or ".." part, no NUL, backslash or drive letter, at most 255 bytes a part. kBadInput
+/// names the part.
 Result<void> SafeName(std::string_view name);
 
 /// Stat, open and read a whole small object. kBadInput if it is larger than `limit_bytes`.
 Result<std::string> ReadSmallObject(Store& store, std::string_view name, uint64_t limit_bytes);
 /// Create, append, commit.
-Result<ObjectInfo> WriteSmallObject(Store& store, std::string_view name, std::string_view text, CreateOptions options);
+Result<ObjectInfo> WriteSmallObject(Store& store, std::string_view name, std::string_view text,
+                                    CreateOptions options);
 
 }  // namespace ckpt

@@ -203,6 +203,9 @@ TEST_F(FileStoreTest, RemovesTheFoldersItMadeForAbandonedWriters) {
     ASSERT_RESULT(const auto writer, theirs->Create("object", {}));
   }
   EXPECT_TRUE(fs::exists(path() + "/before/theirs"));
+  { ASSERT_RESULT(const auto writer, store().Create("before/theirs/made/object", {})); }
+  EXPECT_FALSE(fs::exists(path() + "/before/theirs/made"));
+  EXPECT_TRUE(fs::exists(path() + "/before/theirs"));
 }
 
 TEST_F(FileStoreTest, RemovesEmptyFoldersWithTheirLastFileButNotTheRoot) {
@@ -246,6 +249,8 @@ TEST_P(FileStoreModes, NoticeThatAFileWasCutWhileReading) {
   const auto store = OpenAt(folder.path(), GetParam());
   ASSERT_RESULT(const auto reader, store->Open(*store->Stat("file")));
   fs::resize_file(file, kBlock + 100);
+  EXPECT_THAT(ErrorOf(ReadBulk(*reader, {2 * kBlock + 5, 3 * kBlock})),
+              HasSubstr("ends at byte 4196, 12288 expected"));
   const auto read = ReadBulk(*reader, {100, 3 * kBlock});
   ASSERT_FALSE(read.has_value());
   EXPECT_EQ(read.error().code, Code::kBadInput);

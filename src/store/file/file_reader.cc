@@ -121,7 +121,7 @@ class FileReader final : public ObjectReader {
       if (came == 0 || at % kIoAlignment != 0) break;
     }
     if (at >= range.end) return {};
-    const ByteRange rest{std::max(at, range.begin), range.end};
+    const ByteRange rest{at, range.end};
     return ReadBuffered(rest, window.subspan(rest.begin - blocks.begin, rest.size()));
   }
 
@@ -129,7 +129,11 @@ class FileReader final : public ObjectReader {
     const Transfer transfer = ReadAt(buffered_.get(), into, range.begin);
     if (transfer.error != 0) return FailFile(FileSide::kSource, transfer.error, "read");
     if (transfer.bytes == into.size()) return {};
-    return CheckEnd(range.begin + transfer.bytes, range);
+    // A read that began beyond the end does not know where that is.
+    uint64_t end = range.begin + transfer.bytes;
+    struct stat now {};
+    if (fstat(buffered_.get(), &now) == 0) end = std::min(end, static_cast<uint64_t>(now.st_size));
+    return CheckEnd(end, range);
   }
 
   const IoMode mode_;

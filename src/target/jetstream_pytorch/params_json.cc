@@ -6,7 +6,8 @@ namespace ckpt {
 namespace {
 
 // Depth is bounded by the parser's caller: the text was read under the source's limits.
-void Write(const nlohmann::ordered_json& value, std::string& text) {  // NOLINT(misc-no-recursion): see above
+void Write(const nlohmann::ordered_json& value,
+           std::string& text) {  // NOLINT(misc-no-recursion): see above
   if (value.is_object()) {
     text += '{';
     bool is_first = true;
@@ -33,7 +34,8 @@ void Write(const nlohmann::ordered_json& value, std::string& text) {  // NOLINT(
 
 Result<std::string> DumpLikePython(std::string_view json) {
   const auto value = nlohmann::ordered_json::parse(json, nullptr, /*allow_exceptions=*/false);
-  if (value.is_discarded()) return Fail(Code::kBadInput, "params.json is not JSON", "fetch the file again");
+  if (value.is_discarded())
+    return Fail(Code::kBadInput, "params.json is not JSON", "fetch the file again");
   std::string text;
   Write(value, text);
   return text;

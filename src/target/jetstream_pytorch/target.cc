@@ -19,8 +19,8 @@ constexpr std::string_view kLinear = "linear";
 constexpr std::string_view kEmbedding = "embedding";
 constexpr std::string_view kFileName = "model.safetensors";
 // Copied byte for byte when the source has them.
-const std::array<std::string, 4> kTokenizerFiles = {"tokenizer.model", "tokenizer.json", "tokenizer_config.json",
-                                                    "generation_config.json"};
+const std::array<std::string, 4> kTokenizerFiles = {
+    "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "generation_config.json"};
 
 constexpr size_t kMostFaults = 20;
 
@@ -29,8 +29,10 @@ struct Quantization {
   bool is_blockwise;
 };
 
-const std::array<std::string, 4> kWords = {"int8_per_channel", "int4_per_channel", "int8_blockwise", "int4_blockwise"};
-constexpr std::array<Quantization, 4> kQuantizations = {{{8, false}, {4, false}, {8, true}, {4, true}}};
+const std::array<std::string, 4> kWords = {"int8_per_channel", "int4_per_channel", "int8_blockwise",
+                                           "int4_blockwise"};
+constexpr std::array<Quantization, 4> kQuantizations = {
+    {{8, false}, {4, false}, {8, true}, {4, true}}};
 
 // Makes the arrays of one output and collects what the format cannot hold.
 class Describer {
@@ -38,7 +40,8 @@ class Describer {
   Describer(const Model& model, const Catalog& catalog, const TargetSettings& settings)
       : model_(model), catalog_(catalog), settings_(settings) {
     const auto word = std::find(kWords.begin(), kWords.end(), settings.quantize);
-    if (word != kWords.end()) quantization_ = kQuantizations[static_cast<size_t>(word - kWords.begin())];
+    if (word != kWords.end())
+      quantization_ = kQuantizations[static_cast<size_t>(word - kWords.begin())];
   }
 
   Result<OutputSpec> Describe() {
@@ -49,8 +52,12 @@ class Describer {
       if (cell) AddRole(role, *cell);
     }
     if (!faults_.empty()) {
-      Error error{code_, faults_.size() == 1 ? faults_.front() : fmt::format("{} tensors do not fit", faults_.size()),
-                  {}, {}, remedy_};
+      Error error{code_,
+                  faults_.size() == 1 ? faults_.front()
+                                      : fmt::format("{} tensors do not fit", faults_.size()),
+                  {},
+                  {},
+                  remedy_};
       if (faults_.size() > 1) error.details = faults_;
       if (error.details.size() > kMostFaults) {
         error.details.resize(kMostFaults);
@@ -67,8 +74,11 @@ class Describer {
   void AddRole(size_t role, const CellInstance& cell) {
     const TensorEntry& tensor = catalog_.tensors[model_.roles[role].tensor];
     if (!Info(tensor.dtype).is_float) {
-      AddFault(Code::kBadInput, fmt::format("tensor \"{}\" holds {}, weights are floating point", tensor.name, Name(tensor.dtype)),
-               "this checkpoint is quantized in a way that cannot be read: convert from the original weights");
+      AddFault(Code::kBadInput,
+               fmt::format("tensor \"{}\" holds {}, weights are floating point", tensor.name,
+                           Name(tensor.dtype)),
+               "this checkpoint is quantized in a way that cannot be read: convert from the "
+               "original weights");
       return;
     }
     ArraySpec array;
@@ -79,7 +89,8 @@ class Describer {
     if (quantization_ && cell.quantize == kLinear) {
       AddLinear(std::move(array));
     } else if (quantization_ && cell.quantize == kEmbedding) {
-      AddQuantized(std::move(array), Encoding::kQuantColumns, 8, Shape{cell.view.tensor.extents.back()});
+      AddQuantized(std::move(array), Encoding::kQuantColumns, 8,
+                   Shape{cell.view.tensor.extents.back()});
     } else {
       array.dtype = CastDType(tensor.dtype);
       if (tensor.dtype != DType::kBF16) ++casts_[tensor.dtype];
@@ -90,7 +101,8 @@ class Describer {
   }
 
   DType CastDType(DType source) const {
-    const bool is_kept = settings_.is_dtype_preserved && (source == DType::kF32 || source == DType::kF16);
+    const bool is_kept =
+        settings_.is_dtype_preserved && (source == DType::kF32 || source == DType::kF16);
     return is_kept ? source : DType::kBF16;
   }
 
@@ -102,15 +114,17 @@ class Describer {
     }
     if (values[1] % kBlock != 0) {
       AddFault(Code::kUsage,
-               fmt::format("\"{}\" has rows of {} elements, {} needs whole blocks of {}", array.name, values[1],
-                           settings_.quantize, kBlock),
-               fmt::format("choose --quantize {}_per_channel", quantization_->bits == 8 ? "int8" : "int4"));
+               fmt::format("\"{}\" has rows of {} elements, {} needs whole blocks of {}",
+                           array.name, values[1], settings_.quantize, kBlock),
+               fmt::format("choose --quantize {}_per_channel",
+                           quantization_->bits == 8 ? "int8" : "int4"));
       return;
     }
     const uint64_t blocks = values[1] / kBlock;
     if (blocks == 1) ++single_blocks_;
     array.shape = Shape{blocks, kBlock, values[0]};
-    AddQuantized(std::move(array), Encoding::kQuantBlocks, quantization_->bits, Shape{blocks, values[0]});
+    AddQuantized(std::move(array), Encoding::kQuantBlocks, quantization_->bits,
+                 Shape{blocks, values[0]});
   }
 
   void AddQuantized(ArraySpec array, Encoding encoding, int bits, Shape scale_shape) {
@@ -141,16 +155,19 @@ class Describer {
   void NoteCasts() {
     for (const auto& [dtype, count] : casts_) {
       if (Info(dtype).is_gguf_block) {
-        output_.warnings.push_back(fmt::format("{} tensors are {} already: the output holds what they dequantize to",
-                                               count, Name(dtype)));
+        output_.warnings.push_back(
+            fmt::format("{} tensors are {} already: the output holds what they dequantize to",
+                        count, Name(dtype)));
       } else if (CastDType(dtype) == DType::kBF16) {
-        output_.warnings.push_back(fmt::format("{} tensors are {}: rounded to BF16", count, Name(dtype)));
+        output_.warnings.push_back(
+            fmt::format("{} tensors are {}: rounded to BF16", count, Name(dtype)));
       }
     }
     if (single_blocks_ > 0)
-      output_.warnings.push_back(fmt::format("{} weights have a single block of {} columns: their scales are [out], not "
-                                             "[1, out], as the original converter squeezes them",
-                                             single_blocks_, kBlock));
+      output_.warnings.push_back(
+          fmt::format("{} weights have a single block of {} columns: their scales are [out], not "
+                      "[1, out], as the original converter squeezes them",
+                      single_blocks_, kBlock));
   }
 
   // One file, in the reference writer's order.
@@ -161,7 +178,8 @@ class Describer {
       tensors.push_back({output_.arrays[i].name, output_.arrays[i].dtype, output_.arrays[i].shape});
       index.emplace(output_.arrays[i].name, i);
     }
-    CKPT_TRY(safetensors::EncodedHeader header, safetensors::EncodeHeader(std::move(tensors), std::nullopt));
+    CKPT_TRY(safetensors::EncodedHeader header,
+             safetensors::EncodeHeader(std::move(tensors), std::nullopt));
     FileSpec& file = output_.file;
     file.name = kFileName;
     for (const safetensors::Tensor& tensor : header.tensors) {
@@ -185,13 +203,15 @@ class Describer {
   std::string remedy_;
 };
 
-Result<void> AddCompanions(const Catalog& catalog, std::span<const ObjectInfo> source_files, OutputSpec& output) {
+Result<void> AddCompanions(const Catalog& catalog, std::span<const ObjectInfo> source_files,
+                           OutputSpec& output) {
   for (const SourceConfig& config : catalog.configs) {
     if (config.kind != "meta") continue;
     CKPT_TRY(std::string text, DumpLikePython(config.text));
     output.companions.push_back({"params.json", std::move(text), std::nullopt});
   }
-  for (const ObjectInfo& object : source_files) output.companions.push_back({object.name, std::nullopt, object});
+  for (const ObjectInfo& object : source_files)
+    output.companions.push_back({object.name, std::nullopt, object});
   return {};
 }
 
@@ -199,28 +219,33 @@ Result<void> AddCompanions(const Catalog& catalog, std::span<const ObjectInfo> s
 
 std::span<const std::string> JetstreamPytorchTarget::quantizations() const { return kWords; }
 
-std::span<const std::string> JetstreamPytorchTarget::CompanionNames() const { return kTokenizerFiles; }
+std::span<const std::string> JetstreamPytorchTarget::CompanionNames() const {
+  return kTokenizerFiles;
+}
 
 Result<OutputSpec> JetstreamPytorchTarget::Describe(const Model& model, const Catalog& catalog,
                                                     std::span<const ObjectInfo> source_files,
                                                     const TargetSettings& settings) const {
   if (settings.is_dtype_preserved && !settings.quantize.empty())
-    return Fail(Code::kUsage, "--preserve-dtype and --quantize exclude each other: quantizing starts from bf16",
+    return Fail(Code::kUsage,
+                "--preserve-dtype and --quantize exclude each other: quantizing starts from bf16",
                 "leave one of them out");
   CKPT_TRY(OutputSpec output, Describer(model, catalog, settings).Describe());
   CKPT_TRY_VOID(AddCompanions(catalog, source_files, output));
-  output.how_to_load.push_back(settings.quantize.empty()
-                                   ? "--checkpoint_path=DEST/model.safetensors"
-                                   : fmt::format("--checkpoint_path=DEST/model.safetensors --quantize_weights=True "
-                                                 "--quantize_type={}",
-                                                 settings.quantize));
+  output.how_to_load.push_back(
+      settings.quantize.empty()
+          ? "--checkpoint_path=DEST/model.safetensors"
+          : fmt::format("--checkpoint_path=DEST/model.safetensors --quantize_weights=True "
+                        "--quantize_type={}",
+                        settings.quantize));
   return output;
 }
 
 bool JetstreamPytorchTarget::IsMarker(std::string_view object_name) const {
   // The server takes a folder with exactly one *.safetensors.
   return object_name.find('/') == std::string_view::npos &&
-         (object_name.ends_with(".safetensors") || object_name.ends_with(".safetensors.index.json"));
+         (object_name.ends_with(".safetensors") ||
+          object_name.ends_with(".safetensors.index.json"));
 }
 
 }  // namespace ckpt

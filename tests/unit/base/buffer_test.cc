@@ -10,7 +10,9 @@ namespace ckpt {
 namespace {
 
 Buffer Make(MemoryBudget& budget, uint64_t bytes) {
-  return *Buffer::Allocate(budget.TryAcquire(bytes).value());
+  auto buffer = Buffer::Allocate(budget.TryAcquire(bytes).value_or(Grant()));
+  EXPECT_TRUE(buffer) << "no memory for the test";
+  return buffer ? *std::move(buffer) : Buffer();
 }
 
 TEST(Buffer, IsPageAlignedAndLargeOnesHugePageAligned) {

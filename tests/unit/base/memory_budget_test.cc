@@ -9,7 +9,14 @@
 namespace ckpt {
 namespace {
 
-// Waits until `waiting` threads stand in the queue: then not even nothing is granted at once.
+// Bytes that are free.
+Grant Take(MemoryBudget& budget, uint64_t bytes) {
+  auto grant = budget.TryAcquire(bytes);
+  EXPECT_TRUE(grant) << bytes;
+  return std::move(grant).value_or(Grant());
+}
+
+// Waits until a thread stands in the queue: then not even nothing is granted at once.
 void AwaitQueue(MemoryBudget& budget) {
   while (budget.TryAcquire(0)) std::this_thread::yield();
 }
@@ -35,16 +42,16 @@ TEST(MemoryBudget, RefusesMoreThanItsLimitAtOnce) {
 
 TEST(MemoryBudget, MovesAGrantWithoutCountingItTwice) {
   MemoryBudget budget(100);
-  Grant a = *budget.TryAcquire(30);
+  Grant a = Take(budget, 30);
   Grant b = std::move(a);
   EXPECT_EQ(budget.used_bytes(), 30U);
-  b = *budget.TryAcquire(50);
+  b = Take(budget, 50);
   EXPECT_EQ(budget.used_bytes(), 50U);
 }
 
 TEST(MemoryBudget, WakesAWaiterWhenBytesAreFree) {
   MemoryBudget budget(100);
-  auto first = std::make_optional(*budget.TryAcquire(80));
+  auto first = std::make_optional(Take(budget, 80));
   auto waiter = std::async(std::launch::async, [&] { return budget.Acquire(50).has_value(); });
   AwaitQueue(budget);
   first.reset();
@@ -53,7 +60,7 @@ TEST(MemoryBudget, WakesAWaiterWhenBytesAreFree) {
 
 TEST(MemoryBudget, ServesWaitersInOrderSoThatLargeOnesDoNotStarve) {
   MemoryBudget budget(100);
-  auto first = std::make_optional(*budget.TryAcquire(80));
+  auto first = std::make_optional(Take(budget, 80));
   auto large = std::async(std::launch::async, [&] { return budget.Acquire(90).has_value(); });
   AwaitQueue(budget);
   EXPECT_FALSE(budget.TryAcquire(10));  // would fit, but the large one came first
@@ -75,7 +82,7 @@ TEST(MemoryBudget, EndsAWaitThatIsStopped) {
 
 TEST(MemoryBudget, EndsAStoppedWaitThoughAnotherStillWaitsBeforeIt) {
   MemoryBudget budget(100);
-  auto held = std::make_optional(*budget.TryAcquire(80));
+  auto held = std::make_optional(Take(budget, 80));
   auto front = std::async(std::launch::async, [&] { return budget.Acquire(90).has_value(); });
   AwaitQueue(budget);
   std::stop_source stop;
