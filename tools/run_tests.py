@@ -163,7 +163,7 @@ def tsan(stage: Stage) -> None:
 
 def fuzz(stage: Stage, seconds: int) -> None:
     configure(stage, "fuzz")
-    stage.run("cmake", "--build", BUILD / "fuzz")
+    stage.run("cmake", "--build", BUILD / "fuzz", "--target", "tests/fuzz/all")
     folder = BUILD / "fuzz/tests/fuzz"
     targets = sorted(path for path in folder.glob("*") if path.is_file() and os.access(path, os.X_OK))
     if not targets:

@@ -4,7 +4,7 @@
 #include <sys/mman.h>
 
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "base/checked.h"
@@ -25,10 +25,10 @@ Result<Buffer> Buffer::Allocate(Grant grant) {
     void* mapped =
         mmap(nullptr, mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapped == MAP_FAILED)
-      return Fail(
-          Code::kResources,
-          fmt::format("cannot map {}: {}", FormatMemory(grant.bytes()), std::strerror(errno)),
-          "give a smaller --memory, or more memory to this process");
+      return Fail(Code::kResources,
+                  fmt::format("cannot map {}: {}", FormatMemory(grant.bytes()),
+                              std::generic_category().message(errno)),
+                  "give a smaller --memory, or more memory to this process");
     auto* base = static_cast<std::byte*>(mapped);
     if (is_huge) {
       const auto address = reinterpret_cast<uintptr_t>(base);

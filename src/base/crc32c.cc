@@ -23,15 +23,15 @@ uint32_t Multiply(uint32_t a, uint32_t b) {
 
 // x^(8 * size_bytes) modulo the polynomial: what appending that many bytes does to a CRC.
 uint32_t ShiftOf(uint64_t size_bytes) {
-  static const std::array<uint32_t, 64> kPowers = [] {
-    std::array<uint32_t, 64> powers{};
-    powers[0] = 0x00800000U;  // x^8: one byte
-    for (size_t i = 1; i < powers.size(); ++i) powers[i] = Multiply(powers[i - 1], powers[i - 1]);
-    return powers;
+  static const std::array<uint32_t, 64> powers = [] {
+    std::array<uint32_t, 64> list{};
+    list[0] = 0x00800000U;  // x^8: one byte
+    for (size_t i = 1; i < list.size(); ++i) list[i] = Multiply(list[i - 1], list[i - 1]);
+    return list;
   }();
   uint32_t shift = 0x80000000U;  // x^0
   for (size_t i = 0; size_bytes != 0; ++i, size_bytes >>= 1) {
-    if ((size_bytes & 1U) != 0) shift = Multiply(shift, kPowers[i]);
+    if ((size_bytes & 1U) != 0) shift = Multiply(shift, powers[i]);
   }
   return shift;
 }

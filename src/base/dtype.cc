@@ -42,7 +42,7 @@ struct GgmlId {
   uint32_t id;
   DType dtype;
 };
-constexpr GgmlId kGgml[] = {
+constexpr auto kGgml = std::to_array<GgmlId>({
     {0, DType::kF32},      {1, DType::kF16},     {2, DType::kQ4_0},     {3, DType::kQ4_1},
     {6, DType::kQ5_0},     {7, DType::kQ5_1},    {8, DType::kQ8_0},     {9, DType::kQ8_1},
     {10, DType::kQ2_K},    {11, DType::kQ3_K},   {12, DType::kQ4_K},    {13, DType::kQ5_K},
@@ -52,7 +52,7 @@ constexpr GgmlId kGgml[] = {
     {26, DType::kI32},     {27, DType::kI64},    {28, DType::kF64},     {29, DType::kIQ1_M},
     {30, DType::kBF16},    {34, DType::kTQ1_0},  {35, DType::kTQ2_0},   {39, DType::kMXFP4},
     {40, DType::kNVFP4},   {41, DType::kQ1_0},
-};
+});
 
 constexpr int kSafetensorsCount = static_cast<int>(DType::kU64) + 1;
 constexpr auto kSafetensors = [] {

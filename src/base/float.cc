@@ -29,8 +29,8 @@ struct SmallFloat {
           sign | 0x7f800000U | (kHasInfinity ? mantissa << (23 - kMantissaBits) : 0U) | 0x400000U);
     }
     if (exponent == 0) {  // subnormal: mantissa * 2^(1 - bias - mantissa bits), exact in float32
-      const float scale = std::bit_cast<float>((127U + 1 - kBias - kMantissaBits) << 23);
-      const float value = static_cast<float>(mantissa) * scale;
+      const auto scale = std::bit_cast<float>((127U + 1 - kBias - kMantissaBits) << 23);
+      const auto value = static_cast<float>(mantissa) * scale;
       return std::bit_cast<float>(std::bit_cast<uint32_t>(value) | sign);
     }
     return std::bit_cast<float>(sign | ((exponent + 127 - kBias) << 23) |
@@ -38,7 +38,7 @@ struct SmallFloat {
   }
 
   static uint32_t Encode(float x) {
-    const uint32_t bits = std::bit_cast<uint32_t>(x);
+    const auto bits = std::bit_cast<uint32_t>(x);
     const uint32_t sign = (bits >> 31) << kSignShift;
     const uint32_t magnitude = bits & 0x7fffffffU;
     if (magnitude > 0x7f800000U) {

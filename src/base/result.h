@@ -14,8 +14,8 @@ template <class T>
 struct [[nodiscard]] Result : tl::expected<T, Error> {
   using tl::expected<T, Error>::expected;
   // Implicit on purpose: map_error and its kin return the base.
-  Result(tl::expected<T, Error> e)
-      : tl::expected<T, Error>(std::move(e)) {}  // NOLINT(google-explicit-constructor)
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  Result(tl::expected<T, Error> e) : tl::expected<T, Error>(std::move(e)) {}
 };
 
 /// Builds the failing side of any Result.

@@ -10,7 +10,7 @@
 #include "source/open.h"
 #include "store/file/file_store.h"
 
-namespace CLI {
+namespace CLI {  // NOLINT(readability-identifier-naming): the library's own
 class App;
 }
 

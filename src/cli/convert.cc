@@ -99,8 +99,7 @@ class ConvertVerb final : public Verb {
       fmt::print("{}\n", json.dump(1));
       return;
     }
-    const double moved =
-        static_cast<double>(figures.execute.read_bytes + plan.totals.written_bytes);
+    const auto moved = static_cast<double>(figures.execute.read_bytes + plan.totals.written_bytes);
     fmt::print("converted {} -> {} ({}, {}): {} arrays\n", plan.catalog.root.Print(),
                destination.root().Print(), plan.target, plan.output.name,
                plan.output.arrays.size());

@@ -1,5 +1,6 @@
 #include "cli/machine.h"
 
+#include <fmt/format.h>
 #include <sched.h>
 #include <unistd.h>
 
@@ -34,7 +35,7 @@ uint64_t ControlGroupLimit() {
     const std::string top = is_v1 ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup";
     const std::string name = is_v1 ? "/memory.limit_in_bytes" : "/memory.max";
     for (std::string path = line.substr(second + 1); path.size() > 1; path.resize(path.rfind('/')))
-      limit = std::min(limit, ReadLimit(top + path + name));
+      limit = std::min(limit, ReadLimit(fmt::format("{}{}{}", top, path, name)));
   }
   return limit;
 }

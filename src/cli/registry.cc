@@ -3,8 +3,9 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <cerrno>
-#include <cstring>
+#include <system_error>
 
 #include "base/text.h"
 #include "store/null/null_store.h"
@@ -14,7 +15,7 @@ namespace ckpt {
 namespace {
 
 const JetstreamPytorchTarget kJetstreamPytorch;
-const Target* const kTargets[] = {&kJetstreamPytorch};
+constexpr std::array<const Target*, 1> kTargets = {&kJetstreamPytorch};
 
 tl::unexpected<Error> UnknownScheme(const Uri& uri) {
   return Fail(Code::kUnavailable,
@@ -48,7 +49,8 @@ Result<SourcePlace> FindSource(const std::string& argument, IoMode io_mode) {
   struct stat info {};
   if (stat(path.c_str(), &info) != 0) {
     const Code code = errno == EACCES ? Code::kDenied : Code::kNotFound;
-    return Fail(code, fmt::format("{}: {}", Printable(path), std::strerror(errno)),
+    return Fail(code,
+                fmt::format("{}: {}", Printable(path), std::generic_category().message(errno)),
                 "name a folder with a checkpoint, or a .safetensors or .gguf file");
   }
   std::string object;

@@ -26,6 +26,7 @@ constexpr size_t kMostFaults = 10;
 
 // The parts of a report that verifying needs; the report is input like any other, so nothing of it
 // is trusted.
+// NOLINTNEXTLINE(bugprone-exception-escape): the library's constructor allocates
 struct Report {
   nlohmann::json json;
   std::string target;
@@ -189,7 +190,8 @@ class VerifyVerb final : public Verb {
                         "convert again; the output was made from another source or is damaged"});
     CKPT_TRY(std::unique_ptr<ObjectReader> reader, output.Open(file));
     // Each lane compares beside its own plan.
-    MemoryBudget budget(plan.memory.budget_bytes + (plan.memory.lanes + 1) * 2 * kCompareStepBytes);
+    MemoryBudget budget(plan.memory.budget_bytes +
+                        (plan.memory.lanes + 1ULL) * 2 * kCompareStepBytes);
     CompareWriter writer(std::move(reader), budget, [&](uint64_t offset) {
       const auto array = plan.ArrayAt(offset);
       if (!array) return std::string("the header");

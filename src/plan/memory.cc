@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/check.h"
 #include "base/checked.h"
 #include "base/units.h"
 #include "plan/tile.h"
@@ -209,7 +210,9 @@ Result<void> PlanMemory(Plan& plan, const Resources& resources) {
   for (size_t i = 0; i < plan.arrays.size(); ++i) {
     if (plan.output.arrays[i].encoding != Encoding::kQuantBlocks) continue;
     ArrayPlan& array = plan.arrays[i];
-    array.blocks_per_pass = *BlocksPerPass(array, plan.memory.budget_bytes / 2);
+    const auto blocks = BlocksPerPass(array, plan.memory.budget_bytes / 2);
+    CKPT_CHECK(blocks.has_value());  // or no hold would have fitted
+    array.blocks_per_pass = *blocks;
     array.passes = CeilDiv(array.rows.row_elements / kQuantBlockColumns, array.blocks_per_pass);
   }
   return {};

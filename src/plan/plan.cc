@@ -117,9 +117,11 @@ void CountTotals(Plan& plan) {
   }
   totals.written_bytes = plan.output.file.size_bytes;
   for (const CompanionSpec& companion : plan.output.companions) {
-    totals.written_bytes +=
-        companion.source ? companion.source->size_bytes : companion.text->size();
-    if (companion.source) totals.read_bytes += companion.source->size_bytes;
+    if (companion.text) totals.written_bytes += companion.text->size();
+    if (companion.source) {
+      totals.written_bytes += companion.source->size_bytes;
+      totals.read_bytes += companion.source->size_bytes;
+    }
   }
 }
 

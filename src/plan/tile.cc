@@ -28,8 +28,7 @@ const Piece& PieceAt(const TensorEntry& tensor, std::span<const uint64_t> at) {
       is_inside = is_inside && piece.box.begin[axis] <= at[axis] && at[axis] < piece.box.end[axis];
     if (is_inside) return piece;
   }
-  CKPT_CHECK(!"the pieces cover their tensor");
-  return tensor.pieces.front();
+  CKPT_UNREACHABLE("the pieces cover their tensor");
 }
 
 // Calls `visit` for each stored fragment of the elements [element, element + count) of the tensor

@@ -36,7 +36,7 @@ struct BundleRecord {
 /// The record as one small file, side values apart (docs/formats/journal.md). `run_digest`: 64
 /// hexadecimal digits. Side values up to kMostInlineSideBytes in all lie in the record itself; else
 /// `side_file` takes them.
-inline constexpr uint64_t kMostInlineSideBytes = 64 * 1024;
+inline constexpr uint64_t kMostInlineSideBytes = 64ULL * 1024;
 struct EncodedRecord {
   std::string record;
   std::string side_file;  ///< "" when they are inline

@@ -183,8 +183,7 @@ Result<void> AddColumnMax(const RunContext& context, const Tile& tile, const std
     if (AbsMaxBF16(w, column_max.size()) >= kInfinityBits)
       return NonFinite(context.plan, tile.rows.array, tile.rows.row_begin + row, w);
   }
-  CKPT_CHECK(!"a maximum without its value");
-  return {};
+  CKPT_UNREACHABLE("a maximum without its value");
 }
 
 Result<void> MakeBlocks(const RunContext& context, const Tile& tile, const std::byte* input,
@@ -218,8 +217,7 @@ Result<void> MakeBlocks(const RunContext& context, const Tile& tile, const std::
     if (AbsMaxBF16(w, array.rows.row_elements) >= kInfinityBits)
       return NonFinite(plan, tile.rows.array, first + row, w);
   }
-  CKPT_CHECK(!"a maximum without its value");
-  return {};
+  CKPT_UNREACHABLE("a maximum without its value");
 }
 
 }  // namespace ckpt
