@@ -21,6 +21,8 @@ void BlockStopSignals() {
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   // A reader of our output that goes away is an error of a write, not a reason to die half-way.
   std::signal(SIGPIPE, SIG_IGN);
+  // So is a file that grows over a limit: exit 73 with its reason.
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 int StopSignals::Poll() {
