@@ -56,6 +56,7 @@ class Crew {
     std::condition_variable done;
     std::optional<Error> first_error;
     std::vector<std::jthread> threads;
+    threads.reserve(lanes_.size());
     for (const std::unique_ptr<Lane>& lane : lanes_) {
       threads.emplace_back([&, worker = lane.get()] {
         Result<void> result = Guarded(work, *worker);

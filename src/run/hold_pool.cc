@@ -36,7 +36,7 @@ HoldPool::Hold::~Hold() {
 
 Result<HoldPool::Hold> HoldPool::Acquire(std::stop_token stop) {
   std::unique_lock lock(mutex_);
-  if (!freed_.wait(lock, stop, [this] { return !free_.empty(); }))
+  if (!freed_.wait(lock, std::move(stop), [this] { return !free_.empty(); }))
     return Fail(Code::kInterrupted, "stopped while waiting for memory");
   Buffer* buffer = free_.back();
   free_.pop_back();
