@@ -97,6 +97,7 @@ class FileStore final : public Store {
     if (const int error = SyncFile(folder.get()); error != 0)
       return FailFile(FileSide::kOutput, error, "make its removal durable");
     folders_.RemoveEmpty(name.folder);
+    folders_.RemoveEmptyMade("");  // a root that only this store's objects made necessary
     return {};
   }
 
