@@ -11,7 +11,7 @@
 namespace ckpt {
 namespace {
 
-// A hold is written in steps, so that a stop is answered within seconds.
+// A hold is written in steps, side by side.
 constexpr uint64_t kHoldStepBytes = 16 * kMiB;
 
 }  // namespace
@@ -120,15 +120,23 @@ Result<void> Lane::WriteHold(const FedTile& fed, uint64_t block_begin, uint64_t 
   AddScales(index, block_begin * array.rows.n_rows, {scales, blocks * array.rows.n_rows});
   CKPT_TRY_VOID(WaitForWrites());
   Crc32c crc;
-  for (uint64_t at = 0; at < part_bytes; at += kHoldStepBytes) {
+  std::vector<IoFuture> writes;
+  for (uint64_t at = 0; at < part_bytes && !context_.stop.stop_requested(); at += kHoldStepBytes) {
     const std::span<std::byte> step = values.subspan(at, std::min(kHoldStepBytes, part_bytes - at));
-    // The CRC comes before the write: the writer may put its carry into memory before `step`, never
-    // into it.
     crc.Append(step);
-    CKPT_TRY_VOID(open_->writer.Write(step).get());
+    // The writer puts its carry into the memory before `step`: the end of the step before, which
+    // holds these very bytes and is no part of that step's write.
+    writes.push_back(open_->writer.Write(step));
     context_.progress.written_bytes += step.size();
-    if (context_.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
   }
+  // All of them end before the hold goes to somebody else, whatever one of them says.
+  Result<void> written;
+  for (IoFuture& write : writes) {
+    Result<void> done = write.get();
+    if (!done && written) written = std::move(done);
+  }
+  CKPT_TRY_VOID(std::move(written));
+  if (context_.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
   AddPart(index, block_begin * kQuantBlock * array.rows.n_rows, crc);
   return {};
 }
