@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests/judge"))
 
-from support import DATA, PROGRAM, make_model, preset  # noqa: E402, F401
+from support import DATA, PROGRAM, lock_test_data, preset  # noqa: E402, F401
 
 RESULTS = ROOT / "build/bench"
 MEASURE = ROOT / "tests/judge/measure.py"

@@ -13,18 +13,16 @@ import shutil
 import subprocess
 import sys
 
-from common import DATA, GB, PROGRAM, ROOT, evict, fill_cache, measured, preset, save
+from common import DATA, GB, PROGRAM, ROOT, evict, fill_cache, lock_test_data, measured, preset, save
 
 TYPES = ("bf16", "int8_per_channel", "int4_blockwise")
 LEAST_RATIO = 1.0
 MOST_CPU_S_PER_GB = 0.25
 
 
-def copy_source(shards, size):
+def copy_source(shards, size, scratch):
     """One file of `size` bytes, cut from the model's shards."""
-    path = DATA / f"copy-{size}.bin"
-    if path.exists() and path.stat().st_size == size:
-        return path
+    path = scratch / "copy-source.bin"
     left = size
     with open(path, "wb") as out:
         for shard in shards:
@@ -68,7 +66,7 @@ class Case:
         self.convert()  # once unmeasured: tells the output's size
         read = sum(path.stat().st_size for path in self.shards)
         written = (self.out / "model.safetensors").stat().st_size
-        source = copy_source(self.shards, min((read + written) // 2, read))
+        source = copy_source(self.shards, min((read + written) // 2, read), self.out.parent)
         ours, theirs, peers = [], [], []
         for number in range(runs):
             theirs.append(self.cp(source))
@@ -122,6 +120,7 @@ def main():
     parser.add_argument("flags", nargs="*", help="after --: more arguments for ckpt, such as --memory 256MiB")
     arguments = parser.parse_args()
     results, missed = [], []
+    lock_test_data()
     scratch = DATA / "bench-scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     show_header()

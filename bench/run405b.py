@@ -8,7 +8,7 @@ The input is read with --io direct, as a model on a disk is: to the probe of --i
 import argparse
 import sys
 
-from common import GB, PROGRAM, measured, preset, save
+from common import GB, PROGRAM, lock_test_data, measured, preset, save
 
 
 def main():
@@ -17,6 +17,7 @@ def main():
     parser.add_argument("flags", nargs="*", help="after --: more arguments for ckpt, such as --memory 256MiB")
     parser.add_argument("--io", default="direct", choices=["auto", "direct", "buffered"])
     arguments = parser.parse_args()
+    lock_test_data()
     model = preset("405b")
     read = sum(path.stat().st_size for path in model.glob("*.safetensors"))
     quantize = [] if arguments.type == "bf16" else ["--quantize", arguments.type]

@@ -15,6 +15,7 @@ from smollm2 import gguf_of_wheel  # noqa: E402
 def program():
     """The program under test must exist: a suite that ran nothing would pass."""
     assert support.PROGRAM.exists(), f"{support.PROGRAM} is not there: run ./dev build, or set CKPT"
+    support.lock_test_data()
     return support.PROGRAM
 
 

@@ -1,5 +1,7 @@
 """What the judge and crash tests share: where things are, how ckpt is run and measured, how a test model is made."""
 
+import fcntl
+import functools
 import hashlib
 import importlib.util
 import json
@@ -89,6 +91,19 @@ def contents(folder):
 def loadable(folder):
     """Files that a loader would take for a checkpoint."""
     return [path for path in Path(folder).rglob("*") if path.suffix in (".safetensors", ".pth", ".ckpt", ".bin")]
+
+
+@functools.cache
+def lock_test_data():
+    """Waits until no other test run or benchmark uses build/test-data, then holds it for the rest of this process."""
+    DATA.mkdir(parents=True, exist_ok=True)
+    file = open(DATA / "lock", "w", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"waiting for another run that uses {DATA}", file=sys.stderr, flush=True)
+        fcntl.flock(file, fcntl.LOCK_EX)
+    return file
 
 
 def preset(name, sparse=False):
