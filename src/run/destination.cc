@@ -116,16 +116,21 @@ Result<std::vector<std::string>> ClearDestination(Store& destination, const Plan
   if (!IsFree(survey) && !is_overwriting) return Refusal(destination, survey);
   // Beyond this point the old output is given up: first what makes a loader accept it.
   for (const std::string& name : survey.markers) CKPT_TRY_VOID(destination.Remove(name));
-  for (const std::string& name : survey.own) CKPT_TRY_VOID(destination.Remove(name));
+  // The mark goes last: until then what is left is known as ours, also to a run after a kill.
+  for (const std::string& name : survey.own) {
+    if (name != kMarkName) CKPT_TRY_VOID(destination.Remove(name));
+  }
   const std::vector<std::string> files = OwnFiles(plan);
   std::vector<std::string> kept;
   for (const std::string& name : survey.foreign) {
+    if (name == kMarkName) continue;
     if (IsState(name) || IsMadeFrom(name, files)) {
       CKPT_TRY_VOID(destination.Remove(name));
     } else {
       kept.push_back(name);
     }
   }
+  CKPT_TRY_VOID(destination.Remove(kMarkName));
   std::vector<std::string> warnings;
   if (!kept.empty())
     warnings.push_back(
