@@ -64,8 +64,7 @@ class ConvertVerb final : public Verb {
     if (IsSameFolder(*run.place.store, *destination))
       return Fail(Code::kUsage, "source and destination are the same folder",
                   "name another destination");
-    CKPT_TRY_VOID(
-        CheckDestination(*destination, run.plan, *settings.target, arguments_.is_overwriting));
+    CKPT_TRY_VOID(CheckDestination(*destination, *settings.target, arguments_.is_overwriting));
     PrintWarnings(run.plan.warnings);
 
     StopSignals signals;
@@ -135,8 +134,7 @@ class PlanVerb final : public Verb {
     if (!arguments_.destination.empty()) {
       CKPT_TRY(const std::shared_ptr<Store> destination,
                OpenDestination(arguments_.destination, settings.io_mode));
-      CKPT_TRY_VOID(
-          CheckDestination(*destination, run.plan, *settings.target, arguments_.is_overwriting));
+      CKPT_TRY_VOID(CheckDestination(*destination, *settings.target, arguments_.is_overwriting));
     }
     PrintWarnings(run.plan.warnings);
     fmt::print("{}", arguments_.is_json ? PlanJson(run.plan) : PrintPlan(run.plan));

@@ -103,8 +103,7 @@ bool IsFree(const Survey& survey) { return survey.markers.empty() && survey.fore
 
 }  // namespace
 
-Result<void> CheckDestination(Store& destination, const Plan&, const Target& target,
-                              bool is_overwriting) {
+Result<void> CheckDestination(Store& destination, const Target& target, bool is_overwriting) {
   CKPT_TRY(const Survey survey, Look(destination, target));
   if (!IsFree(survey) && !is_overwriting) return Refusal(destination, survey);
   return {};

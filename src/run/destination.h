@@ -17,8 +17,7 @@ Result<std::vector<std::string>> ClearDestination(Store& destination, const Plan
                                                   const Target& target, bool is_overwriting);
 
 /// Refuses as ClearDestination would, but changes nothing.
-Result<void> CheckDestination(Store& destination, const Plan& plan, const Target& target,
-                              bool is_overwriting);
+Result<void> CheckDestination(Store& destination, const Target& target, bool is_overwriting);
 
 /// Leaves our mark, so that a next run knows an unfinished one as ours.
 Result<void> MarkDestination(Store& destination, const Plan& plan);
