@@ -10,9 +10,10 @@
 
 namespace ckpt {
 
-/// Element types: all of safetensors' (in the reference writer's sort order, ascending) and GGUF's
-/// block types. Origin: huggingface/safetensors, safetensors/src/tensor.rs `Dtype`; ggml-org/ggml,
-/// ggml.h `ggml_type`.
+/// Element types: all of safetensors' (in the reference writer's sort order, ascending), GGUF's
+/// block types, and those that only zarr arrays have. Origin: huggingface/safetensors,
+/// safetensors/src/tensor.rs `Dtype`; ggml-org/ggml, ggml.h `ggml_type`; google/tensorstore,
+/// tensorstore/data_type.h.
 enum class DType : uint8_t {
   // safetensors, ascending in the order by which its writer sorts
   kBool,
@@ -64,14 +65,18 @@ enum class DType : uint8_t {
   kMXFP4,
   kNVFP4,
   kQ1_0,
+  // of zarr arrays alone; the integers are stored one to a byte, sign-extended
+  kI2,
+  kI4,
+  kF8E4M3B11FNUZ,
 };
-inline constexpr int kDTypeCount = static_cast<int>(DType::kQ1_0) + 1;
+inline constexpr int kDTypeCount = static_cast<int>(DType::kF8E4M3B11FNUZ) + 1;
 
 /// How elements lie in memory: blocks of `block_elements` values in `block_bytes` bytes. Plain
 /// types have blocks of one element, except the sub-byte ones (F4: 2 elements in 1 byte, F6: 4
 /// elements in 3).
 struct DTypeInfo {
-  std::string_view name;  ///< as safetensors or ggml spells it
+  std::string_view name;  ///< as safetensors or ggml spells it, or would
   uint32_t block_elements;
   uint32_t block_bytes;
   bool is_gguf_block;  ///< quantized; needs a dequantizer to become numbers

@@ -24,6 +24,13 @@ uint64_t MemoryBytes(const Catalog& catalog) {
              tensor.pieces.capacity() * sizeof(Piece);
     for (const Piece& piece : tensor.pieces)
       bytes += numbers(piece.box.begin) + numbers(piece.box.end) + numbers(piece.byte_strides);
+    if (tensor.chunked == nullptr) continue;
+    const ChunkedTensor& chunked = *tensor.chunked;
+    bytes += sizeof(ChunkedTensor) + chunked.chunks.capacity() * sizeof(StoredChunk) +
+             text(chunked.inline_bytes) + text(chunked.meta.fill) +
+             numbers(chunked.meta.shape.extents) + numbers(chunked.meta.chunk.extents) +
+             numbers(chunked.chunk.extents);
+    if (chunked.meta.sharding) bytes += numbers(chunked.meta.sharding->inner.extents);
   }
   for (const SourceConfig& config : catalog.configs) {
     bytes += sizeof(config) + text(config.text);
@@ -32,8 +39,10 @@ uint64_t MemoryBytes(const Catalog& catalog) {
       if (const auto* string = std::get_if<std::string>(&value)) bytes += text(*string);
     }
   }
-  for (const auto& [key, value] : catalog.metadata)
-    bytes += 32 + sizeof(std::pair<std::string, std::string>) + text(key) + text(value);
+  for (const auto* pairs : {&catalog.metadata, &catalog.empty_leaves}) {
+    for (const auto& [key, value] : *pairs)
+      bytes += 32 + sizeof(std::pair<std::string, std::string>) + text(key) + text(value);
+  }
   for (const std::string& warning : catalog.warnings) bytes += sizeof(std::string) + text(warning);
   return bytes;
 }
@@ -72,8 +81,16 @@ TensorEntry ContiguousEntry(std::string name, DType dtype, Shape shape, uint32_t
 }
 
 bool IsContiguous(const TensorEntry& tensor) {
-  return tensor.pieces.size() == 1 && tensor.pieces[0].box.end == tensor.shape.extents &&
+  return tensor.chunked == nullptr && tensor.pieces.size() == 1 &&
+         tensor.pieces[0].box.end == tensor.shape.extents &&
          tensor.pieces[0].byte_strides == RowMajorStrides(tensor.dtype, tensor.shape);
+}
+
+uint64_t StoredBytes(const TensorEntry& tensor) {
+  if (tensor.chunked == nullptr) return tensor.size_bytes;
+  uint64_t bytes = 0;  // of ranges inside files of known sizes, and of at most 10^8 chunks
+  for (const StoredChunk& chunk : tensor.chunked->chunks) bytes += chunk.length;
+  return bytes;
 }
 
 Result<void> SortTensors(Catalog& catalog) {
@@ -85,6 +102,7 @@ Result<void> SortTensors(Catalog& catalog) {
       [](const TensorEntry& a, const TensorEntry& b) { return a.name == b.name; });
   if (twice == tensors.end()) return {};
   const auto file = [&](const TensorEntry& tensor) {
+    if (tensor.pieces.empty()) return Printable(catalog.root.Print());
     return PrintObject(catalog, tensor.pieces.front().object);
   };
   return Result<void>(Fail(Code::kBadInput,

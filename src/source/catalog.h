@@ -2,12 +2,14 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "base/dtype.h"
 #include "base/shape.h"
+#include "format/zarr/meta.h"
 #include "store/store.h"
 
 namespace ckpt {
@@ -33,6 +35,24 @@ struct Piece {
   std::vector<uint64_t> byte_strides;
 };
 
+/// StoredChunk::object of a chunk whose bytes lie in ChunkedTensor::inline_bytes.
+inline constexpr uint32_t kInlineChunk = UINT32_MAX;
+
+/// Where the encoded bytes of one chunk lie.
+struct StoredChunk {
+  uint32_t object = 0;  ///< index into Catalog::objects, or kInlineChunk
+  uint64_t offset = 0;
+  uint64_t length = 0;  ///< 0: not stored, all of it is the fill value
+};
+
+/// A tensor stored as a grid of encoded chunks (zarr).
+struct ChunkedTensor {
+  Shape chunk;                      ///< meta.chunk
+  std::vector<StoredChunk> chunks;  ///< C order of ZarrGrid(meta)
+  ZarrArrayMeta meta;               ///< codecs and fill value; dtype and shape are the tensor's
+  std::string inline_bytes;         ///< small chunks may lie in the index itself
+};
+
 /// One tensor of a source, under its own name there.
 struct TensorEntry {
   std::string name;
@@ -40,6 +60,9 @@ struct TensorEntry {
   Shape shape;
   uint64_t size_bytes = 0;    ///< of the C-order tensor
   std::vector<Piece> pieces;  ///< together cover the shape exactly, without overlap
+  /// Null: pieces say where it lies; else there are no pieces. Shared and never changed: catalogs
+  /// are copied, and a table of chunks may be large.
+  std::shared_ptr<const ChunkedTensor> chunked = nullptr;
 };
 
 using ConfigValue = std::variant<bool, int64_t, double, std::string>;
@@ -58,13 +81,15 @@ struct SourceConfig {
 /// A source's tensors and where their bytes lie. Plain data; its memory is part of the budget's
 /// fixed share.
 struct Catalog {
-  std::string format;  ///< "safetensors", "safetensors-index", "gguf", ...
+  std::string format;  ///< "safetensors", "safetensors-index", "gguf", "orbax"
   Uri root;            ///< the store's
   std::vector<ObjectInfo> objects;
   std::vector<TensorEntry> tensors;  ///< sorted by name, byte-wise
   std::vector<SourceConfig> configs;
   std::map<std::string, std::string>
-      metadata;                       ///< safetensors' __metadata__ of the first shard, for inspect
+      metadata;  ///< safetensors' __metadata__ of the first shard, for inspect
+  /// Orbax: leaves without data, name -> type ("params/opt" -> "None"), for inspect.
+  std::map<std::string, std::string> empty_leaves;
   std::vector<std::string> warnings;  ///< said to the user, none of them stops
   uint64_t header_bytes = 0;          ///< bytes read to make this catalog
 };
@@ -80,8 +105,12 @@ std::vector<uint64_t> RowMajorStrides(DType dtype, const Shape& shape);
 TensorEntry ContiguousEntry(std::string name, DType dtype, Shape shape, uint32_t object,
                             ByteRange data);
 
-/// Whether the tensor lies whole and in C order in one object (as all of safetensors and GGUF do).
+/// Whether the tensor lies whole and in C order in one object (as all of safetensors and GGUF do;
+/// never where it is chunked).
 bool IsContiguous(const TensorEntry& tensor);
+
+/// Bytes that a tensor takes in its objects: of all stored chunks, or size_bytes.
+uint64_t StoredBytes(const TensorEntry& tensor);
 
 /// Puts the tensors in their order. Errors: kBadInput for a name twice, naming both objects.
 Result<void> SortTensors(Catalog& catalog);

@@ -11,6 +11,9 @@
 #include "base/checked.h"
 #include "base/sha256.h"
 #include "base/text.h"
+#include "source/box_reader.h"
+#include "source/box_runs.h"
+#include "source/reader_pool.h"
 #include "source/reading.h"
 
 namespace ckpt {
@@ -45,7 +48,81 @@ class Chunk {
   IoFuture done_;
 };
 
+// Cuts a tensor into boxes that lie one after the other in C order: whole rows of one axis, at
+// fixed indexes of those before it.
+class Slabs {
+ public:
+  // At most `most_bytes` each, or one row of chunks where that is more and at most `limit_bytes`: a
+  // chunk that is cut is read once for each part.
+  Slabs(const TensorEntry& tensor, uint64_t most_bytes, uint64_t limit_bytes)
+      : shape_(tensor.shape), index_(shape_.rank(), 0) {
+    uint64_t row_bytes = tensor.size_bytes;
+    for (axis_ = 0; axis_ < shape_.rank(); ++axis_) {
+      row_bytes /= shape_[axis_];
+      if (row_bytes <= limit_bytes) break;
+    }
+    if (axis_ == shape_.rank()) return;  // a scalar
+    const uint64_t chunk_rows = tensor.chunked->chunk[axis_];
+    rows_ = std::max<uint64_t>(1, std::max(most_bytes, row_bytes) / row_bytes);
+    if (rows_ < chunk_rows) rows_ = std::min(chunk_rows, limit_bytes / row_bytes);
+    if (rows_ > chunk_rows) rows_ -= rows_ % chunk_rows;
+    rows_ = std::min(rows_, shape_[axis_]);
+    slab_bytes_ = rows_ * row_bytes;
+  }
+  uint64_t slab_bytes() const { return slab_bytes_; }
+
+  bool Next(Box& box) {
+    if (is_over_) return false;
+    box.begin.assign(shape_.rank(), 0);
+    box.end = shape_.extents;
+    for (size_t axis = 0; axis < std::min(axis_ + 1, shape_.rank()); ++axis) {
+      box.begin[axis] = index_[axis];
+      const uint64_t rows = axis == axis_ ? rows_ : 1;
+      box.end[axis] = std::min(index_[axis] + rows, shape_[axis]);
+    }
+    is_over_ = true;
+    for (size_t axis = std::min(axis_ + 1, shape_.rank()); axis-- > 0;) {
+      index_[axis] += axis == axis_ ? rows_ : 1;
+      if (index_[axis] < shape_[axis]) {
+        is_over_ = false;
+        break;
+      }
+      index_[axis] = 0;
+    }
+    return true;
+  }
+
+ private:
+  const Shape& shape_;
+  size_t axis_ = 0;
+  uint64_t rows_ = 1;
+  uint64_t slab_bytes_ = 0;
+  std::vector<uint64_t> index_;
+  bool is_over_ = false;
+};
+
 }  // namespace
+
+Result<void> TensorStream::StreamChunked(const TensorEntry& tensor, const Visit& visit) {
+  if (tensor.size_bytes == 0) return {};
+  Slabs slabs(tensor, buffer_bytes_, std::max(buffer_bytes_, budget_.limit_bytes() / 4));
+  const uint64_t slab_bytes = std::max<uint64_t>(slabs.slab_bytes(), ElementBytes(tensor.dtype));
+  CKPT_TRY(Grant grant, GrantNow(budget_, slab_bytes, "reading a tensor"));
+  CKPT_TRY(Buffer slab, Buffer::Allocate(std::move(grant)));
+  {
+    // The reader waits for its window; where nobody else gives memory back, that would be for ever.
+    CKPT_TRY(const Grant window,
+             GrantNow(budget_, BoxWindowBytes(tensor, budget_.limit_bytes()), "reading chunks"));
+  }
+  ReaderPool pool(store_, catalog_);
+  BoxReader reader(pool.Opener(), budget_);
+  for (Box box; slabs.Next(box);) {
+    const std::span<std::byte> elements = slab.span(0, BoxBytes(tensor.dtype, box));
+    CKPT_TRY_VOID(reader.Read(tensor, box, elements));
+    CKPT_TRY_VOID(visit(elements));
+  }
+  return {};
+}
 
 Result<void> TensorStream::Open(uint32_t object) {
   if (reader_ && open_object_ == object) return {};
@@ -86,6 +163,7 @@ Result<void> TensorStream::Stream(const TensorEntry& tensor, const Visit& visit)
 }
 
 Result<void> TensorStream::ForEachChunk(const TensorEntry& tensor, const Visit& visit) {
+  if (tensor.chunked != nullptr) return StreamChunked(tensor, visit);
   CKPT_CHECK(IsContiguous(tensor));
   auto streamed = Stream(tensor, visit);
   if (streamed) return streamed;

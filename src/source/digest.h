@@ -29,9 +29,11 @@ class TensorStream {
                uint64_t buffer_bytes = kStreamBytes)
       : store_(store), catalog_(catalog), budget_(budget), buffer_bytes_(buffer_bytes) {}
 
-  /// All bytes of `tensor`, which must be contiguous (IsContiguous; CKPT_CHECKed), through two
-  /// buffers of at most buffer_bytes: one is read while the other is visited. Errors: those of the
-  /// store and of `visit`, with tensor and file; kResources if the budget has no room.
+  /// All bytes of `tensor`, which must be chunked or contiguous (IsContiguous; CKPT_CHECKed). A
+  /// contiguous one passes through two buffers of at most buffer_bytes: one is read while the other
+  /// is visited. A chunked one passes slab by slab, of buffer_bytes, or of a row of its chunks up
+  /// to a quarter of the budget. Errors: those of the store and of `visit`, with tensor and file;
+  /// kResources if the budget has no room.
   Result<void> ForEachChunk(const TensorEntry& tensor, const Visit& visit);
 
   /// SHA-256 of the tensor's bytes, 64 hexadecimal digits.
@@ -39,6 +41,7 @@ class TensorStream {
 
  private:
   Result<void> Stream(const TensorEntry& tensor, const Visit& visit);
+  Result<void> StreamChunked(const TensorEntry& tensor, const Visit& visit);
   Result<void> Open(uint32_t object);
 
   Store& store_;
@@ -49,7 +52,7 @@ class TensorStream {
   uint32_t open_object_ = 0;
 };
 
-/// SHA-256 of one tensor's contiguous C-order bytes. For many tensors use one TensorStream.
+/// SHA-256 of one tensor's C-order bytes. For many tensors use one TensorStream.
 Result<std::string> TensorSha256(Store& store, const Catalog& catalog, const TensorEntry& tensor,
                                  MemoryBudget& budget);
 

@@ -9,8 +9,12 @@
 
 #include "base/text.h"
 #include "format/kind/kind.h"
+#include "format/orbax/metadata.h"
 #include "source/config.h"
 #include "source/gguf/reader.h"
+#include "source/orbax/database.h"
+#include "source/orbax/locate.h"
+#include "source/orbax/reader.h"
 #include "source/part_name.h"
 #include "source/reading.h"
 #include "source/safetensors/reader.h"
@@ -93,7 +97,7 @@ tl::unexpected<Error> NothingToRead(std::span<const ObjectInfo> all, std::string
   std::vector<std::string> seen;
   for (const ObjectInfo& object : all) seen.push_back(object.name.substr(folder.size()));
   return Fail(Code::kNotFound,
-              fmt::format("no safetensors and no GGUF file{}; there are: {}",
+              fmt::format("no safetensors or GGUF file and no Orbax checkpoint{}; there are: {}",
                           is_torch ? ", and PyTorch files are not read by this version" : "",
                           ListSome(seen, kNamesShown)),
               is_torch ? "name a safetensors or GGUF release of this model"
@@ -118,6 +122,8 @@ Result<Catalog> OpenFolder(Store& store, std::string_view folder, MemoryBudget& 
     CKPT_TRY(std::vector<ObjectInfo> set, OneSet(files, "GGUF"));
     return ReadGguf(store, std::move(set), budget);
   }
+  CKPT_TRY(const std::optional<std::string> item, FindOrbaxItem(store, folder, all));
+  if (item) return ReadOrbax(store, *item, all, budget);
   return NothingToRead(all, folder);
 }
 
@@ -126,6 +132,11 @@ Result<FileKind> KindOf(Store& store, const ObjectInfo& file) {
   std::string front;
   CKPT_TRY_VOID(AppendRange(*reader, {0, std::min<uint64_t>(file.size_bytes, kKindBytes)}, front));
   return PeekFileKind(front);
+}
+
+// A file that stands for the Orbax checkpoint around it.
+bool IsOfOrbaxItem(std::string_view name) {
+  return BaseName(name) == kOcdbtManifestName || BaseName(name) == kOrbaxMetadataName;
 }
 
 // A part of a split set stands for the whole set.
@@ -179,7 +190,9 @@ Result<Catalog> OpenSource(const SourcePlace& place, MemoryBudget& budget) {
   std::optional<ObjectInfo> file;
   if (!place.object.empty()) {
     auto info = store.Stat(place.object);
-    if (info) {
+    if (info && IsOfOrbaxItem(place.object)) {
+      folder = FolderOf(place.object);
+    } else if (info) {
       file = *std::move(info);
       folder = FolderOf(place.object);
     } else if (info.error().code == Code::kNotFound) {

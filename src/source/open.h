@@ -21,8 +21,9 @@ struct SourcePlace {
 /// makes the catalog. Order in a folder: sources-and-stores rules: model.safetensors.index.json,
 /// model.safetensors, exactly one
 /// *.safetensors, all of model-*-of-NNNNN.safetensors, then *.gguf (one file, or one complete split
-/// set). Header memory is granted by `budget` while parsing. Errors: kNotFound (nothing there:
-/// lists what was seen), kBadInput with file, tensor and byte.
+/// set), then an Orbax checkpoint: the item's folder, or one above it (source/orbax/locate.h).
+/// Header memory is granted by `budget` while parsing. Errors: kNotFound (nothing there: lists what
+/// was seen), kBadInput with file, tensor and byte.
 Result<Catalog> OpenSource(const SourcePlace& place, MemoryBudget& budget);
 
 }  // namespace ckpt

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "format/ocdbt/byte_reader.h"
+
+/// What manifest and nodes are wrapped in: magic, length, version, compression, body, CRC-32C
+/// (docs/formats/ocdbt.md). For format/ocdbt only.
+/// Origin: google/tensorstore, tensorstore/kvstore/ocdbt/format/codec_util.h.
+namespace ckpt::ocdbt {
+
+/// Big endian in the file.
+inline constexpr uint32_t kManifestMagic = 0x0cdb3a2a;
+inline constexpr uint32_t kNodeMagic = 0x0cdb20de;
+
+/// What tells the kinds apart in messages.
+std::string_view MagicName(uint32_t magic);
+
+/// A body inside its envelope, or decompressed out of it.
+struct Body {
+  std::string decoded;      ///< owns the bytes of a compressed body
+  std::string_view stored;  ///< the bytes of an uncompressed one
+  uint64_t first_byte = 0;  ///< where the body begins in the envelope
+  bool is_decoded = false;
+  /// Lives as long as this and the envelope's bytes.
+  ByteReader reader() const { return {is_decoded ? decoded : stored, first_byte, is_decoded}; }
+};
+
+/// `bytes` is exactly one structure. Errors: kBadInput with the byte: shorter than an envelope,
+/// magic, length, checksum, version, compression, damaged or too large (`most_decoded_bytes`)
+/// compressed body.
+Result<Body> Unseal(uint32_t magic, std::string_view bytes, uint64_t most_decoded_bytes);
+
+/// Uncompressed.
+std::string Seal(uint32_t magic, std::string_view body);
+
+}  // namespace ckpt::ocdbt

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "base/result.h"
+#include "source/catalog.h"
+#include "source/read_batch.h"
+
+namespace ckpt {
+
+/// Bytes that hold one decoded chunk while it is taken apart; 0 for chunks that are taken as they
+/// are stored. For BoxReader's window.
+uint64_t DecodeBytes(const ZarrArrayMeta& meta);
+
+/// Reads one box of one chunked tensor. For box_reader.cc.
+class ChunkReader {
+ public:
+  /// All must outlive it. `window`: see BoxReader.
+  ChunkReader(const OpenObject& open, std::span<std::byte> window, const ChunkedTensor& tensor,
+              const Box& box, std::span<std::byte> out);
+
+  Result<void> Read();
+  uint64_t requested_bytes() const { return requested_bytes_; }
+
+ private:
+  // A part of the tensor that is decoded by itself: a chunk, or an inner chunk of a shard.
+  struct Unit {
+    uint64_t number = 0;  // of the chunk
+    StoredChunk place;
+    Box area;  // padding included
+    bool is_shard = false;
+  };
+
+  const ZarrCodecs& codecs() const;
+  bool IsPlain() const;
+  Result<void> Take(uint64_t number, Box area);
+  Result<void> Enqueue(ReadBatch& batch, Unit unit);
+  Result<void> Flush(ReadBatch& batch);
+  Result<void> Deliver(const Unit& unit, std::span<const std::byte> stored);
+  Result<void> ReadInner(const Unit& shard);
+  Result<void> ReadLarge(const Unit& unit);
+  Result<void> ReadPart(const Unit& unit);
+  Result<void> ReadAsStream(const Unit& unit);
+  void Fill(const Box& area);
+  void Copy(const Box& area, std::span<const std::byte> elements);
+  std::function<Error(Error)> AtUnit(const Unit& unit) const;
+
+  const OpenObject& open_;
+  const ChunkedTensor& tensor_;
+  const Box& box_;
+  const std::span<std::byte> out_;
+  std::span<std::byte> decoded_;  // one unit's elements, where they are not taken as stored
+  std::span<std::byte> stored_;   // what is read
+  std::vector<Unit> units_;       // by tag of the batch under way
+  uint64_t requested_bytes_ = 0;
+};
+
+}  // namespace ckpt
