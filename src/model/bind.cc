@@ -10,12 +10,15 @@
 #include "base/checked.h"
 #include "base/text.h"
 #include "model/account.h"
+#include "model/cell.h"
 #include "model/config.h"
 #include "model/detect.h"
 #include "model/dims.h"
 #include "model/family.h"
 #include "model/layers.h"
+#include "model/leftovers.h"
 #include "model/model.h"
+#include "model/served.h"
 #include "model/ties.h"
 
 namespace ckpt {
@@ -62,40 +65,91 @@ class Binder {
     const Row& row = family_.rows()[row_number];
     const Scope scope{model_.dims, layer};
     CKPT_TRY(const Cell* const cell, family_.FindCell(row, model_.source_scheme, scope));
-    if (cell == nullptr) return {};
+    if (cell == nullptr || cell->IsConstant()) return {};
     BoundRole bound;
     bound.instance.row = row_number;
     bound.instance.layer = layer;
     CKPT_TRY(bound.instance.role, row.role.Render(scope));
     CKPT_TRY(bound.instance.axes, AxesOf(row, model_.dims));
-    CKPT_TRY(const std::string name, cell->name.Render(scope));
-    const auto found = index_.find(name);
-    if (found == index_.end()) {
-      if (row.tied && AbsentMeansTied(*row.tied, config_))
-        return BindTied(*row.tied, std::move(bound));
-      if (!cell->is_optional) AddMissing(row, *cell, name, layer);
+    const Result<CellInstance> filled =
+        FillCell(family_, *cell, bound.instance.axes, scope, model_.facts);
+    if (!filled) {
+      CKPT_TRY(const std::string name, cell->name.Render(scope));
+      account_.Add(name, cell->name.text(), layer, filled.error().what);
+      if (const auto found = index_.find(name); found != index_.end()) {
+        usage_[found->second].is_asked_for = usage_[found->second].has_fault = true;
+      }
       return {};
     }
-    if (row.tied) WarnIfTied(*row.tied, name);
-    bound.tensor = found->second;
-    usage_[bound.tensor].is_asked_for = true;
-    const Result<View> view = ViewOf(*cell, bound.instance.axes, scope);
-    usage_[bound.tensor].has_fault |= !view || view->tensor != catalog_.tensors[bound.tensor].shape;
-    if (!view) {
-      account_.Add(name, cell->name.text(), layer, view.error().what);
-    } else if (view->tensor != catalog_.tensors[bound.tensor].shape) {
-      AddWrongShape(*cell, name, layer, catalog_.tensors[bound.tensor].shape, view->tensor);
-    } else {
-      bound.view = *view;
-      Claim(bound);
-      model_.roles.push_back(std::move(bound));
+    std::vector<size_t> tensors;  // those of the role that are there
+    const std::vector<std::string> names =
+        filled->parts_axis ? filled->part_names : std::vector<std::string>{filled->name};
+    for (const std::string& name : names) {
+      const auto found = index_.find(name);
+      if (found != index_.end()) {
+        tensors.push_back(found->second);
+      } else if (row.tied && AbsentMeansTied(*row.tied, config_)) {
+        return BindTied(*row.tied, std::move(bound));
+      } else if (!cell->is_optional) {
+        AddMissing(row, *cell, name, layer);
+      }
     }
+    if (tensors.empty()) return {};
+    if (row.tied) WarnIfTied(*row.tied, filled->name);
+    bool is_whole = tensors.size() == names.size();
+    for (const size_t tensor : tensors) is_whole &= ClaimTensor(*cell, *filled, layer, tensor);
+    if (!is_whole || !HasOneType(*cell, tensors, layer)) return {};
+    FinishRole(*filled, std::move(tensors), bound);
+    model_.roles.push_back(std::move(bound));
     return {};
   }
 
-  Result<View> ViewOf(const Cell& cell, std::span<const Axis> axes, const Scope& scope) const {
-    CKPT_TRY(const Layout* const layout, family_.FindLayout(cell, model_.facts));
-    return BuildView(*layout, axes, scope);
+  /// A role whose tensors are all there and of the right shape.
+  void FinishRole(const CellInstance& filled, std::vector<size_t> tensors, BoundRole& bound) const {
+    bound.tensor = tensors.front();
+    bound.view = filled.view;
+    // What was stored wider than bf16 was made without rounding to it.
+    const bool is_bf16 = catalog_.tensors[bound.tensor].dtype == DType::kBF16;
+    bound.value = Inverse(is_bf16 ? filled.value : InF32(filled.value));
+    bound.is_value_exact = IsExact(filled.value);
+    if (!filled.parts_axis) return;
+    bound.parts = std::move(tensors);
+    bound.parts_axis = filled.parts_axis;
+  }
+
+  /// Marks the tensor as used by a cell; false, with a line in the account, for a wrong shape.
+  bool ClaimTensor(const Cell& cell, const CellInstance& filled, std::optional<uint64_t> layer,
+                   size_t tensor) {
+    const TensorEntry& entry = catalog_.tensors[tensor];
+    Usage& usage = usage_[tensor];
+    usage.is_asked_for = true;
+    if (filled.view.tensor != entry.shape) {
+      usage.has_fault = true;
+      AddWrongShape(cell, entry.name, layer, entry.shape, filled.view.tensor);
+      return false;
+    }
+    const std::vector<Layout::Term>& terms = cell.layouts[0].second.terms;
+    const bool is_resized = std::any_of(terms.begin(), terms.end(), [](const Layout::Term& term) {
+      return term.resized.has_value();
+    });
+    // Of a resized axis the zeros at the end count as used.
+    usage.elements += is_resized ? entry.shape.Elements().value_or(0)
+                                 : CheckedProduct(filled.view.extents).value_or(0);
+    return true;
+  }
+
+  bool HasOneType(const Cell& cell, const std::vector<size_t>& tensors,
+                  std::optional<uint64_t> layer) {
+    const DType first = catalog_.tensors[tensors.front()].dtype;
+    for (const size_t tensor : tensors) {
+      const TensorEntry& entry = catalog_.tensors[tensor];
+      if (entry.dtype == first) continue;
+      account_.Add(entry.name, cell.name.text(), layer,
+                   fmt::format("holds {}, but {} holds {}", Name(entry.dtype),
+                               catalog_.tensors[tensors.front()].name, Name(first)));
+      return false;
+    }
+    return true;
   }
 
   Result<void> BindTied(const Tie& tie, BoundRole bound) {
@@ -103,11 +157,11 @@ class Binder {
     const Scope scope{model_.dims, std::nullopt};
     CKPT_TRY(const Cell* const cell, family_.FindCell(*other, model_.source_scheme, scope));
     if (cell == nullptr) return {};
-    CKPT_TRY(const std::string name, cell->name.Render(scope));
-    const auto found = index_.find(name);
+    CKPT_TRY(const CellInstance filled,
+             FillCell(family_, *cell, bound.instance.axes, scope, model_.facts));
+    const auto found = index_.find(filled.name);
     if (found == index_.end()) return {};  // the other role is reported as missing
-    CKPT_TRY(bound.view, ViewOf(*cell, bound.instance.axes, scope));
-    bound.tensor = found->second;
+    FinishRole(filled, {found->second}, bound);
     bound.tied_to = tie.role;
     model_.roles.push_back(std::move(bound));
     return {};
@@ -151,12 +205,6 @@ class Binder {
     return found == expected;
   }
 
-  void Claim(const BoundRole& bound) {
-    Usage& usage = usage_[bound.tensor];
-    const std::optional<uint64_t> elements = CheckedProduct(bound.view.extents);
-    usage.elements += elements.value_or(0);
-  }
-
   void CheckTensor(size_t tensor) {
     const TensorEntry& entry = catalog_.tensors[tensor];
     const Usage& usage = usage_[tensor];
@@ -166,42 +214,7 @@ class Binder {
                                ToString(entry.shape)));
     }
     if (usage.is_asked_for) return;
-    const auto applies = [&](const NameRule& rule) {
-      return rule.scheme == model_.source_scheme && MatchesGlob(rule.name, entry.name);
-    };
-    const FamilyTable& table = family_.table();
-    if (std::any_of(table.ignored.begin(), table.ignored.end(), applies)) {
-      model_.ignored.push_back(entry.name);
-      return;
-    }
-    const auto refused = std::find_if(table.refused.begin(), table.refused.end(), applies);
-    if (refused != table.refused.end()) {
-      const auto [pattern, layer] = Generalize(entry.name);
-      account_.Add(entry.name, pattern, layer, refused->text);
-    } else if (!IsBeyondLayers(family_, model_.source_scheme, model_.dims, entry.name)) {
-      AddUnknown(entry.name);
-    }
-  }
-
-  void AddUnknown(const std::string& name) {
-    const auto [pattern, layer] = Generalize(name);
-    std::string what = fmt::format("family {} knows no such tensor", family_.name());
-    const std::string near = Nearest(name, missing_);
-    if (!near.empty()) what += fmt::format("; did you mean {}?", near);
-    account_.Add(name, pattern, layer, what);
-  }
-
-  /// "model.layers.3.x" -> "model.layers.{l}.x" and 3: unknown names that differ in a number are
-  /// one line.
-  static std::pair<std::string, std::optional<uint64_t>> Generalize(const std::string& name) {
-    for (size_t dot = name.find('.'); dot != std::string::npos; dot = name.find('.', dot + 1)) {
-      const size_t end = std::min(name.find_first_not_of("0123456789", dot + 1), name.size());
-      const size_t digits = end - dot - 1;
-      if (digits == 0 || digits > 9 || end == name.size() || name[end] != '.') continue;
-      return {name.substr(0, dot + 1) + "{l}" + name.substr(end),
-              std::stoull(name.substr(dot + 1, digits))};
-    }
-    return {name, std::nullopt};
+    AccountForLeftover(entry.name, missing_, model_, account_);
   }
 
   tl::unexpected<Error> Failure() const {
@@ -236,6 +249,25 @@ class Binder {
   Account account_;
 };
 
+/// The dimensions, the facts, and what the model's name makes of them.
+Result<void> Settle(const Catalog& catalog, const SourceConfig* config, const BindOptions& options,
+                    Model& model) {
+  const Family& family = *model.family;
+  Known known;
+  known.has_config = config != nullptr;
+  known.rope_layout = options.rope_layout;
+  known.is_given = !options.model_name.empty();
+  if (known.is_given) {
+    CKPT_TRY(known.served, FindServed(family, options.model_name));
+  }
+  CKPT_TRY(model.dims, ReadDims(family, model.source_scheme, catalog, config, known.served));
+  model.facts = ReadFacts(family, catalog, config);
+  // An inferred name fits the sizes exactly, so it changes no dimension.
+  if (!known.is_given) known.served = InferServed(model);
+  NoteServed(known, model);
+  return SettleChoices(known, model);
+}
+
 }  // namespace
 
 Result<Model> BindModel(std::span<const std::shared_ptr<const Family>> families,
@@ -244,8 +276,7 @@ Result<Model> BindModel(std::span<const std::shared_ptr<const Family>> families,
   CKPT_TRY(model.family, DetectFamily(families, catalog, options.family));
   CKPT_TRY(model.source_scheme, DetectScheme(*model.family, catalog));
   const SourceConfig* const config = PickConfig(catalog, model.source_scheme);
-  CKPT_TRY(model.dims, ReadDims(*model.family, model.source_scheme, catalog, config));
-  model.facts = ReadFacts(*model.family, catalog, config);
+  CKPT_TRY_VOID(Settle(catalog, config, options, model));
   CKPT_TRY_VOID(Binder(model, catalog, config).Run());
   // Beyond this point every source tensor has a role or a rule, and every role a tensor of the
   // right shape.

@@ -13,8 +13,12 @@ namespace {
 class DimReader {
  public:
   DimReader(const Family& family, std::string scheme, const Catalog& catalog,
-            const SourceConfig* config)
-      : family_(family), scheme_(std::move(scheme)), catalog_(catalog), config_(config) {}
+            const SourceConfig* config, const ServedModel* served)
+      : family_(family),
+        scheme_(std::move(scheme)),
+        catalog_(catalog),
+        config_(config),
+        served_(served) {}
 
   Result<Dims> Run() {
     for (const DimRule& rule : family_.table().dims) {
@@ -36,15 +40,14 @@ class DimReader {
   Result<std::optional<uint64_t>> Read(const DimRule& rule) {
     if (rule.constant) return rule.constant;
     if (rule.expr) return Evaluate(*rule.expr);
+    if (!rule.served.empty()) return AsServed(rule.served);
     if (config_ != nullptr) {
       if (const ConfigValue* value = FindValue(*config_, KeysFor(rule.keys, *config_))) {
         CKPT_TRY(const std::optional<uint64_t> number, Number(rule, *value));
         if (number) return number;
       }
     }
-    if (!rule.shape.empty()) {
-      if (const std::optional<uint64_t> extent = FromShape(rule)) return extent;
-    }
+    if (const std::optional<uint64_t> extent = FromShape(rule)) return extent;
     if (rule.fallback) return Evaluate(*rule.fallback);
     return Missing(rule);
   }
@@ -87,10 +90,36 @@ class DimReader {
                 fmt::format("{} has no {}", config_->object, fmt::join(keys, " or ")));
   }
 
+  std::optional<uint64_t> AsServed(const std::string& dim) const {
+    const auto extent = dims_.find(dim);
+    if (extent == dims_.end()) return std::nullopt;
+    return served_ == nullptr ? extent->second : ServedExtent(*served_, dim, extent->second);
+  }
+
+  /// The layers that a cell's names count, or its stack.
+  std::optional<uint64_t> CountLayers(const Cell& cell) const {
+    uint64_t count = 0;
+    for (const TensorEntry& entry : catalog_.tensors) {
+      const auto match = cell.name.MatchName(entry.name);
+      if (match && match->layer) count = std::max(count, *match->layer + 1);
+      const Layout& layout = cell.layouts[0].second;
+      const std::optional<size_t> stack = layout.LayerTerm();
+      if (!match || !stack || entry.shape.rank() != layout.terms.size()) continue;
+      // Only a stack of all layers tells their number.
+      if (layout.terms[*stack].whole->text() == "L") return entry.shape[*stack];
+    }
+    return count == 0 ? std::nullopt : std::optional(count);
+  }
+
   std::optional<uint64_t> FromShape(const DimRule& rule) const {
-    const Row* const row = family_.FindRow(rule.shape);
+    const Row* const row = family_.FindShapeRow(rule, scheme_);
+    if (row == nullptr) return std::nullopt;
     for (const Cell& cell : row->cells) {
       if (cell.scheme != scheme_) continue;
+      if (rule.name == "L") {
+        if (const std::optional<uint64_t> layers = CountLayers(cell)) return layers;
+        continue;
+      }
       const auto entry = std::find_if(
           catalog_.tensors.begin(), catalog_.tensors.end(),
           [&](const TensorEntry& e) { return cell.name.MatchName(e.name).has_value(); });
@@ -129,6 +158,7 @@ class DimReader {
   std::string scheme_;
   const Catalog& catalog_;
   const SourceConfig* config_;
+  const ServedModel* served_;
   Dims dims_;
   std::vector<std::string> faults_;
 };
@@ -149,8 +179,18 @@ std::string ReadFact(const FactRule& rule, const Catalog& catalog, const SourceC
 }  // namespace
 
 Result<Dims> ReadDims(const Family& family, const std::string& scheme, const Catalog& catalog,
-                      const SourceConfig* config) {
-  return DimReader(family, scheme, catalog, config).Run();
+                      const SourceConfig* config, const ServedModel* served) {
+  return DimReader(family, scheme, catalog, config, served).Run();
+}
+
+uint64_t ServedExtent(const ServedModel& model, const std::string& dim, uint64_t extent) {
+  const auto served = model.dims.find(dim);
+  if (served == model.dims.end()) return extent;
+  const auto has = [&](const std::vector<std::string>& names) {
+    return std::find(names.begin(), names.end(), dim) != names.end();
+  };
+  if (has(model.resized)) return served->second;
+  return has(model.cut) ? std::min(extent, served->second) : extent;
 }
 
 std::map<std::string, std::string> ReadFacts(const Family& family, const Catalog& catalog,

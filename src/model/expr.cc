@@ -17,6 +17,7 @@ bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
 std::optional<uint64_t> Scope::Find(const std::string& name) const {
   if (name == "l" && layer) return layer;
+  if (!part_axis.empty() && name == part_axis) return part;
   const auto found = dims.find(name);
   if (found == dims.end()) return std::nullopt;
   return found->second;

@@ -17,6 +17,10 @@ using Dims = std::map<std::string, uint64_t>;  ///< {"e": 4096, "h": 32, "L": 32
 struct Scope {
   const Dims& dims;
   std::optional<uint64_t> layer;  ///< the value of `l`
+  /// Inside the name of one of several tensors of a role: the axis that numbers them means the
+  /// number there, not its extent.
+  std::string_view part_axis = {};
+  uint64_t part = 0;
 
   std::optional<uint64_t> Find(const std::string& name) const;
 };

@@ -10,6 +10,17 @@ bool Family::HasScheme(std::string_view scheme) const {
   return std::find(table_.schemes.begin(), table_.schemes.end(), scheme) != table_.schemes.end();
 }
 
+std::string Family::BaseScheme(const std::string& scheme) const {
+  const auto base = table_.unscanned_of.find(scheme);
+  return base == table_.unscanned_of.end() ? scheme : base->second;
+}
+
+const Row* Family::FindShapeRow(const DimRule& rule, const std::string& scheme) const {
+  auto role = rule.shape.find(BaseScheme(scheme));
+  if (role == rule.shape.end()) role = rule.shape.find("");
+  return role == rule.shape.end() ? nullptr : FindRow(role->second);
+}
+
 const Row* Family::FindRow(std::string_view role_pattern) const {
   const auto row = std::find_if(table_.rows.begin(), table_.rows.end(),
                                 [&](const Row& r) { return r.role.text() == role_pattern; });

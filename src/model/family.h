@@ -10,10 +10,12 @@
 #include <variant>
 #include <vector>
 
+#include "base/dtype.h"
 #include "base/result.h"
 #include "model/expr.h"
 #include "model/layout.h"
 #include "model/pattern.h"
+#include "model/value_expr.h"
 
 namespace ckpt {
 
@@ -27,8 +29,21 @@ struct Cell {
   std::vector<std::pair<std::string, Layout>> layouts;
   std::optional<size_t> shard_axis;  ///< of the tensor, along which model-parallel shards are cut
   std::string quantize;              ///< class of quantization: "linear", "embedding" or ""
-  std::optional<Expr> when;          ///< the cell holds for layers where this is not 0
-  bool is_optional = false;          ///< a source may lack the tensor
+  std::vector<std::string> reduce;   ///< role axes over which its quantizer reduces
+  std::optional<ValueExpr> value;    ///< role values -> stored values
+  /// The role axis that numbers the cell's tensors: "x" where the name has "{x}" and the layout no
+  /// x.
+  std::string parts_axis;
+  /// The name in the unscanned form of the scheme, where layers are not stacked.
+  std::optional<NamePattern> unscanned;
+  std::optional<int64_t> constant;  ///< of every element, where there is no source
+  DType constant_type = DType::kI64;
+  std::string empty_kind;    ///< "Dict" for a node without values, else ""
+  std::optional<Expr> when;  ///< the cell holds for layers where this is not 0
+  bool is_optional = false;  ///< a source may lack the tensor
+
+  /// No source has it: a constant or an empty node.
+  bool IsConstant() const { return constant || !empty_kind.empty(); }
 };
 
 /// A role that shares another's tensor where its own is absent and the configuration says so.
@@ -49,6 +64,9 @@ struct Row {
       together;  ///< neighbours with the same word are read together: "qkv", "gate_up"; "" for none
   std::vector<Cell> cells;  ///< in the order of the table; several of one scheme differ in `when`
   uint32_t line = 0;
+
+  /// All cells of a row are constant, or none.
+  bool IsConstant() const { return !cells.empty() && cells[0].IsConstant(); }
 };
 
 /// Where a dimension's value comes from: the first of these that tells it.
@@ -57,8 +75,11 @@ struct DimRule {
   std::optional<uint64_t> constant;
   std::optional<Expr> expr;  ///< of other dimensions; exact
   std::map<std::string, std::vector<std::string>>
-      keys;                      ///< by kind of configuration; -1 counts as absent
-  std::string shape;             ///< role whose tensor has the axis for itself
+      keys;  ///< by kind of configuration; -1 counts as absent
+  /// By scheme ("" for any): role whose tensor has the axis for itself. For L: whose names or stack
+  /// count the layers.
+  std::map<std::string, std::string> shape;
+  std::string served;            ///< dimension that is taken as the served model has it
   std::optional<Expr> fallback;  ///< "default": of other dimensions; exact
 };
 
@@ -74,10 +95,28 @@ struct FactRule {
 };
 
 /// A named choice of layouts, such as the rotary order: decided by the fact of its name, else by
-/// the default.
+/// the served model, by another fact, or by the default.
 struct Choice {
   std::string fallback;
   std::map<std::string, std::string> values;  ///< name -> layout terms: "half" -> "(p t)"
+  std::string axis;                           ///< what its terms are together: "d"; "" if nothing
+  std::vector<std::string> axes;              ///< of its terms, the same for all values: p, t
+  /// Fact -> its value -> value of the choice.
+  std::map<std::string, std::map<std::string, std::string>> facts;
+  std::map<std::string, std::string> says;  ///< by value: what a user should know of it
+};
+
+/// A model that the server knows by name.
+struct ServedModel {
+  std::string name;  ///< "llama3.1-8b"
+  Dims dims;         ///< sizes that the server's own configuration has
+  std::map<std::string, std::string> facts;
+  std::vector<std::string> cut;      ///< dimensions of which a source may have more
+  std::vector<std::string> resized;  ///< dimensions of which it may have more or less
+  /// Choice -> scheme of the source ("" for any other) -> value.
+  std::map<std::string, std::map<std::string, std::string>> choices;
+  std::string note;  ///< for the user who converts under this name
+  uint32_t line = 0;
 };
 
 /// Source tensors that have no role: ignored for a reason, or refused with a message.
@@ -99,6 +138,8 @@ struct FamilyTable {
   std::string description;
   std::string file;  ///< where the table was read
   std::vector<std::string> schemes;
+  std::map<std::string, std::string> unscanned_of;        ///< "maxtext-unscanned" -> "maxtext"
+  std::vector<ServedModel> served;                        ///< the first that fits a source names it
   std::map<std::string, std::vector<DetectRule>> detect;  ///< by kind of configuration
   std::vector<DimRule> dims;                              ///< each after those it needs
   std::vector<FactRule> facts;
@@ -124,6 +165,10 @@ class Family {
   const FamilyTable& table() const { return table_; }
 
   bool HasScheme(std::string_view scheme) const;
+  /// The scheme of which this is the unscanned form; itself for all others.
+  std::string BaseScheme(const std::string& scheme) const;
+  /// The role of a shape rule for this scheme, or nullptr.
+  const Row* FindShapeRow(const DimRule& rule, const std::string& scheme) const;
   const Row* FindRow(std::string_view role_pattern) const;
   /// The cell of a row that holds in this scope; nullptr where the row has none in the scheme.
   Result<const Cell*> FindCell(const Row& row, std::string_view scheme, const Scope& scope) const;
@@ -147,12 +192,16 @@ struct FamilyProof {
   size_t pairs = 0;       ///< ordered pairs of cells of one row
   uint64_t elements = 0;  ///< that made the round trip
   size_t models = 0;      ///< small models of random dimensions that were tried
+  size_t unused_cells =
+      0;  ///< whose condition (`when`) held in none of them: nothing is proved there
 };
 
 /// Proves a table on small models of random dimensions, whose elements are distinct numbers: every
 /// cell's view is injective, cells without a selection are bijections, no element of a tensor is
-/// claimed by two rows or by none, and a model that goes from any scheme to any other and back is
-/// the same. Errors: kBadInput with all faults at once.
+/// claimed by two rows or by none (zeros that pad an axis excepted), and a model that goes from any
+/// scheme to any other and back is the same, as far as resized axes keep it. Values come back bit
+/// for bit from arithmetic that IsExact, and to within its rounding from other.
+/// Errors: kBadInput with all faults at once.
 Result<FamilyProof> CheckFamily(const Family& family);
 
 }  // namespace ckpt

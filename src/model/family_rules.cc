@@ -6,9 +6,13 @@
 #include <set>
 
 #include "base/text.h"
+#include "model/row_rules.h"
+#include "model/unscanned.h"
 
 namespace ckpt {
 namespace {
+
+constexpr size_t kMostNames = 20;  // in a message
 
 class Rules {
  public:
@@ -19,17 +23,15 @@ class Rules {
   void Run() {
     CheckNames();
     OrderDims();
-    for (size_t i = 0; i < table_.rows.size(); ++i) CheckRow(i);
+    for (size_t i = 0; i < table_.rows.size(); ++i) CheckOneRow(i);
     for (size_t i = 0; i < table_.rows.size(); ++i) CheckTie(i);
-    CheckClaims();
-    for (const DimRule& rule : table_.dims) CheckShapeRole(rule);
-    for (const auto& [name, choice] : table_.choices) {
-      if (choice.values.contains(choice.fallback)) continue;
-      faults_.Add(1, fmt::format("choices.{}.default", name),
-                  fmt::format("\"{}\" is none of its values", choice.fallback));
-    }
+    for (const DimRule& rule : table_.dims) CheckShapeRoles(rule);
+    for (const auto& [name, choice] : table_.choices) CheckChoice(name, choice);
+    for (const ServedModel& model : table_.served) CheckServed(model);
     CheckNameRules(table_.ignored, "ignore");
     CheckNameRules(table_.refused, "refuse");
+    AddUnscanned(table_, faults_);
+    CheckClaims();
   }
 
  private:
@@ -48,14 +50,8 @@ class Rules {
     }
   }
 
-  /// The names in `expr` must be dimensions, or l where a layer is at hand.
-  void CheckExpr(const Expr& expr, bool has_layer, uint32_t line, const std::string& key) {
-    for (const std::string& name : expr.Names()) {
-      if (dim_names_.contains(name) || (has_layer && name == "l")) continue;
-      faults_.Add(line, key, fmt::format("\"{}\": there is no dimension {}", expr.text(), name),
-                  name == "l" ? "l has a value only in rows whose role has {l}"
-                              : "declare it under [dims]");
-    }
+  void CheckExpr(const Expr& expr, const std::string& key) {
+    CheckDimNames(expr.text(), expr.Names(), dim_names_, false, {1, key, {}, {}}, faults_);
   }
 
   void OrderDims() {
@@ -66,12 +62,14 @@ class Rules {
       std::vector<std::string> names = rule.expr ? rule.expr->Names() : std::vector<std::string>();
       const auto more = rule.fallback ? rule.fallback->Names() : std::vector<std::string>();
       names.insert(names.end(), more.begin(), more.end());
+      if (!rule.served.empty()) names.push_back(rule.served);
       return names;
     };
     for (const DimRule& rule : waiting) {
       const std::string key = "dims." + rule.name;
-      if (rule.expr) CheckExpr(*rule.expr, false, 1, key + ".expr");
-      if (rule.fallback) CheckExpr(*rule.fallback, false, 1, key + ".default");
+      if (rule.expr) CheckExpr(*rule.expr, key + ".expr");
+      if (rule.fallback) CheckExpr(*rule.fallback, key + ".default");
+      if (!rule.served.empty()) NeedDim(rule.served, 1, key + ".served");
     }
     while (!waiting.empty()) {
       const auto ready = std::find_if(waiting.begin(), waiting.end(), [&](const DimRule& rule) {
@@ -94,63 +92,23 @@ class Rules {
     table_.dims = std::move(ordered);
   }
 
-  void CheckRow(size_t index) {
+  void NeedDim(const std::string& name, uint32_t line, const std::string& key) {
+    if (dim_names_.contains(name)) return;
+    faults_.Add(line, key, fmt::format("there is no dimension {}", name),
+                "declare it under [dims]");
+  }
+
+  void CheckOneRow(size_t index) {
     Row& row = table_.rows[index];
     const std::string key = RowKey(index);
-    for (const Expr& slot : row.role.slots()) {
-      if (slot.text() != "l") faults_.Add(row.line, key + ".role", "a role numbers layers as {l}");
-    }
-    if (row.role.HasSlots() && !dim_names_.contains("L")) {
-      faults_.Add(row.line, key + ".role", "{l} needs the number of layers",
-                  "declare L under [dims]");
-    }
     if (!roles_.insert(row.role.text()).second) {
       faults_.Add(row.line, key + ".role", fmt::format("role {} has two rows", row.role.text()));
     }
     if (row.cells.empty()) {
       faults_.Add(row.line, key, fmt::format("role {} has no cell", row.role.text()),
-                  "schemes here: " + ListSome(table_.schemes, 20));
-      return;
+                  "schemes here: " + ListSome(table_.schemes, kMostNames));
     }
-    auto canonical = std::find_if(row.cells.begin(), row.cells.end(),
-                                  [](const Cell& cell) { return cell.scheme == "hf"; });
-    if (canonical == row.cells.end()) canonical = row.cells.begin();
-    row.axes = canonical->layouts[0].second.Axes();
-    for (const std::string& axis : row.axes) {
-      if (dim_names_.contains(axis)) continue;
-      faults_.Add(row.line, fmt::format("{}.{}.layout", key, canonical->scheme),
-                  fmt::format("axis {} has no extent", axis), "declare it under [dims]");
-    }
-    for (const Cell& cell : row.cells) CheckCell(row, cell, fmt::format("{}.{}", key, cell.scheme));
-  }
-
-  void CheckCell(const Row& row, const Cell& cell, const std::string& key) {
-    const bool has_layer = row.role.HasSlots();
-    for (const Expr& slot : cell.name.slots()) CheckExpr(slot, has_layer, row.line, key + ".name");
-    CheckPart(cell.when, row, key + ".when");
-    for (const auto& layout : cell.layouts) CheckLayout(row, layout.second, key + ".layout");
-  }
-
-  void CheckLayout(const Row& row, const Layout& layout, const std::string& key) {
-    std::vector<std::string> expected = row.axes;
-    std::vector<std::string> axes = layout.Axes();
-    std::sort(expected.begin(), expected.end());
-    std::sort(axes.begin(), axes.end());
-    if (axes != expected) {
-      faults_.Add(row.line, key,
-                  fmt::format("layout \"{}\" has other axes than the role: {}", layout.text,
-                              fmt::join(row.axes, " ")),
-                  "all layouts of a row use the same axes, each once");
-    }
-    for (const Layout::Term& term : layout.terms) {
-      CheckPart(term.begin, row, key);
-      CheckPart(term.end, row, key);
-      CheckPart(term.whole, row, key);
-    }
-  }
-
-  void CheckPart(const std::optional<Expr>& expr, const Row& row, const std::string& key) {
-    if (expr) CheckExpr(*expr, row.role.HasSlots(), row.line, key);
+    CheckRow(row, key, dim_names_, faults_);
   }
 
   void CheckTie(size_t index) {
@@ -194,25 +152,80 @@ class Rules {
     }
   }
 
-  void CheckShapeRole(const DimRule& rule) {
-    if (rule.shape.empty()) return;
-    const std::string key = fmt::format("dims.{}.shape", rule.name);
-    const auto row = std::find_if(table_.rows.begin(), table_.rows.end(),
-                                  [&](const Row& r) { return r.role.text() == rule.shape; });
-    if (row == table_.rows.end()) {
-      faults_.Add(1, key, fmt::format("there is no role {}", rule.shape));
-    } else if (std::find(row->axes.begin(), row->axes.end(), rule.name) == row->axes.end()) {
-      faults_.Add(row->line, key, fmt::format("role {} has no axis {}", rule.shape, rule.name));
+  void CheckShapeRoles(const DimRule& rule) {
+    for (const auto& [scheme, role] : rule.shape) {
+      const std::string key = fmt::format("dims.{}.shape", rule.name);
+      if (!scheme.empty()) NeedScheme(scheme, 1, key);
+      const auto row = std::find_if(table_.rows.begin(), table_.rows.end(),
+                                    [&](const Row& r) { return r.role.text() == role; });
+      if (row == table_.rows.end()) {
+        faults_.Add(1, key, fmt::format("there is no role {}", role));
+      } else if (rule.name == "L" ? !row->role.HasSlots()
+                                  : std::find(row->axes.begin(), row->axes.end(), rule.name) ==
+                                        row->axes.end()) {
+        faults_.Add(row->line, key, fmt::format("role {} has no axis {}", role, rule.name));
+      }
+    }
+  }
+
+  void NeedScheme(const std::string& scheme, uint32_t line, const std::string& key) {
+    const auto& schemes = table_.schemes;
+    if (std::find(schemes.begin(), schemes.end(), scheme) != schemes.end()) return;
+    faults_.Add(line, key, fmt::format("there is no scheme {}", scheme),
+                "schemes here: " + ListSome(schemes, kMostNames));
+  }
+
+  void NeedFact(const std::string& fact, uint32_t line, const std::string& key) {
+    const bool is_known = std::any_of(table_.facts.begin(), table_.facts.end(),
+                                      [&](const FactRule& rule) { return rule.name == fact; });
+    if (!is_known) {
+      faults_.Add(line, key, fmt::format("there is no fact {}", fact), "declare it under [facts]");
+    }
+  }
+
+  void NeedValue(const Choice& choice, const std::string& value, uint32_t line,
+                 const std::string& key) {
+    if (choice.values.contains(value)) return;
+    faults_.Add(line, key, fmt::format("\"{}\" is none of its values", value));
+  }
+
+  void CheckChoice(const std::string& name, const Choice& choice) {
+    const std::string key = "choices." + name;
+    NeedValue(choice, choice.fallback, 1, key + ".default");
+    for (const auto& [fact, values] : choice.facts) {
+      NeedFact(fact, 1, key + ".facts");
+      for (const auto& [from, to] : values) NeedValue(choice, to, 1, key + ".facts." + fact);
+    }
+    for (const auto& [value, text] : choice.says) NeedValue(choice, value, 1, key + ".says");
+  }
+
+  void CheckServed(const ServedModel& model) {
+    const std::string key = "models." + model.name;
+    for (const auto& [dim, size] : model.dims) NeedDim(dim, model.line, key + ".dims");
+    for (const auto& [fact, value] : model.facts) NeedFact(fact, model.line, key + ".facts");
+    for (const auto* const names : {&model.cut, &model.resized}) {
+      for (const std::string& name : *names) {
+        if (model.dims.contains(name)) continue;
+        faults_.Add(model.line, key, fmt::format("{} is cut or resized to no size", name),
+                    "give it one under dims");
+      }
+    }
+    for (const auto& [name, by_scheme] : model.choices) {
+      const auto choice = table_.choices.find(name);
+      if (choice == table_.choices.end()) {
+        faults_.Add(model.line, key + ".choices", fmt::format("there is no choice {}", name));
+        continue;
+      }
+      for (const auto& [scheme, value] : by_scheme) {
+        if (!scheme.empty()) NeedScheme(scheme, model.line, key + ".choices");
+        NeedValue(choice->second, value, model.line, key + ".choices");
+      }
     }
   }
 
   void CheckNameRules(const std::vector<NameRule>& rules, std::string_view kind) {
     for (size_t i = 0; i < rules.size(); ++i) {
-      const auto& schemes = table_.schemes;
-      if (std::find(schemes.begin(), schemes.end(), rules[i].scheme) != schemes.end()) continue;
-      faults_.Add(1, fmt::format("{}[{}].scheme", kind, i),
-                  fmt::format("there is no scheme {}", rules[i].scheme),
-                  "schemes here: " + ListSome(schemes, 20));
+      NeedScheme(rules[i].scheme, 1, fmt::format("{}[{}].scheme", kind, i));
     }
   }
 

@@ -132,8 +132,13 @@ struct TermExtent {
 };
 Result<TermExtent> ExtentOf(const Layout::Term& term, uint64_t selected, const Scope& scope,
                             std::string_view layout) {
-  if (!term.whole || !term.begin) return TermExtent{selected, 0};
   TermExtent extent;
+  if (term.resized) {
+    CKPT_TRY(extent.whole, term.resized->EvaluateUnsigned(scope));
+    if (extent.whole == 0) return Wrong(layout, "an axis is resized to nothing");
+    return extent;
+  }
+  if (!term.whole || !term.begin) return TermExtent{selected, 0};
   CKPT_TRY(extent.whole, term.whole->EvaluateUnsigned(scope));
   CKPT_TRY(extent.begin, term.begin->EvaluateUnsigned(scope));
   if (term.end) {
@@ -152,6 +157,25 @@ Result<TermExtent> ExtentOf(const Layout::Term& term, uint64_t selected, const S
 }
 
 }  // namespace
+
+bool Layout::Term::IsLayer() const {
+  if (!axes.empty() || !begin) return false;
+  const std::vector<std::string> names = begin->Names();
+  return std::find(names.begin(), names.end(), "l") != names.end();
+}
+
+std::optional<size_t> Layout::LayerTerm() const {
+  const auto found =
+      std::find_if(terms.begin(), terms.end(), [](const Term& term) { return term.IsLayer(); });
+  if (found == terms.end()) return std::nullopt;
+  return static_cast<size_t>(found - terms.begin());
+}
+
+Layout Layout::WithoutLayers() const {
+  Layout layout = *this;
+  std::erase_if(layout.terms, [](const Term& term) { return term.IsLayer(); });
+  return layout;
+}
 
 std::vector<std::string> Layout::Axes() const {
   std::vector<std::string> axes;
@@ -176,6 +200,21 @@ Result<Layout> ParseLayout(std::string_view text, std::string_view selection) {
     CKPT_TRY_VOID(ApplySelection(selection, layout));
   }
   return layout;
+}
+
+Result<void> Resize(Layout& layout, std::string_view axis, const Expr& extent) {
+  for (Layout::Term& term : layout.terms) {
+    if (std::find(term.axes.begin(), term.axes.end(), axis) == term.axes.end()) continue;
+    if (term.axes.size() > 1 || term.whole) {
+      return Wrong(layout.text,
+                   fmt::format("axis {} is resized, so it must stand alone and without "
+                               "a selection",
+                               axis));
+    }
+    term.resized = extent;
+    return {};
+  }
+  return Wrong(layout.text, fmt::format("there is no axis {} to resize", axis));
 }
 
 Result<View> BuildView(const Layout& layout, std::span<const Axis> axes, const Scope& scope) {
@@ -206,6 +245,11 @@ Result<View> BuildView(const Layout& layout, std::span<const Axis> axes, const S
     }
     CKPT_TRY(const TermExtent extent, ExtentOf(term, selected, scope, layout.text));
     view.tensor.extents[t] = extent.whole;
+    if (term.resized) {
+      const auto axis = std::find_if(axes.begin(), axes.end(),
+                                     [&](const Axis& x) { return x.name == term.axes[0]; });
+      view.extents[static_cast<size_t>(axis - axes.begin())] = std::min(selected, extent.whole);
+    }
     const std::optional<uint64_t> begin = CheckedMul(extent.begin, stride);
     const std::optional<uint64_t> offset = begin ? CheckedAdd(view.offset, *begin) : begin;
     const std::optional<uint64_t> next = CheckedMul(stride, extent.whole);

@@ -64,6 +64,15 @@ View Cut(const View& view, size_t axis, uint64_t begin, uint64_t end) {
   return cut;
 }
 
+std::pair<View, View> Common(const View& a, const View& b) {
+  CKPT_CHECK(a.extents.size() == b.extents.size());
+  std::pair<View, View> common = {a, b};
+  for (size_t k = 0; k < a.extents.size(); ++k) {
+    common.first.extents[k] = common.second.extents[k] = std::min(a.extents[k], b.extents[k]);
+  }
+  return common;
+}
+
 Mapping Compose(const View& a, const View& b) {
   CKPT_CHECK(a.extents == b.extents);
   Mapping mapping{a.offset, b.offset, {}};

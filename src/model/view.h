@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -21,10 +22,11 @@ struct Axis {
 ///   offset + sum of i_k * strides[k]
 /// of the tensor read in C order. A selection (one interval or index of a tensor axis, the index of
 /// a stacked layer or expert) shows as an offset and as elements of the tensor that no role element
-/// maps to.
+/// maps to. A cut axis has a smaller extent here than in the role; a padded one leaves elements at
+/// its end that no role element maps to.
 struct View {
   Shape tensor;                   ///< of the whole tensor
-  std::vector<uint64_t> extents;  ///< of the role's axes
+  std::vector<uint64_t> extents;  ///< of the role's axes, as far as the tensor has them
   std::vector<uint64_t> strides;  ///< in elements of the tensor, one per role axis
   uint64_t offset = 0;            ///< in elements of the tensor
   bool operator==(const View&) const = default;
@@ -40,6 +42,10 @@ bool IsBijection(const View& view);
 /// `view` cut to the role elements begin <= i < end of axis number `axis`; index begin becomes 0.
 /// Requires begin <= end <= extent.
 View Cut(const View& view, size_t axis, uint64_t begin, uint64_t end);
+
+/// Both views cut to the role elements that both have, where one of them has an axis cut (the first
+/// elements stay). Requires views of one role.
+std::pair<View, View> Common(const View& a, const View& b);
 
 /// The element mapping between two tensors: for all i, element offset_a + sum of i_k * stride_a_k
 /// of the first belongs to element offset_b + sum of i_k * stride_b_k of the second.

@@ -84,6 +84,43 @@ inline NamedShapes MetaShapes(const LlamaSizes& s) {
   return t;
 }
 
+/// As MaxText's converters write the scanned form, `step` included.
+inline NamedShapes MaxtextShapes(const LlamaSizes& s) {
+  const std::string root = "params/params/";
+  const std::string layers = root + "decoder/layers/";
+  return {{"step", {}},
+          {root + "token_embedder/embedding", {s.v, s.e}},
+          {root + "decoder/decoder_norm/scale", {s.e}},
+          {root + "decoder/logits_dense/kernel", {s.e, s.v}},
+          {layers + "pre_self_attention_layer_norm/scale", {s.e, s.layers}},
+          {layers + "post_self_attention_layer_norm/scale", {s.e, s.layers}},
+          {layers + "self_attention/query/kernel", {s.e, s.layers, s.h, s.d}},
+          {layers + "self_attention/key/kernel", {s.e, s.layers, s.k, s.d}},
+          {layers + "self_attention/value/kernel", {s.e, s.layers, s.k, s.d}},
+          {layers + "self_attention/out/kernel", {s.h, s.layers, s.d, s.e}},
+          {layers + "mlp/wi_0/kernel", {s.e, s.layers, s.f}},
+          {layers + "mlp/wi_1/kernel", {s.e, s.layers, s.f}},
+          {layers + "mlp/wo/kernel", {s.f, s.layers, s.e}}};
+}
+/// The unscanned form: axis 1 of each stacked array becomes a number in the path.
+inline NamedShapes MaxtextUnscannedShapes(const LlamaSizes& s) {
+  NamedShapes t;
+  for (const auto& [name, shape] : MaxtextShapes(s)) {
+    const size_t at = name.find("/layers/");
+    if (at == std::string::npos) {
+      t[name] = shape;
+      continue;
+    }
+    std::vector<uint64_t> extents = shape.extents;
+    extents.erase(extents.begin() + 1);
+    for (uint64_t l = 0; l < s.layers; ++l) {
+      t[fmt::format("{}/layers_{}/{}", name.substr(0, at), l, name.substr(at + 8))] =
+          Shape(extents);
+    }
+  }
+  return t;
+}
+
 /// As llama.cpp's converter writes a llama 3.1 (rope_freqs.weight), output head tied away.
 inline NamedShapes GgufShapes(const LlamaSizes& s) {
   NamedShapes t = {{"token_embd.weight", {s.v, s.e}},
@@ -151,14 +188,22 @@ inline std::vector<std::shared_ptr<const Family>> Shipped() {
   auto families = LoadFamilies({});
   return families.value_or(std::vector<std::shared_ptr<const Family>>());
 }
-inline Result<Model> Bind(const NamedShapes& shapes, std::vector<SourceConfig> configs) {
-  return BindModel(Shipped(), MakeCatalog(shapes, std::move(configs)), {});
+inline Result<Model> Bind(const NamedShapes& shapes, std::vector<SourceConfig> configs,
+                          const BindOptions& options = {}) {
+  return BindModel(Shipped(), MakeCatalog(shapes, std::move(configs)), options);
 }
 inline const BoundRole* FindRole(const Model& model, std::string_view role) {
   const auto found = std::find_if(model.roles.begin(), model.roles.end(),
                                   [&](const BoundRole& r) { return r.instance.role == role; });
   return found == model.roles.end() ? nullptr : &*found;
 }
+/// The role's cell in a scheme; one without a name where there is none, or it fails.
+inline CellInstance CellOf(const Model& model, const BoundRole& role, std::string_view scheme) {
+  const auto cell = CellIn(model, role.instance, scheme);
+  if (!cell) return {};
+  return cell->value_or(CellInstance{});
+}
+
 /// `what` and details of an error, line by line.
 inline std::string Text(const Error& error) { return error.Print(); }
 

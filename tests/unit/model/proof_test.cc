@@ -6,6 +6,7 @@
 namespace ckpt {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr std::string_view kHead = R"(family = "fused"
@@ -87,6 +88,34 @@ TEST(CheckFamily, FindsASelectionOfTheWrongSize) {
                                                   R"(name = "q[0 : h of h]", layout = "(h d) e")"));
   ASSERT_FALSE(proof);
   EXPECT_THAT(proof.error().Print(), HasSubstr("role q, scheme fused"));
+}
+
+TEST(CheckFamily, FindsAConstantUnderTheNameOfATensor) {
+  const Result<FamilyProof> proof =
+      Check(RowText("layer.{l}.q", R"(name = "q.{l}", layout = "h e")",
+                    R"(name = "q_{l}", layout = "h e")") +
+            "[[tensor]]\nrole = \"step\"\n"
+            R"(fused = { name = "q_0", const = 0, dtype = "I64", layout = "h e" })"
+            "\n");
+  ASSERT_FALSE(proof);
+  EXPECT_THAT(proof.error().Print(), HasSubstr("q_0 already belongs to another role"));
+}
+
+TEST(CheckFamily, FindsAFactorThatNothingUndoes) {
+  const Result<FamilyProof> proof =
+      Check(RowText("q", R"(name = "q", layout = "h e")",
+                    R"t(name = "q", layout = "h e", value = "bf16(x) * (e - e)")t"));
+  ASSERT_FALSE(proof);
+  EXPECT_THAT(proof.error().Print(),
+              AllOf(HasSubstr("role q, scheme fused"), HasSubstr("a constant is 0")));
+}
+
+TEST(CheckFamily, FindsValuesThatTheirArithmeticLoses) {
+  const Result<FamilyProof> proof =
+      Check(RowText("q", R"(name = "q", layout = "h e")",
+                    R"t(name = "q", layout = "h e", value = "f32(x) * f32(1 / (1e22 * 1e22))")t"));
+  ASSERT_FALSE(proof);
+  EXPECT_THAT(proof.error().Print(), HasSubstr("comes back as"));
 }
 
 TEST(CheckFamily, SaysWhenNoDimensionsFit) {
