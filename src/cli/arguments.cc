@@ -10,10 +10,13 @@
 
 #include "base/text.h"
 #include "base/units.h"
+#include "cli/chunked_arguments.h"
+#include "cli/faults.h"
 #include "cli/machine.h"
 #include "cli/registry.h"
 #include "model/model.h"
 #include "plan/memory.h"
+#include "run/band_kernel.h"
 #include "run/tile_kernel.h"
 
 namespace ckpt {
@@ -26,47 +29,16 @@ bool IsFile(const std::string& path) {
   return stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
 }
 
-// Collects what is wrong with the words, so that a user can mend it all at once.
-class Faults {
- public:
-  void Add(std::string what, const std::string& remedy) {
-    texts_.push_back(std::move(what));
-    if (!remedy.empty() && std::find(remedies_.begin(), remedies_.end(), remedy) == remedies_.end())
-      remedies_.push_back(remedy);
-  }
-  template <class T>
-  void Take(const Result<T>& result, std::string_view option) {
-    Add(fmt::format("{}: {}", option, result.error().what), result.error().remedy);
-  }
-  Result<void> Get() const {
-    if (texts_.empty()) return {};
-    Error error{
-        Code::kUsage,
-        texts_.size() == 1 ? texts_[0] : fmt::format("{} arguments are wrong", texts_.size()),
-        {},
-        {},
-        fmt::format("{}", fmt::join(remedies_, "; "))};
-    if (texts_.size() > 1) error.details = texts_;
-    return Fail(std::move(error));
-  }
-
- private:
-  std::vector<std::string> texts_;
-  std::vector<std::string> remedies_;
-};
-
-std::string DidYouMean(std::string_view word, std::span<const std::string> known) {
-  const std::string nearest = Nearest(word, known);
-  const std::string all = fmt::format("one of {}", fmt::join(known, ", "));
-  return nearest.empty() ? all : fmt::format("did you mean {}? ({})", nearest, all);
-}
-
 void ParseTarget(const Arguments& arguments, Settings& settings, Faults& faults) {
   const std::vector<std::string> names = TargetNames();
   settings.target = FindTarget(arguments.target);
+  settings.chunked = FindChunkedTarget(arguments.target);
   if (arguments.target.empty()) {
     faults.Add("--to is missing: which checkpoint shall be written?",
                fmt::format("give --to {}", fmt::join(names, " or --to ")));
+  } else if (settings.chunked != nullptr) {
+    ParseChunked(arguments, settings, faults);
+    return;
   } else if (settings.target == nullptr) {
     faults.Add(fmt::format("--to {} is unknown", Printable(arguments.target)),
                DidYouMean(arguments.target, names));
@@ -76,6 +48,7 @@ void ParseTarget(const Arguments& arguments, Settings& settings, Faults& faults)
       faults.Add(fmt::format("--quantize {} is unknown", Printable(arguments.quantize)),
                  DidYouMean(arguments.quantize, words));
   }
+  RefuseChunkedOptions(arguments, faults);
   settings.target_settings = {arguments.quantize, arguments.is_dtype_preserved,
                               arguments.model_name};
 }
@@ -155,8 +128,10 @@ void AddConversionOptions(CLI::App& app, Arguments& arguments) {
                  "int8_per_channel, int4_per_channel, int8_blockwise or int4_blockwise (default: "
                  "none, bf16)")
       ->type_name("TYPE");
-  app.add_option("--model", arguments.model_name, "the model's name, kept in the report")
+  app.add_option("--model", arguments.model_name,
+                 "the model's name (maxtext: llama3.1-8b and the like; settles the rotary layout)")
       ->type_name("NAME");
+  AddChunkedOptions(app, arguments);
   app.add_flag("--preserve-dtype", arguments.is_dtype_preserved,
                "keep F32 and F16 tensors as they are instead of rounding to bf16");
   app.add_option("--bundle-size", arguments.bundle_size,
@@ -185,7 +160,31 @@ Result<Settings> ParseSettings(const Arguments& arguments) {
 
 Result<Model> BindWith(const Catalog& catalog, const Settings& settings) {
   CKPT_TRY(const auto families, LoadFamilies(settings.family_files));
-  return BindModel(families, catalog, {settings.family_name});
+  // The name of a server's model binds only where the target asks for one.
+  return BindModel(families, catalog,
+                   {settings.family_name, settings.chunked_settings.model_name,
+                    settings.chunked_settings.rope_layout});
+}
+
+Result<PlannedChunkedRun> PlanChunkedRun(const std::string& source, const Settings& settings,
+                                         bool keeps_sides) {
+  PlannedChunkedRun run;
+  CKPT_TRY(run.place, FindSource(source, settings.io_mode));
+  const Resources& resources = settings.plan.resources;
+  MemoryBudget header_budget(resources.memory_bytes > 0 ? resources.memory_bytes
+                                                        : resources.least_memory_bytes);
+  CKPT_TRY(Catalog catalog, OpenSource(run.place, header_budget));
+  CKPT_TRY(Model model, BindWith(catalog, settings));
+  std::vector<std::string> warnings;
+  CKPT_TRY(std::vector<ChunkedOutput> outputs,
+           settings.chunked->Describe(model, settings.chunked_settings, warnings));
+  CKPT_TRY(run.plan, MakeChunkedPlan(std::move(catalog), std::move(model), *settings.chunked,
+                                     std::move(outputs), settings.chunked_settings,
+                                     {resources, settings.plan.bundle_bytes, keeps_sides}));
+  run.plan.warnings.insert(run.plan.warnings.end(), warnings.begin(), warnings.end());
+  CKPT_TRY_VOID(CheckKernels(run.plan));
+  run.budget = std::make_unique<MemoryBudget>(run.plan.memory.budget_bytes);
+  return run;
 }
 
 Result<PlannedRun> PlanRun(const std::string& source, const Settings& settings) {

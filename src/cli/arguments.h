@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/memory_budget.h"
+#include "plan/chunked_plan.h"
 #include "plan/plan.h"
 #include "source/open.h"
 #include "store/file/file_store.h"
@@ -26,6 +27,14 @@ struct Arguments {
   std::string family;  ///< a file to add, or the name of a family to take
   std::string memory;
   std::string bundle_size;
+  std::string outputs;                    ///< "scanned,unscanned,int8"
+  std::vector<std::string> output_paths;  ///< NAME=PATH
+  std::string dtype;
+  std::string compression;
+  std::string orbax_layout;
+  std::string quant_layout;
+  std::string rope_layout;
+  std::string mesh;  ///< "fsdp=16,tensor=4"
   std::string io = "auto";
   unsigned threads = 0;
   bool is_dtype_preserved = false;
@@ -39,8 +48,11 @@ void AddResourceOptions(CLI::App& app, Arguments& arguments);
 
 /// The settings of those words. All that is wrong at once. Errors: kUsage.
 struct Settings {
-  const Target* target = nullptr;
+  const Target* target = nullptr;  ///< null where `chunked` is the target
   TargetSettings target_settings;
+  const ChunkedTarget* chunked = nullptr;
+  ChunkedSettings chunked_settings;
+  std::string destination;  ///< the common root of DEST and all outputs
   PlanOptions plan;
   IoMode io_mode = IoMode::kAuto;
   std::vector<std::string> family_files;
@@ -55,6 +67,15 @@ struct PlannedRun {
   std::unique_ptr<MemoryBudget> budget;  ///< of plan.memory.budget_bytes
 };
 Result<PlannedRun> PlanRun(const std::string& source, const Settings& settings);
+
+/// The same for a chunked target. `keeps_sides`: the destination keeps nothing.
+struct PlannedChunkedRun {
+  SourcePlace place;
+  ChunkedPlan plan;
+  std::unique_ptr<MemoryBudget> budget;
+};
+Result<PlannedChunkedRun> PlanChunkedRun(const std::string& source, const Settings& settings,
+                                         bool keeps_sides);
 
 /// A model's catalog and what it is, for the verbs that do not convert.
 Result<Model> BindWith(const Catalog& catalog, const Settings& settings);

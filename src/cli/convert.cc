@@ -6,38 +6,21 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
-#include <csignal>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "base/units.h"
 #include "cli/arguments.h"
+#include "cli/chunked_run.h"
 #include "cli/plan_view.h"
-#include "cli/progress_view.h"
 #include "cli/registry.h"
-#include "cli/signals.h"
 #include "cli/verbs.h"
 #include "cli/version.h"
+#include "cli/watched.h"
 #include "run/destination.h"
 
 namespace ckpt {
 namespace {
-
-// The same folder under two names, however spelled.
-bool IsSameFolder(const Store& a, const Store& b) {
-  struct stat first {};
-  struct stat second {};
-  return a.KeepsObjects() && b.KeepsObjects() && stat(a.root().path().c_str(), &first) == 0 &&
-         stat(b.root().path().c_str(), &second) == 0 && first.st_dev == second.st_dev &&
-         first.st_ino == second.st_ino;
-}
-
-tl::unexpected<Error> Stopped(int signal) {
-  const bool is_interrupt = signal == SIGINT;
-  return Fail(is_interrupt ? Code::kInterrupted : Code::kTerminated,
-              is_interrupt ? "stopped by SIGINT" : "stopped by SIGTERM",
-              "what was written is removed; run again");
-}
 
 class ConvertVerb final : public Verb {
  public:
@@ -58,6 +41,7 @@ class ConvertVerb final : public Verb {
 
   Result<void> Run() override {
     CKPT_TRY(const Settings settings, ParseSettings(arguments_));
+    if (settings.chunked != nullptr) return RunChunkedConvert(arguments_, settings);
     CKPT_TRY(PlannedRun run, PlanRun(arguments_.source, settings));
     CKPT_TRY(const std::shared_ptr<Store> destination,
              OpenDestination(arguments_.destination, settings.io_mode));
@@ -67,22 +51,15 @@ class ConvertVerb final : public Verb {
     CKPT_TRY_VOID(CheckDestination(*destination, *settings.target, arguments_.is_overwriting));
     PrintWarnings(run.plan.warnings);
 
-    StopSignals signals;
-    Watch watch;
-    Result<ConvertResult> result = Fail(Code::kInternal, "not run");
-    {
-      ProgressView view(run.plan, arguments_.is_quiet);
-      watch.tick = [&](const Progress& progress) {
-        if (signals.Poll() != 0) watch.stop.request_stop();
-        view.Tick(progress);
-      };
-      const ConvertOptions options{arguments_.is_overwriting, settings.plan.resources.threads,
-                                   arguments_.io, std::string(kVersion)};
-      result = Convert(run.plan, *settings.target, *run.place.store, *destination, *run.budget,
-                       options, watch);
-    }
-    if (!result && result.error().code == Code::kInterrupted) return Stopped(signals.Poll());
-    if (!result) return Fail(std::move(result).error());
+    const ConvertOptions options{arguments_.is_overwriting, settings.plan.resources.threads,
+                                 arguments_.io, std::string(kVersion)};
+    const Result<ConvertResult> result = RunWatched<ConvertResult>(
+        run.plan.totals, run.plan.memory.budget_bytes, arguments_.is_quiet,
+        "what was written is removed; run again", [&](Watch& watch) {
+          return Convert(run.plan, *settings.target, *run.place.store, *destination, *run.budget,
+                         options, watch);
+        });
+    if (!result) return Fail(result.error());
     PrintWarnings(result->warnings);
     Print(run.plan, *result, *destination);
     return {};
@@ -130,6 +107,7 @@ class PlanVerb final : public Verb {
     Arguments arguments = arguments_;
     if (arguments.target.empty() && arguments.destination.empty()) arguments.destination = "null:";
     CKPT_TRY(const Settings settings, ParseSettings(arguments));
+    if (settings.chunked != nullptr) return RunChunkedPlan(arguments, settings);
     CKPT_TRY(const PlannedRun run, PlanRun(arguments_.source, settings));
     if (!arguments_.destination.empty()) {
       CKPT_TRY(const std::shared_ptr<Store> destination,

@@ -124,6 +124,10 @@ class InspectVerb final : public Verb {
       nlohmann::ordered_json entry = {{"dtype", Name(tensor.dtype)},
                                       {"shape", tensor.shape.extents},
                                       {"nbytes", tensor.size_bytes}};
+      if (tensor.chunked != nullptr) {
+        entry["chunk_shape"] = tensor.chunked->chunk.extents;
+        entry["stored_nbytes"] = StoredBytes(tensor);
+      }
       if (!digests.empty()) {
         entry["sha256"] = digests[i].sha256;
         if (!digests[i].dequantized_f32_sha256.empty())
@@ -132,7 +136,15 @@ class InspectVerb final : public Verb {
       tensors[tensor.name] = std::move(entry);
     }
     json["tensors"] = std::move(tensors);
+    if (!catalog.empty_leaves.empty()) json["empty_leaves"] = catalog.empty_leaves;
     fmt::print("{}\n", json.dump(1));
+  }
+
+  // "  in 12 chunks of [4096, 1, 512], stored 3.1 MB"
+  static std::string ChunkWords(const TensorEntry& tensor) {
+    if (tensor.chunked == nullptr) return "";
+    return fmt::format("  in {} chunks of {}, stored {}", tensor.chunked->chunks.size(),
+                       ToString(tensor.chunked->chunk), FormatBytes(StoredBytes(tensor)));
   }
 
   static void PrintTable(const Catalog& catalog, const Model* model, const std::string& reason,
@@ -151,12 +163,16 @@ class InspectVerb final : public Verb {
       width = std::max(width, Printable(tensor.name).size());
       bytes += tensor.size_bytes;
     }
+    for (const auto& [name, type] : catalog.empty_leaves)
+      width = std::max(width, Printable(name).size());
     for (size_t i = 0; i < catalog.tensors.size(); ++i) {
       const TensorEntry& tensor = catalog.tensors[i];
-      fmt::print("{:<{}}  {:<6}  {:<16}  {}{}\n", Printable(tensor.name), width, Name(tensor.dtype),
-                 ToString(tensor.shape), FormatBytes(tensor.size_bytes),
-                 digests.empty() ? "" : "  " + digests[i].sha256);
+      fmt::print("{:<{}}  {:<6}  {:<16}  {}{}{}\n", Printable(tensor.name), width,
+                 Name(tensor.dtype), ToString(tensor.shape), FormatBytes(tensor.size_bytes),
+                 ChunkWords(tensor), digests.empty() ? "" : "  " + digests[i].sha256);
     }
+    for (const auto& [name, type] : catalog.empty_leaves)
+      fmt::print("{:<{}}  {:<6}  without data\n", Printable(name), width, Printable(type));
     fmt::print("{} tensors, {} in {} files\n", catalog.tensors.size(), FormatBytes(bytes),
                catalog.objects.size());
   }

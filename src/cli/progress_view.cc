@@ -29,8 +29,9 @@ std::string Bar(double fraction) {
 
 }  // namespace
 
-ProgressView::ProgressView(const Plan& plan, bool is_quiet)
-    : plan_(plan),
+ProgressView::ProgressView(const Totals& totals, uint64_t budget_bytes, bool is_quiet)
+    : totals_(totals),
+      budget_bytes_(budget_bytes),
       is_quiet_(is_quiet),
       is_terminal_(isatty(STDERR_FILENO) == 1),
       begin_(std::chrono::steady_clock::now()),
@@ -42,14 +43,14 @@ ProgressView::~ProgressView() {
 
 std::string ProgressView::Line(const Progress& progress, double seconds) const {
   const uint64_t done = progress.read_bytes + progress.written_bytes;
-  const uint64_t all = std::max<uint64_t>(1, plan_.totals.read_bytes + plan_.totals.written_bytes);
+  const uint64_t all = std::max<uint64_t>(1, totals_.read_bytes + totals_.written_bytes);
   const double fraction = std::min(1.0, static_cast<double>(done) / static_cast<double>(all));
   const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
   const double left = rate > 0 ? static_cast<double>(all - std::min(done, all)) / rate : 0;
   return fmt::format("{:3.0f}% {} of {} in, {} out  {}  ETA {}  memory {} of {}", 100 * fraction,
-                     FormatBytes(progress.read_bytes), FormatBytes(plan_.totals.read_bytes),
+                     FormatBytes(progress.read_bytes), FormatBytes(totals_.read_bytes),
                      FormatBytes(progress.written_bytes), FormatRate(rate), FormatDuration(left),
-                     FormatMemory(PeakRssBytes()), FormatMemory(plan_.memory.budget_bytes));
+                     FormatMemory(PeakRssBytes()), FormatMemory(budget_bytes_));
 }
 
 void ProgressView::Tick(const Progress& progress) {
@@ -59,8 +60,7 @@ void ProgressView::Tick(const Progress& progress) {
   std::string line = Line(progress, seconds);
   if (is_terminal_) {
     next_ = now + kRedraw;
-    const uint64_t all =
-        std::max<uint64_t>(1, plan_.totals.read_bytes + plan_.totals.written_bytes);
+    const uint64_t all = std::max<uint64_t>(1, totals_.read_bytes + totals_.written_bytes);
     const auto done = static_cast<double>(progress.read_bytes + progress.written_bytes);
     line = Bar(std::min(1.0, done / static_cast<double>(all))) + " " + line;
     line.resize(std::min(line.size(), TerminalWidth() - 1));

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "plan/plan.h"
+#include "plan/plan_base.h"
 #include "run/progress.h"
 
 namespace ckpt {
@@ -13,7 +13,8 @@ namespace ckpt {
 /// elsewhere.
 class ProgressView {
  public:
-  ProgressView(const Plan& plan, bool is_quiet);
+  /// `totals` outlives this.
+  ProgressView(const Totals& totals, uint64_t budget_bytes, bool is_quiet);
   ~ProgressView();  // leaves the terminal on a fresh line
   ProgressView(const ProgressView&) = delete;
   ProgressView& operator=(const ProgressView&) = delete;
@@ -22,7 +23,8 @@ class ProgressView {
 
  private:
   std::string Line(const Progress& progress, double seconds) const;
-  const Plan& plan_;
+  const Totals& totals_;
+  const uint64_t budget_bytes_;
   const bool is_quiet_;
   const bool is_terminal_;
   const std::chrono::steady_clock::time_point begin_;

@@ -10,12 +10,15 @@
 #include "base/text.h"
 #include "store/null/null_store.h"
 #include "target/jetstream_pytorch/target.h"
+#include "target/maxtext/target.h"
 
 namespace ckpt {
 namespace {
 
 const JetstreamPytorchTarget kJetstreamPytorch;
+const MaxTextTarget kMaxText;
 constexpr std::array<const Target*, 1> kTargets = {&kJetstreamPytorch};
+constexpr std::array<const ChunkedTarget*, 1> kChunkedTargets = {&kMaxText};
 
 tl::unexpected<Error> UnknownScheme(const Uri& uri) {
   return Fail(Code::kUnavailable,
@@ -72,8 +75,16 @@ const Target* FindTarget(std::string_view name) {
   return nullptr;
 }
 
+const ChunkedTarget* FindChunkedTarget(std::string_view name) {
+  for (const ChunkedTarget* target : kChunkedTargets) {
+    if (target->name() == name) return target;
+  }
+  return nullptr;
+}
+
 std::vector<std::string> TargetNames() {
   std::vector<std::string> names;
+  for (const ChunkedTarget* target : kChunkedTargets) names.emplace_back(target->name());
   for (const Target* target : kTargets) names.emplace_back(target->name());
   return names;
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "plan/chunked_target.h"
 #include "plan/target.h"
 #include "source/open.h"
 #include "store/file/file_store.h"
@@ -28,6 +29,7 @@ Result<SourcePlace> FindSource(const std::string& argument, IoMode io_mode);
 
 /// By name; nullptr where there is none.
 const Target* FindTarget(std::string_view name);
+const ChunkedTarget* FindChunkedTarget(std::string_view name);
 std::vector<std::string> TargetNames();
 
 }  // namespace ckpt

@@ -9,10 +9,10 @@
 #include "base/units.h"
 #include "cli/arguments.h"
 #include "cli/plan_view.h"
-#include "cli/progress_view.h"
 #include "cli/registry.h"
-#include "cli/signals.h"
 #include "cli/verbs.h"
+#include "cli/verify_chunked.h"
+#include "cli/watched.h"
 #include "run/compare.h"
 #include "run/execute.h"
 #include "run/report.h"
@@ -54,6 +54,7 @@ Result<Report> ReadReport(Store& store) {
   const nlohmann::json& json = report.json;
   if (!json.is_object() || json.value("schema_version", nlohmann::json()) != kReportSchemaVersion)
     return damaged();
+  if (IsChunkedReport(json)) return report;
   // Everything below is looked up by type; a missing or wrong one throws, and ends here.
   try {
     report.target = json.at("target").get<std::string>();
@@ -99,6 +100,15 @@ class VerifyVerb final : public Verb {
       return Fail(Code::kUsage, "verify takes the folder that convert wrote to, not a file",
                   "name the folder");
     CKPT_TRY(const Report report, ReadReport(*place.store));
+    if (IsChunkedReport(report.json)) {
+      CKPT_TRY(const Verified verified,
+               arguments_.source.empty()
+                   ? HoldChunkedToReport(dest_, report.json, settings)
+                   : HoldChunkedToSource(dest_, report.json, arguments_, settings));
+      Print(verified.arrays, verified.bytes,
+            arguments_.source.empty() ? "as reported" : "byte for byte what the source gives");
+      return {};
+    }
     CKPT_TRY_VOID(arguments_.source.empty() ? HoldToReport(place, report, settings)
                                             : HoldToSource(*place.store, report, settings));
     return {};
@@ -115,6 +125,7 @@ class VerifyVerb final : public Verb {
     std::vector<std::string> faults;
     const nlohmann::json& arrays = report.json["arrays"];
     TensorStream stream(*place.store, catalog, budget);
+    StopSignals signals;
     uint64_t bytes = 0;
     for (const TensorEntry& tensor : catalog.tensors) {
       const auto expected = arrays.find(tensor.name);
@@ -131,6 +142,8 @@ class VerifyVerb final : public Verb {
       Crc32c crc;
       CKPT_TRY_VOID(
           stream.ForEachChunk(tensor, [&](std::span<const std::byte> chunk) -> Result<void> {
+            if (const int signal = signals.Poll(); signal != 0)
+              return StoppedBy(signal, "nothing was changed; run again");
             crc.Append(chunk);
             return {};
           }));
@@ -199,18 +212,12 @@ class VerifyVerb final : public Verb {
       const ArraySpec& spec = plan.output.arrays[*array];
       return fmt::format("{}, element {}", spec.name, inside / ElementBytes(spec.dtype));
     });
-    StopSignals signals;
-    Watch watch;
-    Result<ExecuteResult> result = Fail(Code::kInternal, "not run");
-    {
-      ProgressView view(plan, arguments_.is_quiet);
-      watch.tick = [&](const Progress& progress) {
-        if (signals.Poll() != 0) watch.stop.request_stop();
-        view.Tick(progress);
-      };
-      result = Execute(plan, *run.place.store, writer, nullptr, budget, watch);
-    }
-    if (!result) return Fail(std::move(result).error());
+    const Result<ExecuteResult> result = RunWatched<ExecuteResult>(
+        plan.totals, plan.memory.budget_bytes, arguments_.is_quiet,
+        "nothing was changed; run again", [&](Watch& watch) {
+          return Execute(plan, *run.place.store, writer, nullptr, budget, watch);
+        });
+    if (!result) return Fail(result.error());
     Print(plan.arrays.size(), plan.output.file.size_bytes, "byte for byte what the source gives");
     return {};
   }

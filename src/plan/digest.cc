@@ -13,6 +13,13 @@ void Add(Sha256& sha, const Bundle& bundle) {
     sha.Update(fmt::format(" span {} {} {}\n", span.array, span.row_begin, span.row_end));
 }
 
+void AddSource(Sha256& sha, const PlanBase& plan) {
+  sha.Update(fmt::format("family {} {}\n", plan.model.source_scheme, plan.catalog.format));
+  for (const ObjectInfo& object : plan.catalog.objects)
+    sha.Update(fmt::format("object {} {} {} {}\n", object.name.size(), object.name,
+                           object.size_bytes, object.generation.value));
+}
+
 }  // namespace
 
 std::string LayoutDigest(const Plan& plan) {
@@ -32,14 +39,54 @@ std::string LayoutDigest(const Plan& plan) {
   return sha.Finish();
 }
 
+std::string LayoutDigest(const ChunkedPlan& plan) {
+  Sha256 sha;
+  sha.Update(fmt::format("layout {}\ntarget {}\n", kLayoutVersion, plan.target));
+  for (const ChunkedOutput& output : plan.outputs) {
+    sha.Update(fmt::format("output {} codec {} apart {}\n", output.name,
+                           static_cast<int>(output.codec), output.is_object_per_chunk));
+    for (const ChunkedArray& array : output.arrays)
+      sha.Update(fmt::format("array {} {} {} {} {} {} {}\n", array.name.size(), array.name,
+                             Name(array.dtype), array.quant ? static_cast<int>(*array.quant) : -1,
+                             ToString(array.shape), ToString(Shape{array.chunk}),
+                             static_cast<int>(array.making)));
+    for (const ChunkedSlice& slice : output.slices)
+      sha.Update(fmt::format("slice {} {} {}\n", slice.role, slice.array, slice.layer_index));
+    for (const Placeholder& placeholder : output.placeholders)
+      sha.Update(fmt::format("empty {} {} {}\n", JoinPath(placeholder.path).size(),
+                             JoinPath(placeholder.path), placeholder.kind));
+  }
+  for (const ChunkedBundle& bundle : plan.bundles) {
+    sha.Update(fmt::format("bundle {}\n", bundle.number));
+    for (const BandSpan& span : bundle.spans)
+      sha.Update(fmt::format(" span {} {} {}\n", span.work, span.band_begin, span.band_end));
+  }
+  return sha.Finish();
+}
+
 std::string RunDigest(const Plan& plan) {
   Sha256 sha;
-  sha.Update(fmt::format("run {}\nquantize {}\npreserve {}\nfamily {} {}\n", plan.layout_digest,
-                         plan.settings.quantize, plan.settings.is_dtype_preserved,
-                         plan.model.source_scheme, plan.catalog.format));
-  for (const ObjectInfo& object : plan.catalog.objects)
-    sha.Update(fmt::format("object {} {} {} {}\n", object.name.size(), object.name,
-                           object.size_bytes, object.generation.value));
+  sha.Update(fmt::format("run {}\nquantize {}\npreserve {}\n", plan.layout_digest,
+                         plan.settings.quantize, plan.settings.is_dtype_preserved));
+  AddSource(sha, plan);
+  return sha.Finish();
+}
+
+std::string RunDigest(const ChunkedPlan& plan) {
+  Sha256 sha;
+  sha.Update(fmt::format("run {}\n", plan.layout_digest));
+  // What the arrays' names and shapes do not show: the arithmetic and the order of elements.
+  for (const ChunkedOutput& output : plan.outputs) {
+    for (const ChunkedSlice& slice : output.slices) {
+      sha.Update(fmt::format("slice {}", slice.view.offset));
+      for (const uint64_t stride : slice.view.strides) sha.Update(fmt::format(" {}", stride));
+      for (const ValueStep& step : slice.value)
+        sha.Update(
+            fmt::format(" {} {} {}", static_cast<int>(step.kind), Name(step.type), step.operand));
+      sha.Update("\n");
+    }
+  }
+  AddSource(sha, plan);
   return sha.Finish();
 }
 

@@ -14,13 +14,15 @@
 namespace ckpt {
 namespace {
 
-// Reads of 4 MiB already run at the disk's speed; larger buffers only cost first touches
-// (docs/bench.md).
-constexpr uint64_t kBestTileBytes = 4 * kMiB;
+// Reads of 2 MiB run at the disk's speed where two are under way. Larger buffers cost first touches
+// and leave the last-level cache, smaller ones cost more changes between threads (docs/bench.md).
+constexpr uint64_t kBestTileBytes = 2 * kMiB;
+// A permuted array is read head by head where a head is no larger than this: its rows then are one
+// range.
+constexpr uint64_t kMostUnitBytes = 4 * kMiB;
 constexpr uint64_t kSmallTileBytes = 512 * kKiB;
 // Blockwise outputs are columns: 64 rows fill whole cache lines of them.
 constexpr uint64_t kBestBlockRows = 64;
-constexpr uint64_t kQuantBlockColumns = 128;
 constexpr uint64_t kLineBytes = 64;
 // Journal records being made, small files, the readers' tables.
 constexpr uint64_t kTablesBytes = 2 * kMiB;
@@ -50,6 +52,8 @@ Needs NeedsOf(const Plan& plan) {
     needs.gathered_row = std::max(needs.gathered_row, RoundUp(row_capacity, kLineBytes));
     needs.converted_row =
         std::max(needs.converted_row, RoundUp(array.rows.row_elements * 2, kLineBytes));
+    if (const uint64_t unit_bytes = UnitBytes(array, tensor); unit_bytes <= kMostUnitBytes)
+      needs.best_in = std::max(needs.best_in, unit_bytes + 2 * kIoAlignment);
     if (spec.encoding == Encoding::kQuantBlocks) {
       needs.has_blocks = true;
       needs.best_in = std::max(needs.best_in, kBestBlockRows * array.row_bytes + 4 * kIoAlignment);
@@ -64,19 +68,23 @@ Needs NeedsOf(const Plan& plan) {
   return needs;
 }
 
+// Columns of a block, the middle axis of a transposed array [blocks, columns, rows].
+uint64_t BlockColumns(const ArraySpec& spec) { return spec.shape[1]; }
+
 // Bytes of one hold that collects `blocks` column blocks of a transposed array, its scales
 // included.
-uint64_t HoldBytes(const ArrayPlan& array, uint64_t blocks) {
-  return blocks * array.rows.n_rows * (kQuantBlockColumns + 2) + 2 * kIoAlignment;
+uint64_t HoldBytes(const ArraySpec& spec, const ArrayPlan& array, uint64_t blocks) {
+  return blocks * array.rows.n_rows * (BlockColumns(spec) + 2) + 2 * kIoAlignment;
 }
 
 // The fewest passes whose part of the output fits in `most_bytes`; nothing if not even one block
 // does.
-std::optional<uint64_t> BlocksPerPass(const ArrayPlan& array, uint64_t most_bytes) {
-  const uint64_t blocks = array.rows.row_elements / kQuantBlockColumns;
+std::optional<uint64_t> BlocksPerPass(const ArraySpec& spec, const ArrayPlan& array,
+                                      uint64_t most_bytes) {
+  const uint64_t blocks = spec.shape[0];
   for (uint64_t passes = 1; passes <= blocks; ++passes) {
     const uint64_t part = CeilDiv(blocks, passes);
-    if (HoldBytes(array, part) <= most_bytes) return part;
+    if (HoldBytes(spec, array, part) <= most_bytes) return part;
   }
   return std::nullopt;
 }
@@ -127,10 +135,11 @@ class Fitter {
   bool FitHold(MemoryPlan& memory) const {
     if (!needs_.has_blocks) return true;
     for (size_t i = 0; i < plan_.arrays.size(); ++i) {
-      if (plan_.output.arrays[i].encoding != Encoding::kQuantBlocks) continue;
-      const auto blocks = BlocksPerPass(plan_.arrays[i], memory.budget_bytes / 2);
+      const ArraySpec& spec = plan_.output.arrays[i];
+      if (spec.encoding != Encoding::kQuantBlocks) continue;
+      const auto blocks = BlocksPerPass(spec, plan_.arrays[i], memory.budget_bytes / 2);
       if (!blocks) return false;
-      memory.hold_bytes = std::max(memory.hold_bytes, HoldBytes(plan_.arrays[i], *blocks));
+      memory.hold_bytes = std::max(memory.hold_bytes, HoldBytes(spec, plan_.arrays[i], *blocks));
     }
     return true;
   }
@@ -140,8 +149,9 @@ class Fitter {
     memory.tile_in_bytes = RoundUp(std::max(tile, needs_.least_in), kIoAlignment);
     memory.tile_out_bytes =
         RoundUp(std::max(tile + 2 * kIoAlignment, needs_.least_out), kIoAlignment);
-    memory.lane_bytes = kBuffersPerLane * (memory.tile_in_bytes + memory.tile_out_bytes) +
-                        needs_.gathered_row + needs_.converted_row + needs_.lane_statistics;
+    memory.lane_bytes = kInputBuffersPerLane * memory.tile_in_bytes +
+                        kBuffersPerLane * memory.tile_out_bytes + needs_.gathered_row +
+                        needs_.converted_row + needs_.lane_statistics;
     memory.gathered_row_bytes = needs_.gathered_row;
     memory.converted_row_bytes = needs_.converted_row;
     memory.column_max_bytes = needs_.lane_statistics;
@@ -185,35 +195,32 @@ uint64_t DefaultMemoryBytes(unsigned cores, uint64_t machine_bytes) {
                   std::min<uint64_t>(kLeastMemoryBytes * (cores + 2ULL), machine_bytes / 2));
 }
 
+tl::unexpected<Error> FailBudget(const Resources& resources, uint64_t budget_bytes,
+                                 uint64_t least_bytes) {
+  const uint64_t most = std::max(resources.most_memory_bytes, kLeastMemoryBytes);
+  return Fail(
+      Code::kUsage,
+      resources.memory_bytes > 0
+          ? fmt::format("--memory {} is too small for this conversion", FormatMemory(budget_bytes))
+          : fmt::format("this conversion needs {} of memory, half of this machine is {}",
+                        FormatMemory(least_bytes), FormatMemory(most)),
+      fmt::format("the least budget that would do is --memory {}MiB", CeilDiv(least_bytes, kMiB)));
+}
+
 Result<void> PlanMemory(Plan& plan, const Resources& resources) {
   const Fitter fitter(plan);
-  const bool is_explicit = resources.memory_bytes > 0;
-  uint64_t budget = is_explicit ? resources.memory_bytes
-                                : std::max(resources.least_memory_bytes, kLeastMemoryBytes);
-  std::optional<MemoryPlan> memory;
-  if (budget >= kLeastMemoryBytes) memory = fitter.Fit(budget, resources.threads);
-  if (!memory) {
-    const uint64_t least = LeastBudget(fitter);
-    const uint64_t most = std::max(resources.most_memory_bytes, kLeastMemoryBytes);
-    if (!is_explicit && least <= most) memory = fitter.Fit(least, resources.threads);
-    if (!memory) {
-      return Fail(
-          Code::kUsage,
-          is_explicit
-              ? fmt::format("--memory {} is too small for this conversion", FormatMemory(budget))
-              : fmt::format("this conversion needs {} of memory, half of this machine is {}",
-                            FormatMemory(least), FormatMemory(most)),
-          fmt::format("the least budget that would do is --memory {}MiB", CeilDiv(least, kMiB)));
-    }
-  }
-  plan.memory = *memory;
+  CKPT_TRY(plan.memory,
+           FitBudget<MemoryPlan>(
+               resources, [&](uint64_t budget) { return fitter.Fit(budget, resources.threads); },
+               [&] { return LeastBudget(fitter); }));
   for (size_t i = 0; i < plan.arrays.size(); ++i) {
-    if (plan.output.arrays[i].encoding != Encoding::kQuantBlocks) continue;
+    const ArraySpec& spec = plan.output.arrays[i];
+    if (spec.encoding != Encoding::kQuantBlocks) continue;
     ArrayPlan& array = plan.arrays[i];
-    const auto blocks = BlocksPerPass(array, plan.memory.budget_bytes / 2);
+    const auto blocks = BlocksPerPass(spec, array, plan.memory.budget_bytes / 2);
     CKPT_CHECK(blocks.has_value());  // or no hold would have fitted
     array.blocks_per_pass = *blocks;
-    array.passes = CeilDiv(array.rows.row_elements / kQuantBlockColumns, array.blocks_per_pass);
+    array.passes = CeilDiv(spec.shape[0], array.blocks_per_pass);
   }
   return {};
 }

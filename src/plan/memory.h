@@ -1,14 +1,45 @@
 #pragma once
 
+#include <algorithm>
+#include <functional>
+#include <optional>
+
 #include "plan/plan.h"
 
 namespace ckpt {
 
 inline constexpr uint64_t kLeastMemoryBytes = 128ULL << 20;  ///< no budget below this is taken
 
+/// Input buffers of a lane: the tile being worked on, and two whose reads are under way.
+inline constexpr unsigned kInputBuffersPerLane = 3;
+
 /// The default budget: 128 MiB for each core and two more, at most half of what the machine or its
 /// control group has.
 uint64_t DefaultMemoryBytes(unsigned cores, uint64_t machine_bytes);
+
+/// The budget that is too small, or that this machine cannot give, as an error.
+tl::unexpected<Error> FailBudget(const Resources& resources, uint64_t budget_bytes,
+                                 uint64_t least_bytes);
+
+/// The memory plan of the budget that `resources` ask for: `fit` tries one budget, `least` finds
+/// the smallest that would do. An explicit budget is never exceeded; the default rises to what is
+/// needed, up to the most that this machine can give.
+template <class MemoryPlanT>
+Result<MemoryPlanT> FitBudget(const Resources& resources,
+                              const std::function<std::optional<MemoryPlanT>(uint64_t)>& fit,
+                              const std::function<uint64_t()>& least) {
+  const bool is_explicit = resources.memory_bytes > 0;
+  const uint64_t budget = is_explicit ? resources.memory_bytes
+                                      : std::max(resources.least_memory_bytes, kLeastMemoryBytes);
+  std::optional<MemoryPlanT> memory;
+  if (budget >= kLeastMemoryBytes) memory = fit(budget);
+  if (memory) return *memory;
+  const uint64_t needed = least();
+  const uint64_t most = std::max(resources.most_memory_bytes, kLeastMemoryBytes);
+  if (!is_explicit && needed <= most) memory = fit(needed);
+  if (memory) return *memory;
+  return FailBudget(resources, budget, needed);
+}
 
 /// Fills plan.memory and the passes of transposed arrays: lanes, tile and hold sizes that fit the
 /// budget. Errors: kUsage with the least budget that would do.

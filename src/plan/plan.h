@@ -8,19 +8,12 @@
 #include "base/byte_range.h"
 #include "base/result.h"
 #include "model/model.h"
+#include "plan/plan_base.h"
 #include "plan/rows.h"
 #include "plan/target.h"
 #include "source/catalog.h"
 
 namespace ckpt {
-
-/// What decides how a run goes, but never what it writes: none of it is in a digest.
-struct Resources {
-  uint64_t memory_bytes = 0;        ///< the budget; 0: choose
-  uint64_t least_memory_bytes = 0;  ///< the default without --memory
-  uint64_t most_memory_bytes = 0;   ///< half of what the machine or its control group has
-  unsigned threads = 1;
-};
 
 /// A run of whole rows of one array: the work of one bundle on it.
 struct RowSpan {
@@ -48,7 +41,7 @@ struct MemoryPlan {
   uint64_t statistics_bytes = 0;  ///< column maxima and reciprocals
   uint64_t hold_bytes = 0;  ///< of one hold: a transposed output collected before it is written
   unsigned hold_slots = 0;
-  uint64_t tile_in_bytes = 0;  ///< of one input buffer; a lane has kBuffersPerLane of each
+  uint64_t tile_in_bytes = 0;  ///< of one input buffer; a lane has kInputBuffersPerLane
   uint64_t tile_out_bytes = 0;
   uint64_t gathered_row_bytes = 0;   ///< of a lane: one source row whose parts lie apart
   uint64_t converted_row_bytes = 0;  ///< of a lane: one row as bf16
@@ -61,24 +54,6 @@ struct MemoryPlan {
 };
 inline constexpr unsigned kBuffersPerLane =
     2;  ///< one being filled or emptied while the other is worked on
-
-/// Bytes in and out, exact: ranges as requested, before direct I/O rounds them.
-struct Totals {
-  uint64_t source_tensor_bytes = 0;  ///< of every tensor used
-  uint64_t header_bytes = 0;         ///< read to make the catalog
-  uint64_t read_bytes = 0;        ///< everything: headers, tensors, what is read again, companions
-  uint64_t read_again_bytes = 0;  ///< part of read_bytes: statistics, passes, tied tensors
-  uint64_t written_bytes = 0;     ///< the file and the companions
-  uint64_t requests =
-      0;  ///< range reads at this plan's tile size, as the first tile of each array has them
-};
-
-/// A reason for reading something more than once.
-struct Reread {
-  std::string array;
-  std::string why;  ///< "column maxima before quantizing", "2 passes", "shares its tensor with ..."
-  uint64_t bytes = 0;
-};
 
 /// How one array is made. kScales arrays have no rows of their own.
 struct ArrayPlan {
@@ -99,25 +74,16 @@ struct ArrayPlan {
 /// Everything a run does, known before the first byte moves. Immutable; outlives the run.
 /// Arrays are split by the front's end: the file's head [0, head_end) holds the header and every
 /// array up to the last one made of scales; it is written by the committer.
-struct Plan {
-  Catalog catalog;
-  Model model;
+struct Plan : PlanBase {
   OutputSpec output;
   std::vector<ArrayPlan> arrays;  ///< parallel to output.arrays
-  std::string target;
   TargetSettings settings;
-  uint64_t bundle_bytes = 0;  ///< B
   uint64_t head_end = 0;
   std::vector<size_t> head_arrays;  ///< those inside the head, in file order
   Bundle front;  ///< whole bands behind the head, to at least 8 MiB; run by the committer, number 0
   std::vector<Bundle> bundles;  ///< the rest, in file order, numbers from 1
   std::vector<StatisticTask> statistics;
   MemoryPlan memory;
-  Totals totals;
-  std::vector<Reread> rereads;
-  std::vector<std::string> warnings;
-  std::string layout_digest;  ///< SHA-256, 64 digits
-  std::string run_digest;
 
   /// The array whose bytes hold this offset of the file; nothing inside the header.
   std::optional<size_t> ArrayAt(uint64_t file_offset) const;

@@ -74,6 +74,10 @@ uint64_t RowsPerUnit(const RowMap& rows) {
 
 }  // namespace
 
+uint64_t UnitBytes(const ArrayPlan& array, const TensorEntry& tensor) {
+  return RowsPerUnit(array.rows) * RunBytes(Info(tensor.dtype), array.rows.row_elements);
+}
+
 uint64_t TileCapacity(const ArrayPlan& array, const TensorEntry& tensor, uint64_t rows) {
   const uint64_t row_bytes = RunBytes(Info(tensor.dtype), array.rows.row_elements);
   // Worst case: every row (and piece of it) is a range of its own, with a ragged block at both

@@ -34,6 +34,10 @@ struct Tile {
   bool is_last_of_span = false;
 };
 
+/// Source bytes of the rows that are kept together below the outermost digit of their order: a head
+/// of a permuted projection; one row where the rows are in the source's order.
+uint64_t UnitBytes(const ArrayPlan& array, const TensorEntry& tensor);
+
 /// The least input buffer that can hold a tile of `rows` rows of this array, whatever its pieces.
 uint64_t TileCapacity(const ArrayPlan& array, const TensorEntry& tensor, uint64_t rows);
 

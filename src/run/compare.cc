@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/checked.h"
+#include "store/ready.h"
 
 namespace ckpt {
 
@@ -14,9 +15,7 @@ CompareWriter::CompareWriter(std::unique_ptr<ObjectReader> reader, MemoryBudget&
     : reader_(std::move(reader)), budget_(budget), describe_(std::move(describe)) {}
 
 IoFuture CompareWriter::WriteAt(uint64_t offset, std::span<const std::byte> bytes) {
-  std::promise<Result<void>> done;
-  done.set_value(Compare(offset, bytes));
-  return done.get_future();
+  return Ready(Compare(offset, bytes));
 }
 
 Result<void> CompareWriter::Compare(uint64_t offset, std::span<const std::byte> bytes) {

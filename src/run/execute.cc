@@ -1,21 +1,14 @@
 #include "run/execute.h"
 
-#include <fmt/format.h>
-
-#include <chrono>
-#include <condition_variable>
-#include <mutex>
-#include <new>
-#include <thread>
+#include <atomic>
 
 #include "base/check.h"
+#include "run/crew.h"
 #include "run/head.h"
 #include "run/lane.h"
 
 namespace ckpt {
 namespace {
-
-constexpr auto kTick = std::chrono::milliseconds(100);
 
 // Thread-safe. Hands out the jobs 0 ... count - 1 in order.
 class Counter {
@@ -29,64 +22,6 @@ class Counter {
  private:
   size_t count_;
   std::atomic<size_t> next_{0};
-};
-
-using LaneWork = std::function<Result<void>(Lane&)>;
-
-// Exceptions of libraries end here: no thread of ours may die of one.
-Result<void> Guarded(const LaneWork& work, Lane& lane) {
-  try {
-    return work(lane);
-  } catch (const std::bad_alloc&) {
-    return Fail(Code::kResources, "out of memory", "give this process more memory");
-  } catch (const std::exception& error) {
-    return Fail(Code::kInternal, fmt::format("unexpected: {}", error.what()), "please report this");
-  }
-}
-
-// Runs `work` on every lane at once while the calling thread watches. The first error stops all.
-class Crew {
- public:
-  Crew(std::vector<std::unique_ptr<Lane>>& lanes, const Progress& progress, Watch& watch)
-      : lanes_(lanes), progress_(progress), watch_(watch) {}
-
-  Result<void> Run(const LaneWork& work) {
-    size_t running = lanes_.size();
-    std::mutex mutex;
-    std::condition_variable done;
-    std::optional<Error> first_error;
-    std::vector<std::jthread> threads;
-    threads.reserve(lanes_.size());
-    for (const std::unique_ptr<Lane>& lane : lanes_) {
-      threads.emplace_back([&, worker = lane.get()] {
-        Result<void> result = Guarded(work, *worker);
-        const std::lock_guard lock(mutex);
-        // A stop is the consequence of another lane's error, or of the user's wish; an error
-        // outweighs it.
-        if (!result && (!first_error || first_error->code == Code::kInterrupted))
-          first_error = std::move(result).error();
-        if (first_error) watch_.stop.request_stop();
-        --running;
-        done.notify_all();
-      });
-    }
-    std::unique_lock lock(mutex);
-    while (running > 0) {
-      done.wait_for(lock, kTick);
-      lock.unlock();
-      watch_.tick(progress_);
-      lock.lock();
-    }
-    lock.unlock();
-    threads.clear();
-    if (first_error) return Fail(*std::move(first_error));
-    return {};
-  }
-
- private:
-  std::vector<std::unique_ptr<Lane>>& lanes_;
-  const Progress& progress_;
-  Watch& watch_;
 };
 
 // One reader for each object that a used tensor lies in.
@@ -135,12 +70,15 @@ Result<ExecuteResult> Execute(const Plan& plan, Store& source, PositionedWriter&
     CKPT_TRY(std::unique_ptr<Lane> lane, Lane::Make(context));
     lanes.push_back(std::move(lane));
   }
-  Crew crew(lanes, progress, watch);
+  const auto on_all = [&](const std::function<Result<void>(Lane&)>& work) {
+    return RunCrew(
+        lanes.size(), [&](size_t i) { return work(*lanes[i]); }, progress, watch);
+  };
 
   // Statistics cross all tiles of a tensor, so they are whole before any bundle begins.
   if (!plan.statistics.empty()) {
     Counter tasks(plan.statistics.size());
-    CKPT_TRY_VOID(crew.Run([&](Lane& lane) {
+    CKPT_TRY_VOID(on_all([&](Lane& lane) {
       return lane.RunStatistics([&]() -> std::optional<Job> {
         const auto i = tasks.Next();
         return i ? std::optional(Job{nullptr, {&plan.statistics[*i].span, 1}}) : std::nullopt;
@@ -151,7 +89,7 @@ Result<ExecuteResult> Execute(const Plan& plan, Store& source, PositionedWriter&
 
   // The bundles, then the front; whoever comes last takes it.
   Counter jobs(plan.bundles.size() + 1);
-  CKPT_TRY_VOID(crew.Run([&](Lane& lane) {
+  CKPT_TRY_VOID(on_all([&](Lane& lane) {
     return lane.RunBundles([&]() -> std::optional<Job> {
       auto i = jobs.Next();
       if (i && *i < plan.bundles.size()) return Job{&plan.bundles[*i], plan.bundles[*i].spans};

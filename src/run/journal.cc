@@ -36,11 +36,8 @@ Result<BundleRecord> Journal::Get(uint32_t number) const {
 }
 
 Result<void> Journal::Clear() {
-  for (const std::string_view folder : {"journal", "side"}) {
-    CKPT_TRY(const std::vector<ObjectInfo> objects,
-             store_.List(fmt::format("{}/{}", kStateFolder, folder)));
-    for (const ObjectInfo& object : objects) CKPT_TRY_VOID(store_.Remove(object.name));
-  }
+  for (const std::string_view folder : {"journal", "side"})
+    CKPT_TRY_VOID(store_.RemoveAll(fmt::format("{}/{}", kStateFolder, folder)));
   return {};
 }
 

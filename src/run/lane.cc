@@ -7,6 +7,7 @@
 #include "base/checked.h"
 #include "base/units.h"
 #include "kernel/quantize.h"
+#include "plan/memory.h"
 
 namespace ckpt {
 namespace {
@@ -28,7 +29,7 @@ Result<std::unique_ptr<Lane>> Lane::Make(const RunContext& context) {
     at += bytes;
     return span;
   };
-  for (unsigned i = 0; i < kBuffersPerLane; ++i)
+  for (unsigned i = 0; i < kInputBuffersPerLane; ++i)
     lane->in_buffers_.push_back(take(memory.tile_in_bytes));
   for (unsigned i = 0; i < kBuffersPerLane; ++i)
     lane->out_buffers_.push_back(take(memory.tile_out_bytes));

@@ -6,9 +6,9 @@
 namespace ckpt {
 namespace {
 
-// magic, run digest, number, flags, counts; then parts, sides, inline bytes; CRC-32C of all before
-// it.
-constexpr std::string_view kMagic = "CKPTJ001";
+// magic, run digest, number, flags, counts; then parts, sides, chunks, inline bytes; CRC-32C of all
+// before it.
+constexpr std::string_view kMagic = "CKPTJ002";
 constexpr size_t kFlagsOffset = 8 + 64 + 4;
 constexpr uint32_t kSideFileFlag = 1;
 
@@ -68,6 +68,7 @@ EncodedRecord EncodeRecord(const BundleRecord& record, std::string_view run_dige
   Put<uint32_t>(text, is_apart ? kSideFileFlag : 0);
   Put<uint32_t>(text, static_cast<uint32_t>(record.parts.size()));
   Put<uint32_t>(text, static_cast<uint32_t>(record.sides.size()));
+  Put<uint32_t>(text, static_cast<uint32_t>(record.chunks.size()));
   Put<uint32_t>(text, Crc32c::Of(Bytes(sides)).value());
   for (const ArrayPart& part : record.parts) {
     Put<uint32_t>(text, part.array);
@@ -78,6 +79,16 @@ EncodedRecord EncodeRecord(const BundleRecord& record, std::string_view run_dige
   for (const SideValue& side : record.sides) {
     Put<uint64_t>(text, side.file_offset);
     Put<uint64_t>(text, side.bytes.size());
+    Put<uint32_t>(text, side.output);
+    Put<uint32_t>(text, side.array);
+  }
+  for (const ChunkPart& chunk : record.chunks) {
+    Put<uint32_t>(text, chunk.output);
+    Put<uint32_t>(text, chunk.array);
+    Put<uint64_t>(text, chunk.chunk);
+    Put<uint64_t>(text, chunk.offset);
+    Put<uint32_t>(text, chunk.length);
+    Put<uint32_t>(text, chunk.crc32c);
   }
   if (is_apart) {
     encoded.side_file = std::move(sides);
@@ -107,8 +118,10 @@ Result<BundleRecord> DecodeRecord(std::string_view record, std::string_view side
   const auto flags = reader.Take<uint32_t>();
   const auto n_parts = reader.Take<uint32_t>();
   const auto n_sides = reader.Take<uint32_t>();
+  const auto n_chunks = reader.Take<uint32_t>();
   const auto side_crc = reader.Take<uint32_t>();
-  if (!number || !flags || !n_parts || !n_sides || !side_crc || reader.left() / 24 < *n_parts)
+  if (!number || !flags || !n_parts || !n_sides || !n_chunks || !side_crc ||
+      reader.left() / 24 < *n_parts)
     return Damaged("cut short");
   decoded.number = *number;
   for (uint32_t i = 0; i < *n_parts; ++i) {
@@ -119,14 +132,27 @@ Result<BundleRecord> DecodeRecord(std::string_view record, std::string_view side
     if (!array || !offset || !size || !crc) return Damaged("cut short");
     decoded.parts.push_back({*array, *offset, Crc32c(*crc, *size)});
   }
-  if (reader.left() / 16 < *n_sides) return Damaged("cut short");
+  if (reader.left() / 24 < *n_sides) return Damaged("cut short");
   std::vector<uint64_t> sizes;
   for (uint32_t i = 0; i < *n_sides; ++i) {
     const auto offset = reader.Take<uint64_t>();
     const auto size = reader.Take<uint64_t>();
-    if (!offset || !size) return Damaged("cut short");
-    decoded.sides.push_back({*offset, {}});
+    const auto output = reader.Take<uint32_t>();
+    const auto array = reader.Take<uint32_t>();
+    if (!offset || !size || !output || !array) return Damaged("cut short");
+    decoded.sides.push_back({*offset, {}, *output, *array});
     sizes.push_back(*size);
+  }
+  if (reader.left() / 32 < *n_chunks) return Damaged("cut short");
+  for (uint32_t i = 0; i < *n_chunks; ++i) {
+    const auto output = reader.Take<uint32_t>();
+    const auto array = reader.Take<uint32_t>();
+    const auto chunk = reader.Take<uint64_t>();
+    const auto offset = reader.Take<uint64_t>();
+    const auto length = reader.Take<uint32_t>();
+    const auto crc = reader.Take<uint32_t>();
+    if (!output || !array || !chunk || !offset || !length || !crc) return Damaged("cut short");
+    decoded.chunks.push_back({*output, *array, *chunk, *offset, *length, *crc});
   }
   const bool is_apart = (*flags & kSideFileFlag) != 0;
   const std::string_view sides = is_apart ? side_file : *reader.Take(reader.left());

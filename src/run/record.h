@@ -18,12 +18,24 @@ struct ArrayPart {
   Crc32c crc;
 };
 
+/// A chunk as stored in a data file of a chunked output.
+struct ChunkPart {
+  uint32_t output = 0;  ///< into ChunkedPlan::outputs
+  uint32_t array = 0;   ///< into its arrays
+  uint64_t chunk = 0;   ///< number in the array's grid, C order
+  uint64_t offset = 0;  ///< in the bundle's data file
+  uint32_t length = 0;
+  uint32_t crc32c = 0;
+};
+
 /// Bytes made by a bundle that lie outside what it writes itself: scales in the file's head, and
 /// the ragged bytes at both ends of its segment that share a block with a neighbour. The committer
 /// writes them.
 struct SideValue {
-  uint64_t file_offset = 0;
+  uint64_t file_offset = 0;  ///< of a chunked output: in the elements of the array
   std::vector<std::byte> bytes;
+  uint32_t output = 0;  ///< of a chunked target
+  uint32_t array = 0;   ///< of a chunked target: the array of scales
 };
 
 /// What is known of a finished bundle.
@@ -31,6 +43,7 @@ struct BundleRecord {
   uint32_t number = 0;
   std::vector<ArrayPart> parts;
   std::vector<SideValue> sides;
+  std::vector<ChunkPart> chunks = {};
 };
 
 /// The record as one small file, side values apart (docs/formats/journal.md). `run_digest`: 64

@@ -7,6 +7,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "run/report_parts.h"
+
 namespace ckpt {
 namespace {
 
@@ -25,26 +27,6 @@ Json Arrays(const Plan& plan, const std::vector<Crc32c>& crcs) {
                          {"sources", {plan.catalog.tensors[plan.arrays[maker].tensor].name}}};
   }
   return arrays;
-}
-
-Json SourceOf(const Plan& plan) {
-  Json objects = Json::array();
-  for (const ObjectInfo& object : plan.catalog.objects)
-    objects.push_back({{"name", object.name},
-                       {"size_bytes", object.size_bytes},
-                       {"generation", object.generation.value}});
-  Json configs = Json::object();
-  for (const SourceConfig& config : plan.catalog.configs) {
-    if (!config.text.empty()) configs[config.object] = config.text;
-  }
-  return {{"uri", plan.catalog.root.Print()},
-          {"format", plan.catalog.format},
-          {"scheme", plan.model.source_scheme},
-          {"dims", plan.model.dims},
-          {"facts", plan.model.facts},
-          {"ignored", plan.model.ignored},
-          {"objects", objects},
-          {"configs", configs}};
 }
 
 }  // namespace
@@ -71,13 +53,7 @@ std::string MakeReport(const Plan& plan, const RunFigures& figures, std::string_
                           {"size_bytes", companion.crc.size_bytes()},
                           {"crc32c", Hex(companion.crc)}});
   report["companions"] = companions;
-  Json rereads = Json::array();
-  for (const Reread& reread : plan.rereads)
-    rereads.push_back({{"array", reread.array}, {"why", reread.why}, {"bytes", reread.bytes}});
-  report["bytes"] = {
-      {"read", figures.execute.read_bytes},   {"read_twice", plan.totals.read_again_bytes},
-      {"headers", plan.totals.header_bytes},  {"source_tensors", plan.totals.source_tensor_bytes},
-      {"written", plan.totals.written_bytes}, {"rereads", rereads}};
+  report["bytes"] = BytesOf(plan, figures.execute.read_bytes, plan.totals.written_bytes);
   report["memory"] = {{"budget_bytes", plan.memory.budget_bytes},
                       {"planned_peak_bytes", plan.memory.peak_bytes},
                       {"granted_peak_bytes", figures.execute.granted_peak_bytes},

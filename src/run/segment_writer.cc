@@ -5,17 +5,9 @@
 
 #include "base/check.h"
 #include "base/checked.h"
+#include "store/ready.h"
 
 namespace ckpt {
-namespace {
-
-IoFuture Ready() {
-  std::promise<Result<void>> done;
-  done.set_value({});
-  return done.get_future();
-}
-
-}  // namespace
 
 IoFuture SegmentWriter::Write(std::span<std::byte> bytes) {
   CKPT_CHECK(bytes.size() <= segment_.end - next_);

@@ -87,11 +87,15 @@ bool TileFeed::StartNext(Slot& slot) {
 
 Result<FedTile> TileFeed::Next() {
   if (context_.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
+  // The tile of the call before is done with, so its buffer is free. Every free buffer's read
+  // starts before we wait for one, so that the disk never rests while we work.
+  for (size_t ahead = 0; ahead < slots_.size(); ++ahead) {
+    Slot& slot = slots_[(turn_ + ahead) % slots_.size()];
+    if (!slot.is_full && !StartNext(slot)) break;
+  }
   Slot& slot = slots_[turn_];
-  if (!slot.is_full && !StartNext(slot)) return FedTile{};
-  // Read ahead before waiting, so that the disk never rests while we work.
+  if (!slot.is_full) return FedTile{};
   turn_ = (turn_ + 1) % slots_.size();
-  if (slots_.size() > 1) StartNext(slots_[turn_]);
   for (size_t i = 0; i < slot.reads.size(); ++i) {
     Result<void> read = slot.reads[i].get();
     if (!read) {

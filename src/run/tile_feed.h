@@ -29,12 +29,12 @@ struct FedTile {
   bool is_last_of_job = false;
 };
 
-/// Reads the tiles of one job after another into the lane's input buffers, one tile ahead of the
-/// work. One thread.
+/// Reads the tiles of one job after another into the lane's input buffers: all but the one being
+/// worked on are read ahead. One thread.
 class TileFeed {
  public:
-  /// `buffers`: kBuffersPerLane of tile_in_bytes each. `next_job`: the next one, or nothing when
-  /// there is none left.
+  /// `buffers`: kInputBuffersPerLane of tile_in_bytes each. `next_job`: the next one, or nothing
+  /// when there is none left.
   TileFeed(const RunContext& context, std::vector<std::span<std::byte>> buffers,
            std::function<std::optional<Job>()> next_job);
   TileFeed(const TileFeed&) = delete;

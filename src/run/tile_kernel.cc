@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <utility>
 
 #include "base/check.h"
 #include "base/units.h"
@@ -75,6 +76,24 @@ class BF16Rows {
   ConvertFn convert_ = nullptr;
 };
 
+// Takes the CRC of rows while they are made: a stripe at a time, before it leaves the cache.
+class StripeCrc {
+ public:
+  StripeCrc(std::span<const std::byte> out, Crc32c& crc) : rest_(out), crc_(crc) {}
+  // `bytes` more are made.
+  void Made(size_t bytes) {
+    made_ += bytes;
+    if (made_ < kStripeBytes && made_ < rest_.size()) return;
+    crc_.Append(rest_.first(made_));
+    rest_ = rest_.subspan(std::exchange(made_, 0));
+  }
+
+ private:
+  std::span<const std::byte> rest_;  // not yet taken
+  size_t made_ = 0;                  // of the rest
+  Crc32c& crc_;
+};
+
 void CastRows(const Plan& plan, const Tile& tile, const std::byte* input,
               const KernelScratch& scratch, std::span<std::byte> out, Crc32c& crc) {
   const ArrayPlan& array = plan.arrays[tile.rows.array];
@@ -83,11 +102,12 @@ void CastRows(const Plan& plan, const Tile& tile, const std::byte* input,
   CKPT_CHECK(convert != nullptr);
   const TileRows rows(tile, input, scratch.gathered_row);
   const uint64_t stripe_rows = std::max<uint64_t>(1, kStripeBytes / array.row_bytes);
+  StripeCrc made(out, crc);
   for (uint64_t row = 0; row < rows.count();) {
     const uint64_t run = rows.RunLength(row, stripe_rows);
     const std::span<std::byte> stripe = out.subspan(row * array.row_bytes, run * array.row_bytes);
     convert(rows.Row(row), stripe.data(), run * array.rows.row_elements);
-    crc.Append(stripe);
+    made.Made(stripe.size());
     row += run;
   }
 }
@@ -97,7 +117,7 @@ Result<void> QuantizeRows(const Plan& plan, const Tile& tile, const BF16Rows& ro
   const ArrayPlan& array = plan.arrays[tile.rows.array];
   const uint64_t n = array.rows.row_elements;
   const int bits = plan.output.arrays[tile.rows.array].bits;
-  const uint64_t stripe_rows = std::max<uint64_t>(1, kStripeBytes / array.row_bytes);
+  StripeCrc made(out, crc);
   for (uint64_t row = 0; row < rows.count(); ++row) {
     const BF16* w = rows.Row(row);
     const uint16_t abs_max = AbsMaxBF16(w, n);
@@ -106,10 +126,7 @@ Result<void> QuantizeRows(const Plan& plan, const Tile& tile, const BF16Rows& ro
     const QuantScale scale = ScaleOf(abs_max, bits);
     QuantizeRowBF16(w, n, scale.reciprocal, bits, reinterpret_cast<int8_t*>(out.data() + row * n));
     scales.push_back(scale.scale);
-    if ((row + 1) % stripe_rows == 0 || row + 1 == rows.count()) {
-      const uint64_t first = row / stripe_rows * stripe_rows;
-      crc.Append(out.subspan(first * n, (row + 1 - first) * n));
-    }
+    made.Made(n);
   }
   return {};
 }
@@ -118,14 +135,11 @@ void QuantizeColumns(const RunContext& context, const Tile& tile, const BF16Rows
                      std::span<std::byte> out, Crc32c& crc) {
   const uint64_t n = context.plan.arrays[tile.rows.array].rows.row_elements;
   const std::span<const BF16> reciprocals = context.statistics.Reciprocals(tile.rows.array);
-  const uint64_t stripe_rows = std::max<uint64_t>(1, kStripeBytes / n);
+  StripeCrc made(out, crc);
   for (uint64_t row = 0; row < rows.count(); ++row) {
     QuantizeColumnsBF16(rows.Row(row), reciprocals.data(), n,
                         reinterpret_cast<int8_t*>(out.data() + row * n));
-    if ((row + 1) % stripe_rows == 0 || row + 1 == rows.count()) {
-      const uint64_t first = row / stripe_rows * stripe_rows;
-      crc.Append(out.subspan(first * n, (row + 1 - first) * n));
-    }
+    made.Made(n);
   }
 }
 

@@ -70,6 +70,19 @@ Result<std::string> ReadSmallObject(Store& store, std::string_view name, uint64_
   return text;
 }
 
+Result<void> Store::RenameFolder(std::string_view from, std::string_view to) {
+  return Fail(Code::kInternal,
+              "folder \"" + std::string(from) + "\" cannot be renamed to \"" + std::string(to) +
+                  "\" in this store",
+              "please report this");
+}
+
+Result<void> Store::RemoveAll(std::string_view folder) {
+  CKPT_TRY(const std::vector<ObjectInfo> objects, List(folder));
+  for (const ObjectInfo& object : objects) CKPT_TRY_VOID(Remove(object.name));
+  return {};
+}
+
 Result<ObjectInfo> WriteSmallObject(Store& store, std::string_view name, std::string_view text,
                                     CreateOptions options) {
   CKPT_TRY(const std::unique_ptr<ObjectWriter> writer, store.Create(name, options));

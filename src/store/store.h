@@ -114,9 +114,17 @@ class Store {
   virtual Result<std::unique_ptr<PositionedWriter>> CreatePositioned(std::string_view name,
                                                                      uint64_t size_bytes,
                                                                      CreateOptions options) = 0;
+  /// True where a folder and all below it can get another name in one step (file systems): what is
+  /// readable only as a whole is then made under a temporary name.
+  virtual bool RenamesFolders() const { return false; }
+  /// Gives the folder `from` the name `to`, which must not exist (or be an empty folder). Durable
+  /// when it returns. Errors: kCannotCreate; kInternal where RenamesFolders() is false.
+  virtual Result<void> RenameFolder(std::string_view from, std::string_view to);
   /// Gone and durable when it returns; a missing object is success. Folders left empty below the
   /// root go too.
   virtual Result<void> Remove(std::string_view name) = 0;
+  /// All objects below the folder, as Remove() would; cheaper where a folder is made durable once.
+  virtual Result<void> RemoveAll(std::string_view folder);
 };
 
 /// The one door for names from outside (index files, tar members, hub listings): relative, no

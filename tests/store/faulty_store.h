@@ -208,6 +208,11 @@ class FaultyStore final : public Store {
              inner_->CreatePositioned(name, size_bytes, options));
     return std::make_unique<FaultyPositionedWriter>(script_, std::move(writer));
   }
+  bool RenamesFolders() const override { return inner_->RenamesFolders(); }
+  Result<void> RenameFolder(std::string_view from, std::string_view to) override {
+    if (auto error = script_.Hit(FaultPoint::kCommit)) return Fail(*std::move(error));
+    return inner_->RenameFolder(from, to);
+  }
   Result<void> Remove(std::string_view name) override {
     if (auto error = script_.Hit(FaultPoint::kRemove)) return Fail(*std::move(error));
     return inner_->Remove(name);

@@ -193,6 +193,16 @@ TEST(DirectWrite, ChangesExactlyTheGivenBytes) {
   }
 }
 
+TEST(PageCache, TakesAFileWithHolesForNotCached) {
+  const TempFolder folder;
+  const std::string path = folder.path() + "/sparse";
+  const Descriptor fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  ASSERT_EQ(ftruncate(fd.get(), 256 * kBlock), 0);
+  const std::string text(kBlock, 'x');
+  ASSERT_EQ(WriteAllAt(fd.get(), std::as_bytes(std::span(text)), 0).error, 0);
+  EXPECT_FALSE(IsCached(fd.get(), 256 * kBlock));
+}
+
 TEST(PageCache, KnowsWhetherAFileIsCached) {
   const TempFolder folder;
   const std::string path = folder.path() + "/file";

@@ -4,8 +4,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <map>
+#include <thread>
 #include <utility>
 
 #include "base/text.h"
@@ -20,6 +23,9 @@
 
 namespace ckpt {
 namespace {
+
+constexpr unsigned kLeastThreads = 3;  // the disk has work while two begin or end
+constexpr unsigned kMostThreads = 16;
 
 class FileStore final : public Store {
  public:
@@ -61,9 +67,30 @@ class FileStore final : public Store {
     return CreatePositionedFile(*pool_, mode_, folders_, name, Place(name), size_bytes, options);
   }
 
+  bool RenamesFolders() const override { return true; }
+
+  Result<void> RenameFolder(std::string_view from, std::string_view to) override {
+    CKPT_TRY_VOID(SafeName(from));
+    CKPT_TRY_VOID(SafeName(to));
+    return Rename(SplitName(from), SplitName(to)).map_error(Where("folder", Place(to)));
+  }
+
   Result<void> Remove(std::string_view name) override {
     CKPT_TRY_VOID(SafeName(name));
-    return RemoveFile(SplitName(name)).map_error(Where("file", Place(name)));
+    const SplitName split(name);
+    return RemoveFiles(split.folder, {&split.leaf, 1}).map_error(Where("file", Place(name)));
+  }
+
+  Result<void> RemoveAll(std::string_view folder) override {
+    CKPT_TRY(const std::vector<ObjectInfo> objects, List(folder, {}));
+    std::map<std::string, std::vector<std::string>> leaves;  // by folder
+    for (const ObjectInfo& object : objects) {
+      SplitName split(object.name);
+      leaves[split.folder].push_back(std::move(split.leaf));
+    }
+    for (const auto& [name, files] : leaves)
+      CKPT_TRY_VOID(RemoveFiles(name, files).map_error(Where("folder", Place(name))));
+    return {};
   }
 
  private:
@@ -87,16 +114,34 @@ class FileStore final : public Store {
                 "fetch the file again, or mount the place that it links to");
   }
 
-  Result<void> RemoveFile(const SplitName& name) {
-    CKPT_TRY(const Descriptor folder, folders_.Open(name.folder));
-    if (!folder.is_open()) return {};
-    if (unlinkat(folder.get(), name.leaf.c_str(), 0) != 0) {
-      if (errno == ENOENT) return {};
-      return FailFile(FileSide::kOutput, errno, "remove it");
+  Result<void> Rename(const SplitName& from, const SplitName& to) {
+    CKPT_TRY(const Descriptor old_folder, folders_.Make(from.folder));
+    CKPT_TRY(const Descriptor new_folder, folders_.Make(to.folder));
+    if (renameat(old_folder.get(), from.leaf.c_str(), new_folder.get(), to.leaf.c_str()) != 0)
+      return FailFile(FileSide::kOutput, errno, "give it its name");
+    for (const Descriptor* folder : {&new_folder, &old_folder}) {
+      if (const int error = SyncFile(folder->get()); error != 0)
+        return FailFile(FileSide::kOutput, error, "make its name durable");
     }
+    return {};
+  }
+
+  // Files of one folder; those that are missing are as good as removed.
+  Result<void> RemoveFiles(const std::string& folder_name, std::span<const std::string> leaves) {
+    CKPT_TRY(const Descriptor folder, folders_.Open(folder_name));
+    if (!folder.is_open()) return {};
+    bool is_changed = false;
+    for (const std::string& leaf : leaves) {
+      if (unlinkat(folder.get(), leaf.c_str(), 0) == 0) {
+        is_changed = true;
+      } else if (errno != ENOENT) {
+        return FailFile(FileSide::kOutput, errno, "remove it");
+      }
+    }
+    if (!is_changed) return {};
     if (const int error = SyncFile(folder.get()); error != 0)
       return FailFile(FileSide::kOutput, error, "make its removal durable");
-    folders_.RemoveEmpty(name.folder);
+    folders_.RemoveEmpty(folder_name);
     folders_.RemoveEmptyMade("");  // a root that only this store's objects made necessary
     return {};
   }
@@ -113,7 +158,10 @@ Result<std::unique_ptr<Store>> OpenFileStore(Uri root, FileStoreOptions options)
   if (root.scheme() != "file")
     return Fail(Code::kUsage, fmt::format("\"{}\" is no path of a file system", root.Print()),
                 "name a folder");
-  CKPT_TRY(std::unique_ptr<IoPool> pool, IoPool::Start(options.io_threads));
+  const unsigned threads = options.io_threads > 0 ? options.io_threads
+                                                  : std::clamp(std::thread::hardware_concurrency(),
+                                                               kLeastThreads, kMostThreads);
+  CKPT_TRY(std::unique_ptr<IoPool> pool, IoPool::Start(threads));
   return std::make_unique<FileStore>(std::move(root), options.io_mode, std::move(pool));
 }
 

@@ -19,7 +19,7 @@ enum class IoMode : uint8_t {
 
 struct FileStoreOptions {
   IoMode io_mode = IoMode::kAuto;
-  unsigned io_threads = 4;
+  unsigned io_threads = 0;  ///< 0: one for each core, 3 to 16
 };
 
 /// The store of local and mounted file systems, below the folder `root` (scheme file).

@@ -1,6 +1,7 @@
 #include "store/file/page_cache.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include <algorithm>
@@ -14,6 +15,7 @@ namespace ckpt {
 namespace {
 
 constexpr uint64_t kSamples = 16;
+constexpr uint64_t kStatBlockBytes = 512;  // of st_blocks, whatever the file system's own
 constexpr uint64_t kWindowBytes = 32 * kMiB;
 constexpr uint64_t kLeastBytes = 256 * kKiB;  // the kernel's own flusher does for less
 
@@ -28,6 +30,11 @@ int SyncRange(int fd, ByteRange range, unsigned flags) {
 }  // namespace
 
 bool IsCached(int fd, uint64_t size_bytes) {
+  // A hole is answered without waiting whether its pages are cached or not.
+  struct stat found {};
+  if (fstat(fd, &found) != 0 ||
+      static_cast<uint64_t>(found.st_blocks) * kStatBlockBytes < size_bytes)
+    return false;
   const uint64_t samples = std::min(kSamples, size_bytes);
   uint64_t random = RandomBits() | 1U;
   // Else a miss would fetch a whole readahead window.

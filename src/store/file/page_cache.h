@@ -9,8 +9,9 @@
 namespace ckpt {
 
 /// Whether a file seems to lie in the page cache as a whole: samples, one byte at a random place in
-/// each of up to 16 equal stretches, all found without waiting. An empty file is cached. Random, as
-/// a sample that misses makes the kernel fetch its page: at fixed places the second look would find
+/// each of up to 16 equal stretches, all found without waiting. An empty file is cached. A file
+/// with holes (fewer bytes on disk than its size) is not, for its holes tell nothing. Random, as a
+/// sample that misses makes the kernel fetch its page: at fixed places the second look would find
 /// those.
 bool IsCached(int fd, uint64_t size_bytes);
 

@@ -8,12 +8,12 @@
 
 #include "base/check.h"
 #include "format/safetensors/header.h"
+#include "kernel/quantize.h"
 #include "target/jetstream_pytorch/params_json.h"
 
 namespace ckpt {
 namespace {
 
-constexpr uint64_t kBlock = 128;  // columns of one block of a blockwise weight
 constexpr std::string_view kScalerSuffix = "_scaler";
 constexpr std::string_view kLinear = "linear";
 constexpr std::string_view kEmbedding = "embedding";
@@ -112,17 +112,17 @@ class Describer {
       AddQuantized(std::move(array), Encoding::kQuantRows, quantization_->bits, Shape{values[0]});
       return;
     }
-    if (values[1] % kBlock != 0) {
+    if (values[1] % kQuantBlock != 0) {
       AddFault(Code::kUsage,
                fmt::format("\"{}\" has rows of {} elements, {} needs whole blocks of {}",
-                           array.name, values[1], settings_.quantize, kBlock),
+                           array.name, values[1], settings_.quantize, kQuantBlock),
                fmt::format("choose --quantize {}_per_channel",
                            quantization_->bits == 8 ? "int8" : "int4"));
       return;
     }
-    const uint64_t blocks = values[1] / kBlock;
+    const uint64_t blocks = values[1] / kQuantBlock;
     if (blocks == 1) ++single_blocks_;
-    array.shape = Shape{blocks, kBlock, values[0]};
+    array.shape = Shape{blocks, kQuantBlock, values[0]};
     AddQuantized(std::move(array), Encoding::kQuantBlocks, quantization_->bits,
                  Shape{blocks, values[0]});
   }
@@ -167,7 +167,7 @@ class Describer {
       output_.warnings.push_back(
           fmt::format("{} weights have a single block of {} columns: their scales are [out], not "
                       "[1, out], as the original converter squeezes them",
-                      single_blocks_, kBlock));
+                      single_blocks_, kQuantBlock));
   }
 
   // One file, in the reference writer's order.

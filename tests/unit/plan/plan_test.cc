@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "plan/memory.h"
+#include "plan/tile.h"
 #include "tests/store/temp_folder.h"
 #include "tests/unit/run/tiny_llama.h"
 
@@ -104,6 +107,30 @@ TEST_F(PlanTest, ThePeakStaysWithinTheBudget) {
     EXPECT_GE(plan.memory.lanes, 1U);
     EXPECT_LE(plan.memory.lanes, threads);
   }
+}
+
+TEST_F(PlanTest, ATileTakesAWholeHeadOfAPermutedArray) {
+  TinyLlama model;
+  model.layers = 1;
+  model.heads = 2;
+  model.kv_heads = 2;
+  model.dim = 1536;  // 768 rows of 3072 bytes are more than an ordinary tile
+  const auto header = safetensors::EncodeHeader(model.Tensors(), std::nullopt);
+  ASSERT_TRUE(header);
+  ASSERT_TRUE(WriteSmallObject(*store_, "config.json", model.Config(), {}));
+  ASSERT_TRUE(WriteSmallObject(*store_, "model.safetensors", header->bytes, {}));
+  std::filesystem::resize_file(folder_.path() + "/model.safetensors",
+                               header->bytes.size() + header->data_bytes);
+  const Plan plan = Make({""});
+  size_t permuted = 0;
+  for (const ArrayPlan& array : plan.arrays) {
+    if (array.rows.axes.size() < 2) continue;
+    ++permuted;
+    EXPECT_EQ(RowsPerTile(array, plan.catalog.tensors[array.tensor], plan.memory.tile_in_bytes,
+                          plan.memory.tile_out_bytes - 2 * kIoAlignment),
+              model.dim / model.heads);
+  }
+  EXPECT_EQ(permuted, 2U) << "query and key";
 }
 
 TEST_F(PlanTest, ABudgetThatIsTooSmallNamesTheLeast) {

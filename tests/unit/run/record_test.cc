@@ -16,7 +16,8 @@ std::vector<std::byte> Bytes(size_t count) {
 BundleRecord Example(size_t side_bytes) {
   return {7,
           {{3, 4096, Crc32c(0x12345678, 99)}, {4, 0, Crc32c(1, 2)}},
-          {{128, Bytes(side_bytes)}, {1ULL << 40, Bytes(5)}}};
+          {{128, Bytes(side_bytes)}, {1ULL << 40, Bytes(5), 2, 9}},
+          {{1, 17, 1ULL << 33, 4096, 4100, 0xdeadbeef}}};
 }
 
 TEST(Record, ComesBackWhole) {
@@ -35,6 +36,13 @@ TEST(Record, ComesBackWhole) {
     ASSERT_EQ(decoded->sides.size(), 2U);
     EXPECT_EQ(decoded->sides[0].bytes, record.sides[0].bytes);
     EXPECT_EQ(decoded->sides[1].file_offset, 1ULL << 40);
+    EXPECT_EQ(decoded->sides[1].output, 2U);
+    EXPECT_EQ(decoded->sides[1].array, 9U);
+    ASSERT_EQ(decoded->chunks.size(), 1U);
+    EXPECT_EQ(decoded->chunks[0].array, 17U);
+    EXPECT_EQ(decoded->chunks[0].chunk, 1ULL << 33);
+    EXPECT_EQ(decoded->chunks[0].length, 4100U);
+    EXPECT_EQ(decoded->chunks[0].crc32c, 0xdeadbeefU);
   }
 }
 

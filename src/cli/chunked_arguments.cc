@@ -1,0 +1,202 @@
+#include "cli/chunked_arguments.h"
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <filesystem>
+
+#include "base/uri.h"
+
+namespace ckpt {
+namespace {
+
+std::vector<std::string> SplitWords(std::string_view text) {
+  std::vector<std::string> words;
+  while (true) {
+    const size_t comma = text.find(',');
+    words.emplace_back(text.substr(0, comma));
+    if (comma == std::string_view::npos) return words;
+    text.remove_prefix(comma + 1);
+  }
+}
+
+void ParseOutputs(const Arguments& arguments, Settings& settings, Faults& faults) {
+  const std::span<const std::string> known = settings.chunked->OutputNames();
+  std::vector<std::string>& outputs = settings.chunked_settings.outputs;
+  if (arguments.outputs.empty()) {
+    faults.Add("--outputs is missing: which checkpoints shall be written?",
+               fmt::format("give --outputs with some of {}", fmt::join(known, ", ")));
+    return;
+  }
+  for (std::string& word : SplitWords(arguments.outputs)) {
+    if (std::find(known.begin(), known.end(), word) == known.end()) {
+      faults.Add(fmt::format("--outputs {} is unknown", Printable(word)), DidYouMean(word, known));
+    } else if (std::find(outputs.begin(), outputs.end(), word) == outputs.end()) {
+      outputs.push_back(std::move(word));
+    }
+  }
+}
+
+// Folder names in normal form: absolute, without "." and "..".
+std::string Normal(const std::string& path) {
+  std::string normal = std::filesystem::absolute(path).lexically_normal().string();
+  while (normal.size() > 1 && normal.back() == '/') normal.pop_back();
+  return normal;
+}
+
+bool IsBelow(const std::string& path, const std::string& folder) {
+  return path.starts_with(folder == "/" ? folder : folder + "/");
+}
+
+// Outputs elsewhere move the root up to what they and DEST have in common.
+void ParsePlaces(const Arguments& arguments, Settings& settings, Faults& faults) {
+  settings.destination = arguments.destination;
+  if (arguments.output_paths.empty()) return;
+  const Result<Uri> destination = Uri::Parse(arguments.destination);
+  if (!destination || destination->scheme() != "file") {
+    faults.Add("--output needs a folder as DEST", "leave --output out");
+    return;
+  }
+  const std::vector<std::string>& outputs = settings.chunked_settings.outputs;
+  std::string root = Normal(destination->path());
+  std::map<std::string, std::string> paths;
+  for (const std::string& word : arguments.output_paths) {
+    const size_t equals = word.find('=');
+    const std::string name = word.substr(0, equals);
+    const std::string path = equals == std::string::npos ? "" : word.substr(equals + 1);
+    const Result<Uri> uri = Uri::Parse(path);
+    if (path.empty() || !uri || uri->scheme() != "file") {
+      faults.Add(fmt::format("--output {} is no NAME=PATH", Printable(word)),
+                 "give --output scanned=/folder/of/its/own");
+    } else if (std::find(outputs.begin(), outputs.end(), name) == outputs.end()) {
+      faults.Add(fmt::format("--output {}: no such output is asked for", Printable(name)),
+                 fmt::format("--outputs asks for {}", fmt::join(outputs, ", ")));
+    } else {
+      paths[name] = Normal(uri->path());
+    }
+  }
+  for (const auto& [name, path] : paths) {
+    while (!IsBelow(path, root) && root != "/") {
+      const size_t slash = root.rfind('/');
+      root = slash == 0 ? "/" : root.substr(0, slash);
+    }
+  }
+  // Those without a path of their own stay below DEST.
+  const std::string dest = Normal(destination->path());
+  const std::string prefix = dest == root ? "" : dest.substr(root == "/" ? 1 : root.size() + 1);
+  settings.chunked_settings.default_root = prefix;
+  for (const auto& [name, path] : paths)
+    settings.chunked_settings.roots[name] = path.substr(root == "/" ? 1 : root.size() + 1);
+  settings.destination = root;
+}
+
+void ParseOneOf(std::string_view option, const std::string& word,
+                std::initializer_list<std::string_view> known, Faults& faults) {
+  if (word.empty() || std::find(known.begin(), known.end(), word) != known.end()) return;
+  faults.Add(fmt::format("{} {} is unknown", option, Printable(word)),
+             fmt::format("{}: one of {}", option, fmt::join(known, ", ")));
+}
+
+}  // namespace
+
+Result<Mesh> ParseMesh(std::string_view text) {
+  Mesh mesh;
+  if (text.empty()) return mesh;
+  for (const std::string& word : SplitWords(text)) {
+    const size_t equals = word.find('=');
+    const std::string name = word.substr(0, equals);
+    const std::string count = equals == std::string::npos ? std::string() : word.substr(equals + 1);
+    uint64_t devices = 0;
+    const auto [end, error] = std::from_chars(count.data(), count.data() + count.size(), devices);
+    if (count.empty() || error != std::errc() || end != count.data() + count.size() || devices == 0)
+      return Fail(Code::kUsage, fmt::format("{} is no AXIS=DEVICES", Printable(word)),
+                  "give --mesh fsdp=16,tensor=4");
+    std::vector<std::string> axes;
+    if (name == "fsdp") axes = {"e"};
+    if (name == "tensor") axes = {"h", "k", "f", "v"};
+    if (name == "expert") axes = {"x"};
+    if (axes.empty())
+      return Fail(Code::kUsage, fmt::format("{} is no axis of a mesh", Printable(name)),
+                  "axes are fsdp, tensor and expert");
+    for (const std::string& axis : axes) mesh[axis] = devices;
+  }
+  return mesh;
+}
+
+void AddChunkedOptions(CLI::App& app, Arguments& arguments) {
+  app.add_option("--outputs", arguments.outputs,
+                 "maxtext: scanned, unscanned, int8, int8w, int4w, intmp, fp8; several with commas")
+      ->type_name("NAMES");
+  app.add_option("--output", arguments.output_paths,
+                 "maxtext: put one output elsewhere than below DEST (may be repeated)")
+      ->type_name("NAME=PATH");
+  app.add_option("--dtype", arguments.dtype,
+                 "maxtext: bfloat16 (default) or float32, of scanned and unscanned")
+      ->type_name("TYPE");
+  app.add_option("--compression", arguments.compression,
+                 "maxtext: zstd:1 (default: none; compressed chunks load 1.5 to 3 times slower)")
+      ->type_name("CODEC");
+  app.add_option("--orbax-layout", arguments.orbax_layout,
+                 "maxtext: ocdbt (default) or pathways (zarr v2, one object per chunk)")
+      ->type_name("LAYOUT");
+  app.add_option("--quant-layout", arguments.quant_layout,
+                 "maxtext: linen (default, JetStream) or nnx (today's MaxText server)")
+      ->type_name("LAYOUT");
+  app.add_option("--rope-layout", arguments.rope_layout,
+                 "maxtext: half or interleaved, instead of what the model's name settles")
+      ->type_name("LAYOUT");
+  app.add_option("--mesh", arguments.mesh,
+                 "maxtext: devices that will load it, such as fsdp=16,tensor=4: chunks are cut for "
+                 "them")
+      ->type_name("AXIS=N");
+}
+
+void ParseChunked(const Arguments& arguments, Settings& settings, Faults& faults) {
+  ChunkedSettings& chunked = settings.chunked_settings;
+  if (!arguments.quantize.empty())
+    faults.Add("--quantize is not for this target", "name the quantized tree in --outputs");
+  if (arguments.is_dtype_preserved)
+    faults.Add("--preserve-dtype is not for this target", "give --dtype float32");
+  ParseOutputs(arguments, settings, faults);
+  ParsePlaces(arguments, settings, faults);
+  ParseOneOf("--dtype", arguments.dtype, {"bfloat16", "float32"}, faults);
+  ParseOneOf("--compression", arguments.compression, {"none", "zstd:1"}, faults);
+  ParseOneOf("--orbax-layout", arguments.orbax_layout, {"ocdbt", "pathways"}, faults);
+  ParseOneOf("--quant-layout", arguments.quant_layout, {"linen", "nnx"}, faults);
+  ParseOneOf("--rope-layout", arguments.rope_layout, {"half", "interleaved"}, faults);
+  chunked.is_f32 = arguments.dtype == "float32";
+  chunked.compression = arguments.compression == "none" ? "" : arguments.compression;
+  chunked.layout = arguments.orbax_layout == "ocdbt" ? "" : arguments.orbax_layout;
+  chunked.quant_layout = arguments.quant_layout;
+  chunked.rope_layout = arguments.rope_layout;
+  chunked.model_name = arguments.model_name;
+  Result<Mesh> mesh = ParseMesh(arguments.mesh);
+  if (mesh) {
+    chunked.mesh = *std::move(mesh);
+  } else {
+    faults.Take(mesh, "--mesh");
+  }
+}
+
+void RefuseChunkedOptions(const Arguments& arguments, Faults& faults) {
+  const std::array<std::pair<std::string_view, bool>, 8> given = {{
+      {"--outputs", !arguments.outputs.empty()},
+      {"--output", !arguments.output_paths.empty()},
+      {"--dtype", !arguments.dtype.empty()},
+      {"--compression", !arguments.compression.empty()},
+      {"--orbax-layout", !arguments.orbax_layout.empty()},
+      {"--quant-layout", !arguments.quant_layout.empty()},
+      {"--rope-layout", !arguments.rope_layout.empty()},
+      {"--mesh", !arguments.mesh.empty()},
+  }};
+  for (const auto& [option, is_given] : given) {
+    if (is_given)
+      faults.Add(fmt::format("{} is not for this target", option),
+                 "leave it out, or give --to maxtext");
+  }
+}
+
+}  // namespace ckpt

@@ -1,0 +1,202 @@
+#include "plan/chunked_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_set>
+
+#include "base/check.h"
+#include "base/checked.h"
+#include "plan/bundles.h"
+#include "plan/chunk_box.h"
+#include "plan/chunked_bundles.h"
+#include "plan/chunked_memory.h"
+#include "plan/digest.h"
+#include "plan/role_work.h"
+
+namespace ckpt {
+namespace {
+
+constexpr size_t kMostDetails = 20;
+
+Result<void> PlanWorks(ChunkedPlan& plan) {
+  std::vector<std::vector<SliceRef>> slices(plan.model.roles.size());
+  for (size_t o = 0; o < plan.outputs.size(); ++o) {
+    for (size_t s = 0; s < plan.outputs[o].slices.size(); ++s)
+      slices[plan.outputs[o].slices[s].role].push_back({o, s});
+  }
+  std::vector<std::string> faults;
+  std::string remedy;
+  for (size_t role = 0; role < slices.size(); ++role) {
+    if (slices[role].empty()) continue;
+    Result<RoleWork> work = MakeRoleWork(plan, role, slices[role]);
+    if (work) {
+      plan.works.push_back(*std::move(work));
+    } else {
+      faults.push_back(work.error().what);
+      remedy = work.error().remedy;
+    }
+  }
+  if (faults.empty()) return {};
+  Error error{
+      Code::kBadInput, fmt::format("{} tensors cannot be laid out", faults.size()), {}, {}, remedy};
+  if (faults.size() > kMostDetails) {
+    faults.resize(kMostDetails);
+    faults.emplace_back("...");
+  }
+  error.details = std::move(faults);
+  return Fail(std::move(error));
+}
+
+// Scales, then constants, in the last data file.
+void PlanFront(ChunkedPlan& plan) {
+  plan.front.resize(plan.outputs.size());
+  plan.front_bytes.resize(plan.outputs.size());
+  for (size_t o = 0; o < plan.outputs.size(); ++o) {
+    const ChunkedOutput& output = plan.outputs[o];
+    for (const ChunkMaking making : {ChunkMaking::kScales, ChunkMaking::kConstant}) {
+      for (size_t a = 0; a < output.arrays.size(); ++a) {
+        if (output.arrays[a].making != making) continue;
+        const uint64_t bytes = Shape{output.arrays[a].chunk}.Elements().value_or(0) *
+                               ElementBytes(output.arrays[a].dtype);
+        plan.front[o].push_back({a, plan.front_bytes[o]});
+        plan.front_bytes[o] += RoundUp(StoredChunkBytes(output.codec, bytes), kChunkAlignment);
+      }
+    }
+  }
+}
+
+// Bytes that the boxes of a chunked tensor fetch: every stored chunk that a band touches.
+uint64_t BoxedBytes(const RoleWork& work, const BoundRole& bound, const TensorEntry& tensor) {
+  if (tensor.chunked == nullptr) return tensor.size_bytes;
+  uint64_t bytes = 0;
+  for (uint64_t band = 0; band < work.bands * work.experts; ++band)
+    bytes += TouchedBytes(tensor, TensorBox(work, bound, BandBox(work, band)));
+  return bytes;
+}
+
+void CountTotals(ChunkedPlan& plan) {
+  Totals& totals = plan.totals;
+  totals.header_bytes = plan.catalog.header_bytes;
+  totals.read_bytes = totals.header_bytes;
+  std::unordered_set<size_t> seen;
+  for (const RoleWork& work : plan.works) {
+    const BoundRole& bound = plan.model.roles[work.role];
+    const std::vector<size_t> parts =
+        bound.parts.empty() ? std::vector<size_t>{bound.tensor} : bound.parts;
+    for (const size_t part : parts) {
+      const TensorEntry& tensor = plan.catalog.tensors[part];
+      const DTypeInfo& info = Info(tensor.dtype);
+      const uint64_t experts = bound.parts.empty() ? work.experts : 1;
+      const bool is_vector = work.band_axis >= work.first_column_axis;
+      const uint64_t rows = is_vector ? 1 : work.units * work.rows_per_unit;
+      const uint64_t used =
+          experts * rows * (work.rows.row_elements / info.block_elements * info.block_bytes);
+      const uint64_t read = work.is_boxed ? BoxedBytes(work, bound, tensor) : used;
+      totals.read_bytes += read;
+      uint64_t again = read > used && work.is_boxed && tensor.chunked == nullptr ? read - used : 0;
+      if (seen.insert(part).second) {
+        totals.source_tensor_bytes += read - again;
+      } else {
+        again = read;
+      }
+      if (again > 0) {
+        const SliceRef& ref = work.products.front().slices.front();
+        const ChunkedOutput& output = plan.outputs[ref.output];
+        plan.rereads.push_back({output.arrays[output.slices[ref.slice].array].name,
+                                "shares its tensor with another array", again});
+        totals.read_again_bytes += again;
+      }
+    }
+    totals.requests += work.bands * work.experts;
+  }
+  for (const ChunkedBundle& bundle : plan.bundles) {
+    for (const uint64_t bytes : bundle.file_bytes) totals.written_bytes += bytes;
+  }
+  for (const uint64_t bytes : plan.front_bytes) totals.written_bytes += bytes;
+  for (const ChunkedOutput& output : plan.outputs) {
+    for (const CompanionSpec& companion : output.companions)
+      totals.written_bytes += companion.text ? companion.text->size() : 0;
+  }
+}
+
+uint64_t LargestOutput(const ChunkedPlan& plan) {
+  uint64_t largest = 0;
+  for (size_t o = 0; o < plan.outputs.size(); ++o) {
+    uint64_t bytes = plan.front_bytes[o];
+    for (const RoleWork& work : plan.works)
+      bytes += BandFileBytes(plan, work, o) * work.bands * work.experts;
+    largest = std::max(largest, bytes);
+  }
+  return largest;
+}
+
+}  // namespace
+
+std::string JoinPath(std::span<const PathKey> path) {
+  std::string text;
+  for (const PathKey& key : path) text += (text.empty() ? "" : "/") + key.name;
+  return text;
+}
+
+uint64_t StoredChunkBytes(ChunkCodec codec, uint64_t bytes) {
+  return codec == ChunkCodec::kCrc32c ? bytes + sizeof(uint32_t) : bytes;
+}
+
+uint64_t ChunkCount(const ChunkedArray& array) {
+  uint64_t count = 1;
+  for (size_t a = 0; a < array.shape.rank(); ++a)
+    count *= array.chunk[a] == 0 ? 0 : CeilDiv(array.shape[a], array.chunk[a]);
+  return count;
+}
+
+uint64_t BandFileBytes(const ChunkedPlan& plan, const RoleWork& work, size_t output) {
+  (void)plan;
+  uint64_t bytes = 0;
+  for (const Product& product : work.products) {
+    for (const SliceRef& ref : product.slices)
+      bytes += ref.output == output ? product.chunks * product.stride_bytes : 0;
+  }
+  return bytes;
+}
+
+uint64_t ChunkedPlan::MemoryBytes() const {
+  uint64_t bytes = sizeof(ChunkedPlan);
+  for (const ChunkedOutput& output : outputs) {
+    for (const ChunkedArray& array : output.arrays)
+      bytes += sizeof(ChunkedArray) + array.name.capacity() + array.path.size() * 64 + 128;
+    bytes += output.slices.size() * (sizeof(ChunkedSlice) + 512);
+    bytes += output.placeholders.size() * 512;
+  }
+  for (const RoleWork& work : works) bytes += sizeof(RoleWork) + work.products.size() * 128 + 512;
+  bytes += bundles.size() * (sizeof(ChunkedBundle) + 8 * outputs.size());
+  for (const ChunkedBundle& bundle : bundles) bytes += bundle.spans.size() * sizeof(BandSpan);
+  bytes += model.roles.size() * (sizeof(BoundRole) + 512);
+  return bytes;
+}
+
+Result<ChunkedPlan> MakeChunkedPlan(Catalog catalog, Model model, const ChunkedTarget& target,
+                                    std::vector<ChunkedOutput> outputs,
+                                    const ChunkedSettings& settings,
+                                    const ChunkedOptions& options) {
+  ChunkedPlan plan;
+  plan.catalog = std::move(catalog);
+  plan.model = std::move(model);
+  plan.outputs = std::move(outputs);
+  plan.target = target.name();
+  plan.settings = settings;
+  CKPT_TRY_VOID(PlanWorks(plan));
+  PlanFront(plan);
+  plan.bundle_bytes =
+      options.bundle_bytes > 0 ? options.bundle_bytes : DefaultBundleBytes(LargestOutput(plan));
+  CutChunkedBundles(plan);
+  CKPT_TRY_VOID(PlanChunkedMemory(plan, options));
+  CountTotals(plan);
+  plan.layout_digest = LayoutDigest(plan);
+  plan.run_digest = RunDigest(plan);
+  plan.warnings = plan.catalog.warnings;
+  plan.warnings.insert(plan.warnings.end(), plan.model.warnings.begin(), plan.model.warnings.end());
+  return plan;
+}
+
+}  // namespace ckpt

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/model.h"
+#include "source/catalog.h"
+
+namespace ckpt {
+
+/// What decides how a run goes, but never what it writes: none of it is in a digest.
+struct Resources {
+  uint64_t memory_bytes = 0;        ///< the budget; 0: choose
+  uint64_t least_memory_bytes = 0;  ///< the default without --memory
+  uint64_t most_memory_bytes = 0;   ///< half of what the machine or its control group has
+  unsigned threads = 1;
+};
+
+/// Bytes in and out, exact: ranges as requested, before direct I/O rounds them.
+struct Totals {
+  uint64_t source_tensor_bytes = 0;  ///< of every tensor used
+  uint64_t header_bytes = 0;         ///< read to make the catalog
+  uint64_t read_bytes = 0;        ///< everything: headers, tensors, what is read again, companions
+  uint64_t read_again_bytes = 0;  ///< part of read_bytes: statistics, passes, tied tensors
+  uint64_t written_bytes = 0;     ///< data files and the companions
+  uint64_t requests =
+      0;  ///< range reads at this plan's tile size, as the first tile of each array has them
+};
+
+/// A reason for reading something more than once.
+struct Reread {
+  std::string array;
+  std::string why;  ///< "column maxima before quantizing", "2 passes", "shares its tensor with ..."
+  uint64_t bytes = 0;
+};
+
+/// The part of a plan that does not depend on how its target lays out files.
+struct PlanBase {
+  Catalog catalog;
+  Model model;
+  std::string target;
+  uint64_t bundle_bytes = 0;  ///< B
+  Totals totals;
+  std::vector<Reread> rereads;
+  std::vector<std::string> warnings;
+  std::string layout_digest;  ///< SHA-256, 64 digits
+  std::string run_digest;
+};
+
+}  // namespace ckpt

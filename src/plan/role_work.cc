@@ -1,0 +1,262 @@
+#include "plan/role_work.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/checked.h"
+#include "store/store.h"
+
+namespace ckpt {
+namespace {
+
+// The trailing axes over which a quantizer reduces, else the last one.
+size_t FirstColumnAxis(const RoleWork& work, std::span<const uint64_t> reduce) {
+  const size_t rank = work.axes.size();
+  if (rank <= 1) return 0;
+  if (reduce.empty()) return rank - 1;
+  const uint64_t first = *std::min_element(reduce.begin(), reduce.end());
+  const bool is_trailing = first + reduce.size() == rank && first > 0;
+  return is_trailing ? first : rank - 1;
+}
+
+// Whether the columns follow one another in the source, so that rows can be read as they lie.
+bool HasRows(const View& source, size_t first_column_axis) {
+  uint64_t stride = 1;
+  for (size_t k = source.extents.size(); k-- > first_column_axis;) {
+    if (source.extents[k] > 1 && source.strides[k] != stride) return false;
+    stride *= source.extents[k];
+  }
+  return true;
+}
+
+RowMap MakeRows(const View& source, std::span<const Axis> axes, size_t first_column_axis) {
+  RowMap rows;
+  rows.source_offset = source.offset;
+  for (size_t k = first_column_axis; k < axes.size(); ++k) rows.row_elements *= source.extents[k];
+  for (size_t k = 0; k < first_column_axis; ++k) {
+    rows.n_rows *= source.extents[k];
+    rows.axes.push_back({source.extents[k], source.strides[k]});
+  }
+  return rows;
+}
+
+// The view of a role laid into canonical order.
+View Canonical(std::span<const Axis> axes) {
+  View view;
+  view.strides.resize(axes.size());
+  uint64_t stride = 1;
+  for (size_t k = axes.size(); k-- > 0;) {
+    view.strides[k] = stride;
+    stride *= axes[k].extent;
+  }
+  for (const Axis& axis : axes) view.extents.push_back(axis.extent);
+  view.tensor = Shape{{stride}};
+  return view;
+}
+
+bool MakesSameElements(const ChunkedPlan& plan, const SliceRef& a, const SliceRef& b) {
+  const ChunkedOutput& output_a = plan.outputs[a.output];
+  const ChunkedOutput& output_b = plan.outputs[b.output];
+  const ChunkedSlice& slice_a = output_a.slices[a.slice];
+  const ChunkedSlice& slice_b = output_b.slices[b.slice];
+  const ChunkedArray& array_a = output_a.arrays[slice_a.array];
+  const ChunkedArray& array_b = output_b.arrays[slice_b.array];
+  return array_a.dtype == array_b.dtype && array_a.making == array_b.making &&
+         array_a.quant == array_b.quant && slice_a.value == slice_b.value &&
+         slice_a.view.extents == slice_b.view.extents &&
+         ChunkStrides(slice_a, array_a) == ChunkStrides(slice_b, array_b) &&
+         Shape{array_a.chunk}.Elements() == Shape{array_b.chunk}.Elements();
+}
+
+}  // namespace
+
+Result<RoleWork> MakeRoleWork(const ChunkedPlan& plan, size_t role,
+                              std::span<const SliceRef> slices) {
+  const BoundRole& bound = plan.model.roles[role];
+  const ChunkedOutput& output = plan.outputs[slices.front().output];
+  const ChunkedSlice& slice = output.slices[slices.front().slice];
+  const ChunkedArray& array = output.arrays[slice.array];
+  const auto refuse = [&](std::string_view why) {
+    return Fail(Code::kBadInput, fmt::format("\"{}\" {}", array.name, why),
+                "mend the family table's layout of this role");
+  };
+  RoleWork work;
+  work.role = role;
+  work.axes = bound.instance.axes;
+  const size_t rank = work.axes.size();
+
+  // The expert axis is taken one index at a time where two others remain.
+  size_t others = 0;
+  for (const Axis& axis : slice.tensor_axes) others += axis.name != "l" && axis.name != "x" ? 1 : 0;
+  for (size_t k = 0; k < rank; ++k) {
+    if (work.axes[k].name == "x" && others >= 2) work.expert_axis = k;
+  }
+  if (work.expert_axis) {
+    work.experts = work.axes[*work.expert_axis].extent;
+    if (*work.expert_axis != 0) return refuse("has its experts inside; they must come first");
+  }
+  work.band_axis = work.expert_axis ? 1 : 0;
+  CKPT_CHECK(work.band_axis < rank);
+  const size_t band_place = slice.array_axis[work.band_axis];
+  const auto sharing = std::count(slice.array_axis.begin(), slice.array_axis.end(), band_place);
+  work.units = slice.view.extents[work.band_axis];
+  work.band_extent = array.chunk[band_place];
+  work.bands = work.band_extent == 0 ? 0 : CeilDiv(array.shape[band_place], work.band_extent);
+  if (sharing > 1) {
+    if (work.bands > 1) return refuse("joins its band axis with another");
+    work.band_extent = work.units;
+  }
+  for (size_t k = 0; k < rank; ++k) {
+    if (k != work.band_axis && slice.view.extents[k] != work.axes[k].extent)
+      return refuse("cuts an axis that is not its band axis");
+  }
+
+  bool is_quantized = false;
+  for (const SliceRef& ref : slices) {
+    const ChunkedSlice& other = plan.outputs[ref.output].slices[ref.slice];
+    is_quantized |= plan.outputs[ref.output].arrays[other.array].making == ChunkMaking::kQuantize;
+    const auto same = std::find_if(
+        work.products.begin(), work.products.end(),
+        [&](const Product& product) { return MakesSameElements(plan, product.slices[0], ref); });
+    if (same != work.products.end()) {
+      same->slices.push_back(ref);
+      continue;
+    }
+    const ChunkedOutput& its = plan.outputs[ref.output];
+    const ChunkedArray& made = its.arrays[other.array];
+    Product product;
+    product.slices = {ref};
+    product.chunk_bytes = Shape{made.chunk}.Elements().value_or(0) * ElementBytes(made.dtype);
+    product.chunks = 1;
+    for (size_t a = 0; a < made.shape.rank(); ++a) {
+      const bool is_fixed = (other.layer_axis && a == *other.layer_axis) ||
+                            a == other.array_axis[work.band_axis] ||
+                            (work.expert_axis && a == other.array_axis[*work.expert_axis]);
+      if (!is_fixed) product.chunks *= CeilDiv(made.shape[a], made.chunk[a]);
+    }
+    product.stride_bytes =
+        RoundUp(StoredChunkBytes(its.codec, product.chunk_bytes), kChunkAlignment);
+    work.products.push_back(std::move(product));
+  }
+
+  work.first_column_axis = FirstColumnAxis(work, slice.reduce);
+  if (is_quantized && slice.reduce.size() != rank - work.first_column_axis)
+    return refuse("is quantized over axes that are not the last of its role");
+  const TensorEntry& tensor = plan.catalog.tensors[TensorOf(work, bound, 0)];
+  const bool is_band_row = work.band_axis < work.first_column_axis || work.bands <= 1;
+  work.is_boxed =
+      tensor.chunked != nullptr || !HasRows(bound.view, work.first_column_axis) || !is_band_row;
+  View source = work.is_boxed ? Canonical(work.axes) : bound.view;
+  if (work.is_boxed) {
+    // The buffer of a band: one expert, and as many units as a band has.
+    std::vector<Axis> axes = work.axes;
+    if (work.expert_axis) axes[*work.expert_axis].extent = 1;
+    source = Canonical(axes);
+  }
+  work.rows = MakeRows(source, work.axes, work.first_column_axis);
+  work.rows_per_unit = 1;
+  for (size_t k = work.band_axis + 1; k < work.first_column_axis; ++k)
+    work.rows_per_unit *= work.axes[k].extent;
+  return work;
+}
+
+size_t TensorOf(const RoleWork& work, const BoundRole& bound, uint64_t band) {
+  if (bound.parts.empty()) return bound.tensor;
+  return bound.parts[work.bands == 0 ? 0 : band / work.bands];
+}
+
+Box TensorBox(const RoleWork& work, const BoundRole& bound, const RoleBox& box) {
+  const View& view = bound.view;
+  const size_t rank = view.tensor.rank();
+  Box found;
+  found.begin.resize(rank);
+  found.end.resize(rank);
+  std::vector<uint64_t> strides(rank);
+  uint64_t stride = 1;
+  uint64_t offset = view.offset;
+  for (size_t a = rank; a-- > 0;) {
+    strides[a] = stride;
+    stride *= view.tensor[a];
+  }
+  for (size_t a = 0; a < rank; ++a) {
+    found.begin[a] = offset / strides[a];
+    offset %= strides[a];
+    found.end[a] = found.begin[a] + 1;
+  }
+  for (size_t k = 0; k < work.axes.size(); ++k) {
+    const bool is_part = bound.parts_axis && *bound.parts_axis == k;
+    if (is_part || box.end[k] == box.begin[k]) continue;
+    // Each axis of a role lies in the tensor's axis with the largest stride not above its own.
+    size_t place = 0;
+    while (place + 1 < rank && (strides[place] > view.strides[k] || view.tensor[place] == 1))
+      ++place;
+    const uint64_t step = view.strides[k] / strides[place];
+    found.begin[place] += box.begin[k] * step;
+    found.end[place] += (box.end[k] - 1) * step;
+  }
+  return found;
+}
+
+uint64_t TouchedBytes(const TensorEntry& tensor, const Box& box) {
+  const ChunkedTensor& chunked = *tensor.chunked;
+  const size_t rank = tensor.shape.rank();
+  std::vector<uint64_t> grid(rank);
+  std::vector<uint64_t> begin(rank);
+  std::vector<uint64_t> end(rank);
+  for (size_t a = 0; a < rank; ++a) {
+    const uint64_t chunk = chunked.chunk[a];
+    grid[a] = CeilDiv(tensor.shape[a], chunk);
+    begin[a] = box.begin[a] / chunk;
+    end[a] = CeilDiv(box.end[a], chunk);
+    if (box.begin[a] >= box.end[a]) return 0;
+  }
+  uint64_t bytes = 0;
+  std::vector<uint64_t> at = begin;
+  while (true) {
+    uint64_t number = 0;
+    for (size_t a = 0; a < rank; ++a) number = number * grid[a] + at[a];
+    bytes += chunked.chunks[number].length;
+    size_t a = rank;
+    while (a > 0 && ++at[a - 1] == end[a - 1]) {
+      at[a - 1] = begin[a - 1];
+      --a;
+    }
+    if (a == 0) return bytes;
+  }
+}
+
+RowSpan BandRows(const RoleWork& work, uint64_t band) {
+  const RoleBox box = BandBox(work, band);
+  const uint64_t expert = work.expert_axis ? box.begin[*work.expert_axis] : 0;
+  // A band of columns (vectors) is one row.
+  if (work.band_axis >= work.first_column_axis) return {0, expert, expert + 1};
+  const uint64_t rows_of_expert = work.axes[work.band_axis].extent * work.rows_per_unit;
+  const uint64_t first = expert * rows_of_expert;
+  return {0, first + box.begin[work.band_axis] * work.rows_per_unit,
+          first + box.end[work.band_axis] * work.rows_per_unit};
+}
+
+uint64_t BandCapacity(const RoleWork& work, const TensorEntry& tensor) {
+  const DTypeInfo& info = Info(tensor.dtype);
+  const uint64_t row_bytes = work.rows.row_elements / info.block_elements * info.block_bytes;
+  const uint64_t units = std::min(work.band_extent, work.units);
+  const uint64_t rows = work.band_axis >= work.first_column_axis ? 1 : units * work.rows_per_unit;
+  // Axes that continue one another in the source are one range.
+  std::vector<RowAxis> axes(work.rows.axes.begin(), work.rows.axes.end());
+  std::sort(axes.begin(), axes.end(),
+            [](const RowAxis& a, const RowAxis& b) { return a.source_stride < b.source_stride; });
+  uint64_t run = work.rows.row_elements;
+  uint64_t joined = 1;
+  for (const RowAxis& axis : axes) {
+    if (axis.extent > 1 && axis.source_stride != run) break;
+    run *= axis.extent;
+    joined *= axis.extent;
+  }
+  const uint64_t ranges = CeilDiv(rows, std::max<uint64_t>(1, std::min(joined, rows)));
+  const uint64_t ragged = 2 * kIoAlignment * std::max<uint64_t>(1, tensor.pieces.size());
+  return rows * row_bytes + std::max<uint64_t>(1, ranges) * ragged;
+}
+
+}  // namespace ckpt

@@ -1,0 +1,97 @@
+#include "run/chunk_places.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "base/check.h"
+#include "plan/chunk_box.h"
+
+namespace ckpt {
+
+Result<ChunkPlaces> CollectPlaces(const ChunkedPlan& plan, size_t output,
+                                  const ChunkedRecords& records) {
+  const ChunkedOutput& spec = plan.outputs[output];
+  ChunkPlaces found;
+  uint64_t count = 0;
+  for (const ChunkedArray& array : spec.arrays) {
+    found.first.push_back(count);
+    count += ChunkCount(array);
+  }
+  found.first.push_back(count);
+  found.places.resize(count);
+  const auto fail = [&](uint64_t place, std::string_view what) {
+    const auto array = static_cast<size_t>(
+        std::upper_bound(found.first.begin(), found.first.end(), place) - found.first.begin() - 1);
+    return Fail(Code::kInternal,
+                fmt::format("chunk {} of \"{}\" {}", place - found.first[array],
+                            spec.arrays[array].name, what),
+                "please report this");
+  };
+  for (uint32_t number = 0; number <= plan.bundles.size(); ++number) {
+    CKPT_TRY(const BundleRecord record, records.Get(number));
+    for (const ChunkPart& part : record.chunks) {
+      if (part.output != output) continue;
+      CKPT_CHECK(part.array < spec.arrays.size() &&
+                 part.chunk < found.first[part.array + 1] - found.first[part.array]);
+      const uint64_t place = found.first[part.array] + part.chunk;
+      if (found.places[place].length != 0) return fail(place, "was recorded twice");
+      found.places[place] = {number, part.offset, part.length, part.crc32c};
+    }
+  }
+  for (uint64_t place = 0; place < count; ++place) {
+    if (found.places[place].length == 0) return fail(place, "was never recorded");
+  }
+  return found;
+}
+
+std::string DescribeByte(const ChunkedPlan& plan, size_t output, uint32_t bundle, uint64_t offset) {
+  const ChunkedOutput& spec = plan.outputs[output];
+  if (bundle == 0) {
+    for (auto chunk = plan.front[output].rbegin(); chunk != plan.front[output].rend(); ++chunk) {
+      if (chunk->offset <= offset) return spec.arrays[chunk->array].name;
+    }
+    return spec.name;
+  }
+  uint64_t begin = 0;
+  for (const BandSpan& span : plan.bundles[bundle - 1].spans) {
+    const RoleWork& work = plan.works[span.work];
+    for (uint64_t band = span.band_begin; band < span.band_end; ++band) {
+      for (const Product& product : work.products) {
+        for (const SliceRef& ref : product.slices) {
+          if (ref.output != output) continue;
+          const uint64_t end = begin + product.chunks * product.stride_bytes;
+          if (offset < end) {
+            const uint64_t chunk = (offset - begin) / product.stride_bytes;
+            return fmt::format("{}, chunk {}", spec.arrays[spec.slices[ref.slice].array].name,
+                               BandChunks(plan, work, ref, band)[chunk].number);
+          }
+          begin = end;
+        }
+      }
+    }
+  }
+  return spec.name;
+}
+
+std::vector<Crc32c> ArrayCrcs(const ChunkedPlan& plan, const ChunkedTarget& target, size_t output,
+                              const ChunkPlaces& places) {
+  const ChunkedOutput& spec = plan.outputs[output];
+  std::vector<Crc32c> crcs;
+  for (size_t a = 0; a < spec.arrays.size(); ++a) {
+    std::vector<std::pair<std::string, uint64_t>> keys;
+    const uint64_t count = places.first[a + 1] - places.first[a];
+    keys.reserve(count);
+    for (uint64_t chunk = 0; chunk < count; ++chunk)
+      keys.emplace_back(target.ChunkObjectName(spec, a, chunk), places.first[a] + chunk);
+    std::sort(keys.begin(), keys.end());
+    Crc32c crc;
+    for (const auto& [key, place] : keys)
+      crc.Append(Crc32c(places.places[place].crc32c, places.places[place].length));
+    crcs.push_back(crc);
+  }
+  return crcs;
+}
+
+}  // namespace ckpt

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "plan/chunked_plan.h"
+#include "store/store.h"
+
+namespace ckpt {
+
+/// By output: the folder in which its objects are written. Where folders can be renamed, beside the
+/// output's root under a temporary name; else its final place.
+std::vector<std::string> WorkFolders(const ChunkedPlan& plan, const ChunkedTarget& target,
+                                     const Store& destination);
+
+/// Makes sure that every output's own path and the state folder are ours to fill: empty, or holding
+/// nothing but an own run that did not finish (which is cleared). Anything else is refused, unless
+/// `is_overwriting`: then a replaced checkpoint stops being one first, and is removed. A folder
+/// that holds no checkpoint is never removed. Errors: kCannotCreate (73) naming what lies there and
+/// --overwrite.
+Result<void> ClearDestination(Store& destination, const ChunkedPlan& plan,
+                              const ChunkedTarget& target, bool is_overwriting);
+/// Refuses as ClearDestination would, but changes nothing.
+Result<void> CheckDestination(Store& destination, const ChunkedPlan& plan,
+                              const ChunkedTarget& target, bool is_overwriting);
+
+/// Leaves our mark, so that a next run knows an unfinished one as ours.
+Result<void> MarkDestination(Store& destination, const ChunkedPlan& plan,
+                             const std::vector<std::string>& folders);
+
+/// Removes everything that an unfinished run of ours left.
+Result<void> RemoveOwnObjects(Store& destination, const ChunkedPlan& plan,
+                              const std::vector<std::string>& folders);
+
+}  // namespace ckpt

@@ -1,0 +1,41 @@
+#include "run/report_parts.h"
+
+#include <nlohmann/json.hpp>
+
+namespace ckpt {
+
+using Json = nlohmann::ordered_json;
+
+Json SourceOf(const PlanBase& plan) {
+  Json objects = Json::array();
+  for (const ObjectInfo& object : plan.catalog.objects)
+    objects.push_back({{"name", object.name},
+                       {"size_bytes", object.size_bytes},
+                       {"generation", object.generation.value}});
+  Json configs = Json::object();
+  for (const SourceConfig& config : plan.catalog.configs) {
+    if (!config.text.empty()) configs[config.object] = config.text;
+  }
+  return {{"uri", plan.catalog.root.Print()},
+          {"format", plan.catalog.format},
+          {"scheme", plan.model.source_scheme},
+          {"dims", plan.model.dims},
+          {"facts", plan.model.facts},
+          {"ignored", plan.model.ignored},
+          {"objects", objects},
+          {"configs", configs}};
+}
+
+Json BytesOf(const PlanBase& plan, uint64_t read_bytes, uint64_t written_bytes) {
+  Json rereads = Json::array();
+  for (const Reread& reread : plan.rereads)
+    rereads.push_back({{"array", reread.array}, {"why", reread.why}, {"bytes", reread.bytes}});
+  return {{"read", read_bytes},
+          {"read_twice", plan.totals.read_again_bytes},
+          {"headers", plan.totals.header_bytes},
+          {"source_tensors", plan.totals.source_tensor_bytes},
+          {"written", written_bytes},
+          {"rereads", rereads}};
+}
+
+}  // namespace ckpt

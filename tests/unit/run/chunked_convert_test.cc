@@ -1,0 +1,359 @@
+#include "run/chunked_convert.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+
+#include "kernel/aqt.h"
+#include "kernel/quantize.h"
+#include "run/chunked_destination.h"
+#include "run/compare.h"
+#include "run/compare_store.h"
+#include "source/box_reader.h"
+#include "source/reader_pool.h"
+#include "store/null/null_store.h"
+#include "tests/store/faulty_store.h"
+#include "tests/store/temp_folder.h"
+#include "tests/unit/run/tiny_maxtext.h"
+
+namespace ckpt {
+namespace {
+
+std::shared_ptr<Store> OpenFolder(const std::string& path) {
+  return std::shared_ptr<Store>(*OpenFileStore(*Uri::Parse(path), {.io_threads = 2}));
+}
+
+std::map<std::string, std::string> FilesIn(const std::string& path) {
+  std::map<std::string, std::string> files;
+  if (!std::filesystem::exists(path)) return files;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(path)) {
+    if (!entry.is_regular_file()) continue;
+    const std::string name = std::filesystem::relative(entry.path(), path);
+    if (name.starts_with(".ckpt-state")) continue;
+    std::ifstream file(entry.path(), std::ios::binary);
+    files[name] = {std::istreambuf_iterator<char>(file), {}};
+  }
+  return files;
+}
+
+// All tensors of an Orbax folder as the elements' bytes.
+std::map<std::string, std::string> TensorsOf(const std::string& path) {
+  const std::shared_ptr<Store> store = OpenFolder(path);
+  MemoryBudget budget(256ULL << 20);
+  const auto catalog = OpenSource({store, ""}, budget);
+  EXPECT_TRUE(catalog) << catalog.error().what;
+  std::map<std::string, std::string> tensors;
+  if (!catalog) return tensors;
+  ReaderPool pool(*store, *catalog);
+  BoxReader reader(pool.Opener(), budget);
+  for (const TensorEntry& tensor : catalog->tensors) {
+    Box box;
+    box.begin.resize(tensor.shape.rank());
+    box.end = tensor.shape.extents;
+    std::string bytes(tensor.size_bytes, '\0');
+    const auto read =
+        reader.Read(tensor, box, std::as_writable_bytes(std::span(bytes.data(), bytes.size())));
+    EXPECT_TRUE(read) << read.error().what;
+    tensors[tensor.name] = std::move(bytes);
+  }
+  return tensors;
+}
+
+class ChunkedConvertTest : public testing::Test {
+ protected:
+  void MakeSource(const TinyLlama& model) {
+    source_ = OpenFolder(folder_.path() + "/source");
+    model.WriteTo(*source_);
+  }
+  std::string Out(const std::string& name) const { return folder_.path() + "/" + name; }
+
+  Result<ChunkedResult> Run(Store& destination, const TinyMaxText& options,
+                            bool is_overwriting = false) {
+    auto plan = MakeTinyMaxTextPlan(source_, options);
+    if (!plan) return Fail(plan.error());
+    plan_ = std::make_unique<ChunkedPlan>(*std::move(plan));
+    MemoryBudget budget(plan_->memory.budget_bytes);
+    Watch watch;
+    return ConvertChunked(*plan_, MaxTextTarget(), *source_, destination, budget,
+                          {is_overwriting, options.threads, "auto", "0"}, watch);
+  }
+  Result<ChunkedResult> Run(const std::string& name, const TinyMaxText& options,
+                            bool is_overwriting = false) {
+    return Run(*OpenFolder(Out(name)), options, is_overwriting);
+  }
+
+  TempFolder folder_;
+  std::shared_ptr<Store> source_;
+  std::unique_ptr<ChunkedPlan> plan_;
+};
+
+uint16_t U16(const std::string& bytes, uint64_t element) {
+  uint16_t value = 0;
+  std::memcpy(&value, bytes.data() + 2 * element, sizeof(value));
+  return value;
+}
+
+// The definition: each element of each array of the tree, one by one, from the source's elements.
+TEST_F(ChunkedConvertTest, EveryElementIsWhatTheViewsAndTheArithmeticSay) {
+  TinyLlama model;
+  model.layers = 1;
+  model.vocab = 3000;  // several bands, with a padded edge in the last
+  model.dim = 384;
+  model.heads = 6;
+  MakeSource(model);
+  for (const std::string rope : {"half", "interleaved"}) {
+    TinyMaxText options;
+    options.settings.rope_layout = rope;
+    options.settings.outputs = {"scanned", "unscanned", "int8", "int4w", "fp8"};
+    options.bundle_bytes = 1ULL << 20;
+    const auto result = Run(rope, options);
+    ASSERT_TRUE(result) << result.error().what;
+    const std::string file = ReadSmallObject(*source_, "model.safetensors", 1ULL << 30).value();
+    for (const ChunkedOutput& output : plan_->outputs) {
+      const auto tensors = TensorsOf(Out(rope) + "/" + output.root);
+      ASSERT_EQ(tensors.size(), output.arrays.size());
+      for (const ChunkedSlice& slice : output.slices) {
+        const ChunkedArray& array = output.arrays[slice.array];
+        const BoundRole& bound = plan_->model.roles[slice.role];
+        const TensorEntry& tensor = plan_->catalog.tensors[bound.tensor];
+        const char* values = file.data() + tensor.pieces.front().offset_bytes;
+        uint64_t elements = 1;
+        for (const uint64_t extent : slice.view.extents) elements *= extent;
+        std::map<uint64_t, uint16_t> maxima;  // by index of what is not reduced
+        const auto place = [&](uint64_t i, const View& view, bool skips_reduced) {
+          uint64_t at = view.offset;
+          for (size_t k = view.extents.size(); k-- > 0;) {
+            const bool is_reduced =
+                std::find(slice.reduce.begin(), slice.reduce.end(), k) != slice.reduce.end();
+            if (!skips_reduced || !is_reduced) at += i % view.extents[k] * view.strides[k];
+            i /= view.extents[k];
+          }
+          return at;
+        };
+        const auto value = [&](uint64_t i) {
+          uint16_t bits = 0;
+          std::memcpy(&bits, values + 2 * place(i, bound.view, false), 2);
+          return ToBF16(ApplyValue(slice.value, ToF32(BF16{bits})));
+        };
+        const bool is_quantized = array.making == ChunkMaking::kQuantize;
+        for (uint64_t i = 0; is_quantized && i < elements; ++i) {
+          uint16_t& most = maxima[place(i, slice.view, true)];
+          most = std::max<uint16_t>(most, value(i).bits & 0x7fffU);
+        }
+        const std::string& made = tensors.at(array.name);
+        uint64_t wrong = 0;
+        for (uint64_t i = 0; i < elements; ++i) {
+          const uint64_t at = place(i, slice.view, false);
+          if (!is_quantized) {
+            wrong += U16(made, at) != value(i).bits ? 1 : 0;
+            continue;
+          }
+          const AqtType type = *array.quant == QuantType::kInt8   ? AqtType::kInt8
+                               : *array.quant == QuantType::kInt4 ? AqtType::kInt4
+                                                                  : AqtType::kFp8E4M3;
+          const AqtScale scale = AqtScaleOf(maxima[place(i, slice.view, true)], type);
+          const BF16 x = value(i);
+          std::byte q{};
+          reference::AqtQuantizeRow(&x, 1, scale.reciprocal, type, &q);
+          wrong += static_cast<char>(q) != made[at] ? 1 : 0;
+        }
+        EXPECT_EQ(wrong, 0U) << output.name << " " << array.name;
+        if (!is_quantized) continue;
+        // Scales: one per index that is not reduced, in the order of the kernel's axes.
+        const std::string& scales = tensors.at(output.arrays[array.scales].name);
+        ASSERT_EQ(scales.size(), maxima.size() * 2);
+        uint64_t at = 0;
+        for (const auto& [index, most] : maxima) {
+          const AqtType type = *array.quant == QuantType::kInt8   ? AqtType::kInt8
+                               : *array.quant == QuantType::kInt4 ? AqtType::kInt4
+                                                                  : AqtType::kFp8E4M3;
+          EXPECT_EQ(U16(scales, at++), AqtScaleOf(most, type).scale.bits);
+        }
+      }
+    }
+  }
+}
+
+TEST_F(ChunkedConvertTest, BytesDoNotDependOnThreadsBudgetOrForm) {
+  TinyLlama model;
+  model.vocab = 3000;
+  MakeSource(model);
+  TinyMaxText options;
+  ASSERT_TRUE(Run("first", options));
+  const auto first = FilesIn(Out("first"));
+  EXPECT_GT(first.size(), 20U);
+  options.threads = 7;
+  options.memory_bytes = 512ULL << 20;
+  ASSERT_TRUE(Run("second", options));
+  EXPECT_EQ(FilesIn(Out("second")), first);
+  options.threads = 1;
+  options.memory_bytes = 128ULL << 20;
+  ASSERT_TRUE(Run("third", options));
+  EXPECT_EQ(FilesIn(Out("third")), first);
+}
+
+TEST_F(ChunkedConvertTest, AnOrbaxSourceGivesTheSameBytesAsItsOwnSource) {
+  MakeSource({});
+  TinyMaxText options;
+  ASSERT_TRUE(Run("first", options));
+  const auto first = FilesIn(Out("first"));
+  for (const std::string from : {"bf16/scanned/0", "bf16/unscanned/checkpoints/0/items"}) {
+    source_ = OpenFolder(Out("first") + "/" + from);
+    const std::string name = "again" + std::to_string(from.size());
+    const auto result = Run(name, options);
+    ASSERT_TRUE(result) << result.error().what;
+    EXPECT_EQ(FilesIn(Out(name)), first) << from;
+  }
+}
+
+TEST_F(ChunkedConvertTest, OtherFormsHoldTheSameTensors) {
+  MakeSource({});
+  TinyMaxText options;
+  ASSERT_TRUE(Run("plain", options));
+  options.settings.compression = "zstd:1";
+  ASSERT_TRUE(Run("zstd", options));
+  options.settings.layout = "pathways";
+  ASSERT_TRUE(Run("pathways-zstd", options));
+  options.settings.compression = "";
+  ASSERT_TRUE(Run("pathways", options));
+  for (const std::string root : {"bf16/scanned/0", "bf16/unscanned/checkpoints/0", "int8"}) {
+    const auto plain = TensorsOf(Out("plain") + "/" + root);
+    EXPECT_FALSE(plain.empty());
+    EXPECT_EQ(TensorsOf(Out("zstd") + "/" + root), plain) << root;
+    EXPECT_EQ(TensorsOf(Out("pathways") + "/" + root), plain) << root;
+    EXPECT_EQ(TensorsOf(Out("pathways-zstd") + "/" + root), plain) << root;
+  }
+}
+
+TEST_F(ChunkedConvertTest, ASinkTakesItAll) {
+  MakeSource({});
+  TinyMaxText options;
+  options.keeps_sides = true;
+  const auto sink = OpenNullStore();
+  const auto result = Run(*sink, options);
+  ASSERT_TRUE(result) << result.error().what;
+  EXPECT_EQ(sink->List("int8")->empty(), false);
+}
+
+TEST_F(ChunkedConvertTest, ComparingFindsAChangedByteAndAMissingFile) {
+  MakeSource({});
+  TinyMaxText options;
+  ASSERT_TRUE(Run("out", options));
+  options.keeps_sides = true;
+  const std::shared_ptr<Store> inner = OpenFolder(Out("out"));
+  MemoryBudget budget(512ULL << 20);
+  CompareStore store(*inner, budget, [](const std::string& name, uint64_t) { return name; });
+  ASSERT_TRUE(Run(store, options));
+  for (const auto& [name, bytes] : FilesIn(Out("out"))) {
+    const std::string path = Out("out") + "/" + name;
+    {
+      std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+      file.seekp(static_cast<std::streamoff>(bytes.size() / 2));
+      file.put(static_cast<char>(~bytes[bytes.size() / 2]));
+    }
+    const auto changed = Run(store, options);
+    ASSERT_FALSE(changed) << name;
+    EXPECT_EQ(changed.error().code, Code::kBadInput);
+    std::filesystem::remove(path);
+    EXPECT_FALSE(Run(store, options)) << name;
+    std::ofstream(path, std::ios::binary) << bytes;
+  }
+  EXPECT_TRUE(Run(store, options));
+}
+
+TEST_F(ChunkedConvertTest, RefusesATakenDestinationAndReplacesItOnlyWhenTold) {
+  MakeSource({});
+  TinyMaxText options;
+  ASSERT_TRUE(Run("out", options));
+  const auto first = FilesIn(Out("out"));
+  const auto again = Run("out", options);
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code, Code::kCannotCreate);
+  EXPECT_NE(again.error().remedy.find("--overwrite"), std::string::npos);
+  EXPECT_EQ(FilesIn(Out("out")), first);
+  ASSERT_TRUE(Run("out", options, true));
+  EXPECT_EQ(FilesIn(Out("out")), first);
+  // Another output into the same root is refused too: its state folder is taken.
+  options.settings.outputs = {"int4w"};
+  const auto other = Run("out", options);
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().code, Code::kCannotCreate);
+}
+
+TEST_F(ChunkedConvertTest, NeverRemovesAFolderThatIsNoCheckpoint) {
+  MakeSource({});
+  std::filesystem::create_directories(Out("out") + "/int8");
+  std::ofstream(Out("out") + "/int8/thesis.txt") << "years of work";
+  std::ofstream(Out("out") + "/beside.txt") << "untouched";
+  for (const bool is_overwriting : {false, true}) {
+    const auto result = Run("out", {}, is_overwriting);
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().code, Code::kCannotCreate);
+    EXPECT_NE(result.error().what.find("thesis.txt"), std::string::npos);
+    EXPECT_EQ(FilesIn(Out("out")).size(), 2U);
+  }
+}
+
+TEST_F(ChunkedConvertTest, ClearsAnOwnRunThatWasKilled) {
+  MakeSource({});
+  const auto destination = OpenFolder(Out("out"));
+  const auto plan = MakeTinyMaxTextPlan(source_, {});
+  ASSERT_TRUE(plan);
+  const std::vector<std::string> folders = WorkFolders(*plan, MaxTextTarget(), *destination);
+  ASSERT_TRUE(MarkDestination(*destination, *plan, folders));
+  for (const std::string& folder : folders)
+    ASSERT_TRUE(WriteSmallObject(*destination, folder + "/items/d/abc", "half", {}));
+  ASSERT_TRUE(WriteSmallObject(*destination, ".ckpt-state/journal/000001", "x", {}));
+  ASSERT_TRUE(Run("fresh", {}));
+  const auto result = Run("out", {});
+  ASSERT_TRUE(result) << result.error().what;
+  EXPECT_EQ(FilesIn(Out("out")), FilesIn(Out("fresh")));
+}
+
+TEST_F(ChunkedConvertTest, AFailedWriteLeavesNothing) {
+  MakeSource({});
+  std::filesystem::create_directories(Out("out"));
+  std::ofstream(Out("out") + "/beside.txt") << "untouched";
+  const auto open = [&] { return std::move(*OpenFileStore(*Uri::Parse(Out("out")), {})); };
+  int failures = 0;
+  for (const FaultPoint point : {FaultPoint::kCreate, FaultPoint::kWrite, FaultPoint::kCommit}) {
+    for (uint64_t nth = 1; nth < 60; nth += 7) {
+      FaultyStore faulty(open(), {{point, nth}});
+      const auto result = Run(faulty, {});
+      if (result) {
+        std::filesystem::remove_all(Out("out") + "/.ckpt-state");
+        for (const char* root : {"bf16", "int8"})
+          std::filesystem::remove_all(Out("out") + "/" + root);
+        break;
+      }
+      ++failures;
+      EXPECT_EQ(FilesIn(Out("out")).size(), 1U) << nth;
+    }
+  }
+  EXPECT_GT(failures, 10);
+}
+
+TEST_F(ChunkedConvertTest, NamesTheValueThatCannotBeQuantized) {
+  TinyLlama model;
+  model.spoil = [](const std::string& name, std::vector<uint16_t>& values) {
+    if (name == "model.layers.1.mlp.down_proj.weight") values[5 * 384 + 7] = 0x7fc0;
+  };
+  MakeSource(model);
+  const auto result = Run("out", {});
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, Code::kBadInput);
+  EXPECT_NE(result.error().what.find("NaN at index [5, 7]"), std::string::npos)
+      << result.error().what;
+  EXPECT_TRUE(FilesIn(Out("out")).empty());
+  TinyMaxText options;
+  options.settings.outputs = {"unscanned"};
+  EXPECT_TRUE(Run("plain", options));
+}
+
+}  // namespace
+}  // namespace ckpt

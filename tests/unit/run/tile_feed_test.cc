@@ -1,0 +1,84 @@
+#include "run/tile_feed.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "plan/memory.h"
+#include "run/hold_pool.h"
+#include "store/null/null_store.h"
+#include "tests/store/temp_folder.h"
+#include "tests/unit/run/tiny_llama.h"
+
+namespace ckpt {
+namespace {
+
+// Counts reads; all but the first few end only when the test lets them.
+class CountingReader final : public ObjectReader {
+ public:
+  const ObjectInfo& info() const override { return info_; }
+  IoFuture ReadWindow(ByteRange /*range*/, std::span<std::byte> /*window*/) override {
+    std::promise<Result<void>>& read = reads_.emplace_back();
+    if (reads_.size() <= kReadyReads) read.set_value({});
+    return read.get_future();
+  }
+  Result<void> Read(ByteRange /*range*/, std::span<std::byte> /*into*/) override { return {}; }
+
+  size_t started() const { return reads_.size(); }
+  void EndAll() {
+    for (size_t i = kReadyReads; i < reads_.size(); ++i) reads_[i].set_value({});
+  }
+
+ private:
+  static constexpr size_t kReadyReads = 2;
+  ObjectInfo info_;
+  std::vector<std::promise<Result<void>>> reads_;
+};
+
+TEST(TileFeed, ReadsAheadIntoEveryBufferButTheOneInWork) {
+  const TempFolder folder;
+  const std::shared_ptr<Store> source = std::move(*OpenFileStore(*Uri::Parse(folder.path())));
+  TinyLlama{}.WriteTo(*source);
+  auto plan = MakeTinyPlan(source, {});
+  ASSERT_TRUE(plan);
+  plan->memory.tile_in_bytes = 4 * kIoAlignment;  // so that the embedding is many tiles
+
+  MemoryBudget budget(1 << 20);
+  const auto null = OpenNullStore();
+  const auto writer = *null->CreatePositioned("file", 1, {});
+  std::vector<std::unique_ptr<ObjectReader>> readers;
+  auto counting = std::make_unique<CountingReader>();
+  CountingReader* const reader = counting.get();
+  readers.push_back(std::move(counting));
+  RecordSink records(*writer, nullptr);
+  const auto holds = *HoldPool::Make(budget, 0, 0);
+  StatisticTable statistics = *StatisticTable::Make(*plan, budget);
+  Progress progress;
+  const RunContext context{*plan,  readers,    *writer,  records, budget,
+                           *holds, statistics, progress, {}};
+
+  const auto embedding = static_cast<size_t>(
+      std::find_if(plan->output.arrays.begin(), plan->output.arrays.end(),
+                   [](const ArraySpec& array) { return array.name == "tok_embeddings.weight"; }) -
+      plan->output.arrays.begin());
+  const RowSpan span{embedding, 0, plan->arrays[embedding].rows.n_rows};
+  std::vector<std::byte> memory(kInputBuffersPerLane * plan->memory.tile_in_bytes);
+  std::vector<std::span<std::byte>> buffers;
+  for (unsigned i = 0; i < kInputBuffersPerLane; ++i)
+    buffers.push_back(
+        std::span(memory).subspan(i * plan->memory.tile_in_bytes, plan->memory.tile_in_bytes));
+  bool is_taken = false;
+  TileFeed feed(context, buffers, [&]() -> std::optional<Job> {
+    if (std::exchange(is_taken, true)) return std::nullopt;
+    return Job{nullptr, {&span, 1}};
+  });
+
+  ASSERT_TRUE(feed.Next());
+  EXPECT_EQ(reader->started(), kInputBuffersPerLane);
+  ASSERT_TRUE(feed.Next());
+  EXPECT_EQ(reader->started(), kInputBuffersPerLane + 1U) << "the first tile's buffer is free";
+  reader->EndAll();
+}
+
+}  // namespace
+}  // namespace ckpt
