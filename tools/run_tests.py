@@ -111,7 +111,7 @@ def ctest(stage: Stage, preset: str, labels: str, env: dict | None = None) -> No
 
 
 def run_program(stage: Stage, preset: str, env: dict) -> None:
-    """The program itself, under a sanitizer: files that must be refused, and each conversion of one golden model."""
+    """The program itself, under a sanitizer: files that must be refused, and each conversion of a golden model."""
     program = BUILD / preset / "src/cli/ckpt"
     fixed = fixed_addresses()
     golden = ROOT / "tests/golden"
@@ -130,6 +130,14 @@ def run_program(stage: Stage, preset: str, env: dict) -> None:
             wanted = golden / f"jetstream-pytorch/llama-3-hf/{kind}/model.safetensors"
             stage.count(f"convert to {kind} ended with {status}, or its bytes differ",
                         status == 0 and made.exists() and made.read_bytes() == wanted.read_bytes())
+    for flags in ([], ["--compression", "zstd:1"], ["--orbax-layout", "pathways"]):
+        with tempfile.TemporaryDirectory(dir=BUILD) as out:
+            source = golden / "maxtext/llama3.1/hf"
+            made = stage.run(*fixed, program, "convert", source, out + "/out", "--to", "maxtext", "--model", "llama3.1-8b",
+                             "--outputs", "scanned,unscanned,int8,int4w,fp8", "--threads", "5", "--bundle-size", "1MiB",
+                             *flags, must=False, env=env, timeout_s=300)
+            held = stage.run(*fixed, program, "verify", out + "/out", must=False, env=env, timeout_s=300)
+            stage.count(f"convert to MaxText {flags} ended with {made}, verify with {held}", made == held == 0)
 
 
 def build(stage: Stage) -> None:

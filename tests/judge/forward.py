@@ -22,6 +22,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np  # noqa: E402
 
+import maxtext_model  # noqa: E402
 from gguf_file import GgufFile  # noqa: E402
 from llama import Llama, load_jetstream, load_source  # noqa: E402
 from tokenizer import Tokenizer  # noqa: E402
@@ -75,6 +76,11 @@ class Expected:
         return {**divergence(self.logits, found), "rounded": divergence(self.rounded, found)}
 
 
+def load_output(path, config):
+    """A JetStream-PyTorch output, or (.npz) leaves of a MaxText one that orbax_restore.py saved."""
+    return maxtext_model.load_file(path, config) if str(path).endswith(".npz") else load_jetstream(path, config)
+
+
 def compare(source, outputs, prompt=None, token_ids=None, tokens=12, wrong_rotary=False):
     """The whole proof as one dictionary; `prompt` needs the source's tokenizer, `token_ids` does without."""
     started = time.monotonic()
@@ -89,7 +95,7 @@ def compare(source, outputs, prompt=None, token_ids=None, tokens=12, wrong_rotar
     }
     del original  # float32 weights of one model at a time
     for path in outputs:
-        checkpoint = load_jetstream(path, config)
+        checkpoint = load_output(path, config)
         if wrong_rotary:
             checkpoint = checkpoint.with_wrong_rotary()
         own, _ = greedy(checkpoint, ids, tokens)

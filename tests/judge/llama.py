@@ -51,6 +51,7 @@ class Checkpoint:
     interleaved: bool
     format: str
     bits_per_weight: float
+    is_query_scaled: bool = False  # the query weights hold 1 / sqrt(head_dim), as MaxText's do
 
     def with_wrong_rotary(self):
         """The same weights read with the other rotary order: what a missed permutation looks like."""
@@ -181,6 +182,7 @@ class Llama:
 
     def __init__(self, checkpoint):
         self._w, self._c, self._interleaved = checkpoint.weights, checkpoint.config, checkpoint.interleaved
+        self._score_divisor = np.float32(1 if checkpoint.is_query_scaled else np.sqrt(checkpoint.config.head_dim))
         self._past = [None] * self._c.layers
         self._length = 0
 
@@ -226,7 +228,7 @@ class Llama:
         self._past[layer] = (k, v)
         group = c.heads // c.kv_heads
         keys, values = np.repeat(k, group, axis=1), np.repeat(v, group, axis=1)
-        scores = np.einsum("thd,shd->hts", q, keys, optimize=True) / np.float32(np.sqrt(c.head_dim))
+        scores = np.einsum("thd,shd->hts", q, keys, optimize=True) / self._score_divisor
         future = np.arange(len(k))[None] > np.arange(self._length, self._length + count)[:, None]
         scores = np.where(future, np.float32(-np.inf), scores)
         weights = np.exp(scores - scores.max(axis=-1, keepdims=True))

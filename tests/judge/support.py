@@ -21,7 +21,7 @@ DATA = ROOT / "build/test-data"  # models too large for a memory file system; re
 MIB = 1 << 20
 
 
-def _load(path):
+def load(path):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
@@ -29,7 +29,7 @@ def _load(path):
     return module
 
 
-make_model = _load(ROOT / "tools/make_model.py")
+make_model = load(ROOT / "tools/make_model.py")
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,30 @@ def convert(source, folder, *flags, kind=None, expect=0):
     """Converts into `folder`; kind None is bf16."""
     quantize = [] if kind in (None, "bf16") else ["--quantize", kind]
     return run("convert", source, folder, "--to", "jetstream-pytorch", *quantize, *flags, expect=expect)
+
+
+MAXTEXT_PATHS = {"scanned": "bf16/scanned/0/items", "unscanned": "bf16/unscanned/checkpoints/0/items"}
+
+
+def items(folder, name):
+    """Where an output of `--to maxtext` lies: the folder that a server is told to load."""
+    return Path(folder) / MAXTEXT_PATHS.get(name, name)
+
+
+def convert_maxtext(source, folder, outputs, *flags, model=None, expect=0):
+    """Converts to MaxText outputs, such as ("scanned", "int8"), below `folder`."""
+    named = ["--model", model] if model else []
+    return run("convert", source, folder, "--to", "maxtext", "--outputs", ",".join(outputs), *named, *flags, expect=expect)
+
+
+def arrays_of(told):
+    """{(output, array): its entry} of a MaxText report or plan."""
+    return {(output["name"], name): array for output in told["outputs"] for name, array in output["arrays"].items()}
+
+
+def outputs_of(folder):
+    """{relative path: SHA-256} of every file of a conversion but its state, which tells when and how fast."""
+    return {path: digest for path, digest in contents(folder).items() if not path.startswith(".ckpt-state/")}
 
 
 def report(folder):
