@@ -22,6 +22,7 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kMostFaults = 10;
+constexpr uint64_t kReadBytes = 1ULL << 20U;
 
 tl::unexpected<Error> Damaged(const std::string& dest) {
   return Fail(Error{Code::kBadInput,
@@ -80,7 +81,7 @@ Result<void> HoldOutput(const std::string& path, const json& output, const Setti
                                    ToString(tensor.shape)));
       continue;
     }
-    CKPT_TRY(const Crc32c crc, reader.StoredCrc(tensor).map_error(Where("tensor", tensor.name)));
+    CKPT_TRY(const Crc32c crc, reader.StoredCrc(tensor));
     verified.bytes += crc.size_bytes();
     ++verified.arrays;
     const std::string hex = fmt::format("{:08x}", crc.value());
@@ -91,6 +92,39 @@ Result<void> HoldOutput(const std::string& path, const json& output, const Setti
   for (const auto& [array, entry] : arrays.items()) {
     if (!seen[array])
       faults.push_back(fmt::format("{}: \"{}\" is missing", name, Printable(array)));
+  }
+  return {};
+}
+
+// CRC-32C of a whole object; nothing where it is missing.
+Result<std::optional<Crc32c>> CrcOf(Store& store, const std::string& name) {
+  CKPT_TRY_VOID(SafeName(name));
+  Result<ObjectInfo> info = store.Stat(name);
+  if (!info && info.error().code == Code::kNotFound) return std::optional<Crc32c>();
+  if (!info) return Fail(std::move(info).error());
+  CKPT_TRY(const std::unique_ptr<ObjectReader> reader, store.Open(*info));
+  Crc32c crc;
+  std::vector<std::byte> buffer(kReadBytes);
+  for (uint64_t at = 0; at < info->size_bytes; at += kReadBytes) {
+    const uint64_t count = std::min(kReadBytes, info->size_bytes - at);
+    CKPT_TRY_VOID(reader->Read({at, at + count}, std::span(buffer).first(count)));
+    crc.Append(std::span<const std::byte>(buffer).first(count));
+  }
+  return std::optional(crc);
+}
+
+// What the commit wrote: trees, metadata, manifest, markers.
+Result<void> HoldFiles(Store& store, const std::string& root, const json& output,
+                       std::vector<std::string>& faults) {
+  for (const json& file : output.at("files")) {
+    const auto name = root + "/" + file.at("name").get<std::string>();
+    CKPT_TRY(const std::optional<Crc32c> crc, CrcOf(store, name));
+    if (!crc) {
+      faults.push_back(fmt::format("file {} is missing", Printable(name)));
+    } else if (file.at("crc32c") != fmt::format("{:08x}", crc->value()) ||
+               file.at("size_bytes") != crc->size_bytes()) {
+      faults.push_back(fmt::format("file {} is not what was written", Printable(name)));
+    }
   }
   return {};
 }
@@ -128,9 +162,11 @@ Result<Verified> HoldChunkedToReport(const std::string& dest, const json& report
                                                    : resources.least_memory_bytes);
     Verified verified;
     std::vector<std::string> faults;
+    CKPT_TRY(const std::shared_ptr<Store> store, OpenDestination(dest, settings.io_mode));
     for (const json& output : report.at("outputs")) {
       const auto root = output.at("path").get<std::string>();
       CKPT_TRY_VOID(SafeName(root));
+      CKPT_TRY_VOID(HoldFiles(*store, root, output, faults));
       const std::string path = Join(Join(dest, root), output.at("items").get<std::string>());
       CKPT_TRY_VOID(HoldOutput(path, output, settings, budget, verified, faults));
     }

@@ -121,6 +121,8 @@ struct CommitObject {
   std::string name;  ///< below the output's root
   std::function<Result<void>(const std::function<Result<void>(std::span<const std::byte>)>&)>
       produce;
+  bool is_final = false;  ///< small, and part of what makes readers accept the output: comes after
+                          ///< everything else, the report included
 };
 
 struct ChunkedPlan;

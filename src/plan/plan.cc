@@ -19,6 +19,14 @@ constexpr size_t kMostDetails = 20;
 // Where each array lies and how its rows are read. Collects everything that cannot be done.
 Result<void> PlanArrays(Plan& plan) {
   const OutputSpec& output = plan.output;
+  // Rows of a file come from rows of a file.
+  for (const TensorEntry& tensor : plan.catalog.tensors) {
+    if (tensor.chunked == nullptr) continue;
+    return Fail(Code::kBadInput,
+                fmt::format("the source is stored in chunks ({}), which cannot be turned into {}",
+                            plan.catalog.format, plan.target),
+                "convert from the Hugging Face, Meta or GGUF form of this model");
+  }
   plan.arrays.resize(output.arrays.size());
   std::vector<std::string> faults;
   std::string remedy;

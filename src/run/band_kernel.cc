@@ -15,25 +15,13 @@
 #include "kernel/transpose.h"
 #include "plan/chunked_memory.h"
 #include "plan/role_work.h"
+#include "run/band_map.h"
 #include "run/row_segments.h"
 
 namespace ckpt {
 namespace {
 
 constexpr uint16_t kInfinityBits = 0x7f80;
-
-// A row of the band and where its first element goes in a chunk.
-struct PlacedRow {
-  uint64_t row = 0;
-  uint64_t offset = 0;  // elements
-};
-// A run of columns and where it goes.
-struct ColumnRun {
-  uint64_t column = 0;
-  uint64_t count = 0;
-  uint64_t offset = 0;  // elements
-  uint64_t stride = 0;  // elements
-};
 
 AqtType TypeOf(QuantType type) {
   switch (type) {
@@ -45,25 +33,6 @@ AqtType TypeOf(QuantType type) {
       break;
   }
   return AqtType::kFp8E4M3;
-}
-
-// All index tuples of the axes [first, last) of a box, in C order.
-template <class Visit>
-void ForEachIndex(const RoleBox& box, size_t first, size_t last, Visit visit) {
-  for (size_t k = first; k < last; ++k) {
-    if (box.begin[k] >= box.end[k]) return;
-  }
-  std::vector<uint64_t> at(box.begin.begin() + static_cast<std::ptrdiff_t>(first),
-                           box.begin.begin() + static_cast<std::ptrdiff_t>(last));
-  while (true) {
-    visit(std::span<const uint64_t>(at));
-    size_t k = last;
-    while (k > first && ++at[k - 1 - first] == box.end[k - 1]) {
-      at[k - 1 - first] = box.begin[k - 1];
-      --k;
-    }
-    if (k == first) return;
-  }
 }
 
 class ProductMaker {
@@ -79,8 +48,7 @@ class ProductMaker {
         bound_(plan.model.roles[work.role]),
         tensor_(plan.catalog.tensors[TensorOf(work, bound_, input.band)]),
         input_(input),
-        band_(BandBox(work, input.band)),
-        strides_(ChunkStrides(slice_, array_)),
+        map_(work, slice_, ChunkStrides(slice_, array_), input.band),
         element_bytes_(ElementBytes(array_.dtype)),
         is_quantized_(array_.making == ChunkMaking::kQuantize),
         segments_(*input.tile, input.bytes, tensor_.dtype, work.rows.row_elements, slice_.value,
@@ -120,81 +88,10 @@ class ProductMaker {
   }
 
  private:
-  bool IsVector() const { return work_.band_axis >= work_.first_column_axis; }
-
-  // Number of a row of the band, from the indexes of the row axes.
-  uint64_t RowOf(std::span<const uint64_t> at) const {
-    if (IsVector()) return 0;
-    uint64_t row = 0;
-    for (size_t k = work_.band_axis; k < work_.first_column_axis; ++k) {
-      const bool is_band = k == work_.band_axis;
-      const uint64_t extent = is_band ? band_.end[k] - band_.begin[k] : work_.axes[k].extent;
-      row = row * extent + at[k] - (is_band ? band_.begin[k] : 0);
-    }
-    return row;
-  }
-
-  std::vector<PlacedRow> RowsOf(const RoleBox& box) const {
-    std::vector<PlacedRow> rows;
-    ForEachIndex(box, 0, work_.first_column_axis, [&](std::span<const uint64_t> at) {
-      uint64_t offset = 0;
-      for (size_t k = 0; k < at.size(); ++k) offset += (at[k] - box.begin[k]) * strides_[k];
-      rows.push_back({RowOf(at), offset});
-    });
-    std::sort(rows.begin(), rows.end(),
-              [](const PlacedRow& a, const PlacedRow& b) { return a.offset < b.offset; });
-    return rows;
-  }
-
-  // The columns of a box as runs that are as long as both sides allow.
-  std::vector<ColumnRun> ColumnsOf(const RoleBox& box) const {
-    const size_t rank = work_.axes.size();
-    const size_t first = work_.first_column_axis;
-    if (first == rank) return {{0, 1, 0, 1}};
-    std::vector<uint64_t> column_strides(rank);
-    uint64_t stride = 1;
-    for (size_t k = rank; k-- > first;) {
-      column_strides[k] = stride;
-      stride *= ExtentInBuffer(k);
-    }
-    size_t inner = rank - 1;
-    uint64_t count = box.end[inner] - box.begin[inner];
-    while (inner > first) {
-      const bool is_whole = count == column_strides[inner - 1];
-      const bool follows = strides_[inner - 1] == strides_[rank - 1] * count;
-      if (!is_whole || !follows) break;
-      --inner;
-      count *= box.end[inner] - box.begin[inner];
-    }
-    std::vector<ColumnRun> runs;
-    if (count == 0) return runs;
-    uint64_t inner_column = 0;
-    for (size_t k = inner; k < rank; ++k)
-      inner_column += (box.begin[k] - BaseInBuffer(k)) * column_strides[k];
-    ForEachIndex(box, first, inner, [&](std::span<const uint64_t> at) {
-      ColumnRun run{inner_column, count, 0, strides_[rank - 1]};
-      for (size_t k = 0; k < at.size(); ++k) {
-        run.column += (at[k] - BaseInBuffer(first + k)) * column_strides[first + k];
-        run.offset += (at[k] - box.begin[first + k]) * strides_[first + k];
-      }
-      runs.push_back(run);
-    });
-    return runs;
-  }
-
-  // A boxed vector's buffer holds only its band.
-  bool IsBandInBuffer(size_t axis) const {
-    return work_.is_boxed && IsVector() && axis == work_.band_axis;
-  }
-  uint64_t BaseInBuffer(size_t axis) const { return IsBandInBuffer(axis) ? band_.begin[axis] : 0; }
-  uint64_t ExtentInBuffer(size_t axis) const {
-    return IsBandInBuffer(axis) ? band_.end[axis] - band_.begin[axis] : work_.axes[axis].extent;
-  }
-
   void Fill(const RoleBox& box, std::byte* chunk) const {
-    const std::vector<PlacedRow> rows = RowsOf(box);
+    const std::vector<PlacedRow> rows = map_.Rows(box);
     if (rows.empty()) return;
-    for (const ColumnRun& run : ColumnsOf(box)) {
+    for (const ColumnRun& run : map_.Columns(box)) {
       if (run.stride == 1 || run.count == 1) {
         for (const PlacedRow& row : rows) FillStraight(row, run, chunk);
         continue;
@@ -282,46 +179,18 @@ class ProductMaker {
       if (abs_max >= kInfinityBits) return NonFinite(row);
       scales_.push_back(AqtScaleOf(abs_max, TypeOf(*array_.quant)));
     }
-    // The scale of a row lies where its index does, with the reduced axes gone.
-    const std::vector<uint64_t> strides = ScaleStrides();
-    std::vector<std::pair<uint64_t, uint64_t>> places;  // of the scale, row
-    ForEachIndex(band_, 0, work_.first_column_axis, [&](std::span<const uint64_t> at) {
-      uint64_t place = 0;
-      for (size_t k = 0; k < at.size(); ++k) place += at[k] * strides[k];
-      places.emplace_back(place, RowOf(at));
-    });
-    std::sort(places.begin(), places.end());
+    const std::vector<BandMap::PlacedScale> places =
+        map_.Scales(array_.shape, output_.arrays[array_.scales].shape);
     CKPT_CHECK(places.size() == count);
     if (places.empty()) return {};
-    CKPT_CHECK(places.back().first - places.front().first + 1 == count);
-    made.first_scale = places.front().first;
-    for (const auto& [place, row] : places) {
-      const uint16_t bits = scales_[row].scale.bits;
+    CKPT_CHECK(places.back().place - places.front().place + 1 == count);
+    made.first_scale = places.front().place;
+    for (const BandMap::PlacedScale& place : places) {
+      const uint16_t bits = scales_[place.row].scale.bits;
       made.scales.push_back(static_cast<std::byte>(bits));
       made.scales.push_back(static_cast<std::byte>(bits >> 8U));
     }
     return {};
-  }
-
-  std::vector<uint64_t> ScaleStrides() const {
-    const ChunkedArray& scales = output_.arrays[array_.scales];
-    const size_t rank = array_.shape.rank();
-    std::vector<uint64_t> whole(rank);
-    std::vector<uint64_t> reduced(rank);
-    uint64_t whole_stride = 1;
-    uint64_t reduced_stride = 1;
-    for (size_t a = rank; a-- > 0;) {
-      whole[a] = whole_stride;
-      reduced[a] = reduced_stride;
-      whole_stride *= array_.shape[a];
-      reduced_stride *= scales.shape[a];
-    }
-    std::vector<uint64_t> strides;
-    for (size_t k = 0; k < work_.axes.size(); ++k) {
-      const size_t a = slice_.array_axis[k];
-      strides.push_back(slice_.view.strides[k] / whole[a] * reduced[a]);
-    }
-    return strides;
   }
 
   // The error for the first NaN or infinity of a row.
@@ -340,32 +209,14 @@ class ProductMaker {
   }
 
   tl::unexpected<Error> NonFinite(uint64_t row, uint64_t column, bool is_nan) const {
-    // Back from the row's number to the role's indexes, and from these to the tensor's.
-    std::vector<uint64_t> at = band_.begin;
-    for (size_t k = work_.axes.size(); k-- > work_.first_column_axis;) {
-      at[k] = column % work_.axes[k].extent;
-      column /= work_.axes[k].extent;
-    }
-    for (size_t k = work_.first_column_axis; k-- > work_.band_axis;) {
-      const uint64_t extent =
-          k == work_.band_axis ? band_.end[k] - band_.begin[k] : work_.axes[k].extent;
-      at[k] = row % extent + (k == work_.band_axis ? band_.begin[k] : 0);
-      row /= extent;
-    }
-    uint64_t element = bound_.view.offset;
-    for (size_t k = 0; k < at.size(); ++k) element += at[k] * bound_.view.strides[k];
-    std::vector<uint64_t> index(tensor_.shape.rank());
-    for (size_t axis = index.size(); axis-- > 0;) {
-      index[axis] = element % tensor_.shape[axis];
-      element /= tensor_.shape[axis];
-    }
-    Error error{Code::kBadInput,
-                fmt::format("{} at index [{}] cannot be quantized", is_nan ? "NaN" : "infinity",
-                            fmt::join(index, ", ")),
-                {},
-                {},
-                "the weights are damaged or were trained to infinity: fetch them again, or leave "
-                "the quantized output out"};
+    Error error{
+        Code::kBadInput,
+        fmt::format("{} at index [{}] cannot be quantized", is_nan ? "NaN" : "infinity",
+                    fmt::join(map_.SourceIndex(bound_.view, tensor_.shape, row, column), ", ")),
+        {},
+        {},
+        "the weights are damaged or were trained to infinity: fetch them again, or leave "
+        "the quantized output out"};
     error.where.push_back({"tensor", tensor_.name});
     return Fail(std::move(error));
   }
@@ -379,8 +230,7 @@ class ProductMaker {
   const BoundRole& bound_;
   const TensorEntry& tensor_;
   const BandInput& input_;
-  const RoleBox band_;
-  const std::vector<uint64_t> strides_;
+  const BandMap map_;
   const uint32_t element_bytes_;
   const bool is_quantized_;
   const RowSegments segments_;

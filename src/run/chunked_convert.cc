@@ -11,15 +11,40 @@
 namespace ckpt {
 namespace {
 
-Result<void> WriteObject(Store& destination, const std::string& folder, const CommitObject& object,
-                         uint64_t& written) {
-  CKPT_TRY(const std::unique_ptr<ObjectWriter> writer,
-           destination.Create(Below(folder, object.name), {.is_create_only = true}));
-  CKPT_TRY_VOID(object.produce([&](std::span<const std::byte> bytes) {
-    written += bytes.size();
-    return writer->Append(bytes);
-  }));
-  CKPT_TRY_VOID(writer->Commit());
+// An object of the commit that waits for everything else.
+struct FinalObject {
+  std::string name;
+  std::string bytes;
+};
+
+// Writes what an output's commit needs before the report; what comes after it is kept in `finals`.
+Result<void> PrepareCommit(const ChunkedPlan& plan, const ChunkedTarget& target, size_t output,
+                           const ChunkPlaces& places, Store& destination, const std::string& folder,
+                           ChunkedResult& result, std::vector<FinalObject>& finals) {
+  std::vector<CompanionResult>& files = result.commit_files.emplace_back();
+  for (const CommitObject& object :
+       target.CommitObjects(plan, output, places.places, places.first)) {
+    const std::string name = Below(folder, object.name);
+    Crc32c crc;
+    if (object.is_final) {
+      FinalObject& kept = finals.emplace_back(FinalObject{name, {}});
+      CKPT_TRY_VOID(object.produce([&](std::span<const std::byte> bytes) -> Result<void> {
+        crc.Append(bytes);
+        kept.bytes.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+        return {};
+      }));
+    } else {
+      CKPT_TRY(const std::unique_ptr<ObjectWriter> writer,
+               destination.Create(name, {.is_create_only = true}));
+      CKPT_TRY_VOID(object.produce([&](std::span<const std::byte> bytes) {
+        crc.Append(bytes);
+        return writer->Append(bytes);
+      }));
+      CKPT_TRY_VOID(writer->Commit());
+    }
+    result.written_bytes += crc.size_bytes();
+    files.push_back({object.name, crc});
+  }
   return {};
 }
 
@@ -55,10 +80,12 @@ Result<ChunkedResult> ConvertInto(const ChunkedPlan& plan, const ChunkedTarget& 
   result.written_bytes = moved.written;
   CKPT_TRY_VOID(WriteCompanions(plan, destination));
 
-  // The tables of one output at a time: first for the report, then once more for its tree.
+  // The tables of one output at a time.
+  std::vector<FinalObject> finals;
   for (size_t o = 0; o < plan.outputs.size(); ++o) {
     CKPT_TRY(const ChunkPlaces places, CollectPlaces(plan, o, records));
     result.array_crcs.push_back(ArrayCrcs(plan, target, o, places));
+    CKPT_TRY_VOID(PrepareCommit(plan, target, o, places, destination, folders[o], result, finals));
   }
   figures.wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   figures.cpu_s = CpuSeconds();
@@ -72,10 +99,9 @@ Result<ChunkedResult> ConvertInto(const ChunkedPlan& plan, const ChunkedTarget& 
   if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
   // Beyond this point each output becomes readable: where folders can be renamed, only when all are
   // whole.
-  for (size_t o = 0; o < plan.outputs.size(); ++o) {
-    CKPT_TRY(const ChunkPlaces places, CollectPlaces(plan, o, records));
-    for (const CommitObject& object : target.CommitObjects(plan, o, places.places, places.first))
-      CKPT_TRY_VOID(WriteObject(destination, folders[o], object, result.written_bytes));
+  for (const FinalObject& object : finals) {
+    CKPT_TRY_VOID(
+        WriteSmallObject(destination, object.name, object.bytes, {.is_create_only = true}));
   }
   for (size_t o = 0; o < plan.outputs.size(); ++o) {
     if (folders[o] != plan.outputs[o].root)

@@ -11,6 +11,8 @@ struct ChunkedResult {
   uint64_t written_bytes = 0;
   std::vector<std::vector<Crc32c>> array_crcs;  ///< by output and array: of the stored chunks in
                                                 ///< the order of their keys
+  std::vector<std::vector<CompanionResult>>
+      commit_files;  ///< by output: what the commit writes, names below the root of the output
 };
 
 /// Runs the plan into `destination` and commits each output: data files, companions, report, then

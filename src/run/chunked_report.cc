@@ -100,12 +100,18 @@ std::string MakeChunkedReport(const ChunkedPlan& plan, const ChunkedResult& resu
     const ChunkedOutput& output = plan.outputs[o];
     Json companions = Json::array();
     for (const CompanionSpec& companion : output.companions) companions.push_back(companion.name);
+    Json files = Json::array();
+    for (const CompanionResult& file : result.commit_files[o])
+      files.push_back({{"name", file.name},
+                       {"size_bytes", file.crc.size_bytes()},
+                       {"crc32c", fmt::format("{:08x}", file.crc.value())}});
     outputs.push_back({{"name", output.name},
                        {"path", output.root},
                        {"items", output.items},
                        {"codec", Name(output.codec)},
                        {"bits_per_weight", BitsPerWeight(output)},
                        {"companions", companions},
+                       {"files", files},
                        {"load_with", output.how_to_load},
                        {"arrays", Arrays(plan, o, result.array_crcs[o])}});
   }

@@ -19,6 +19,8 @@ namespace ckpt {
 namespace {
 
 constexpr uint64_t kChunksAtOnce = 3;
+// While a CRC is made; 48 of them are the key order of a grid of one axis.
+constexpr uint64_t kBytesPerChunk = sizeof(Crc32c) + 48;
 constexpr size_t kShownBytes = 200;
 
 uint64_t LongestStored(const ChunkedTensor& chunked) {
@@ -122,7 +124,6 @@ Result<Crc32c> BoxReader::StoredCrc(const TensorEntry& tensor) {
     whole.push_back({tensor.pieces[0].object, tensor.pieces[0].offset_bytes, tensor.size_bytes});
   const std::vector<StoredChunk>& chunks =
       tensor.chunked != nullptr ? tensor.chunked->chunks : whole;
-  constexpr uint64_t kBytesPerChunk = sizeof(Crc32c) + 48;  // a grid of one axis: its key order too
   CKPT_TRY(const Grant grant, budget_.Acquire(chunks.size() * kBytesPerChunk, stop_));
   std::vector<Crc32c> crcs(chunks.size());
   ReadBatch batch(open_, window_.span());

@@ -11,6 +11,8 @@
 namespace ckpt {
 namespace {
 
+constexpr size_t kMostWritten = 1U << 14U;  // longer names are the same, and slow
+
 // What the encoder keeps of a tree, in an order of its own.
 std::vector<std::string> Names(const std::vector<OrbaxLeaf>& leaves) {
   std::vector<std::string> names;
@@ -30,7 +32,6 @@ void Run(std::string_view bytes) {
     return;
   }
   for (const OrbaxLeaf& leaf : *leaves) FUZZ_EXPECT(!leaf.path.empty());
-  constexpr size_t kMostWritten = 1U << 14U;  // the rest is the same, and slow
   const bool is_short = std::all_of(leaves->begin(), leaves->end(), [](const OrbaxLeaf& leaf) {
     return OrbaxParamName(leaf.path).size() < kMostWritten;
   });

@@ -13,6 +13,8 @@ namespace {
 constexpr auto kDTypes = std::to_array<DType>(
     {DType::kU8, DType::kI4, DType::kBF16, DType::kF32, DType::kC64, DType::kI2});
 
+constexpr size_t kChoiceBytes = 3;
+
 // Three bytes choose the metadata, the others are the stored chunk.
 ZarrArrayMeta MetaOf(std::span<const uint8_t> choice) {
   const uint32_t extent = 1 + choice[0] % 7U;
@@ -52,9 +54,9 @@ void Run(const ZarrArrayMeta& meta, std::span<const std::byte> stored) {
 }  // namespace ckpt
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  constexpr size_t kChoiceBytes = 3;
-  if (size < kChoiceBytes) return 0;
+  if (size < ckpt::kChoiceBytes) return 0;
   const std::span<const uint8_t> bytes(data, size);
-  ckpt::Run(ckpt::MetaOf(bytes.first(kChoiceBytes)), std::as_bytes(bytes.subspan(kChoiceBytes)));
+  ckpt::Run(ckpt::MetaOf(bytes.first(ckpt::kChoiceBytes)),
+            std::as_bytes(bytes.subspan(ckpt::kChoiceBytes)));
   return 0;
 }

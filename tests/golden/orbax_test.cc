@@ -29,6 +29,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::string_view kEnding = ".tree.txt";
+constexpr size_t kMostChecked = 60;  // tensors of a tree; the others of the large ones are alike
+
 const fs::path& Root() {
   static const fs::path root = fs::path(CKPT_TEST_DATA) / "golden";
   return root;
@@ -63,7 +66,6 @@ Leaves ReadTreeList(const fs::path& path) {
 // Every golden: the folder to open, and its leaves.
 std::map<std::string, Leaves> Goldens() {
   std::map<std::string, Leaves> goldens;
-  constexpr std::string_view kEnding = ".tree.txt";
   for (const auto& entry : fs::recursive_directory_iterator(Root() / "maxtext")) {
     const std::string name = entry.path().string();
     if (name.ends_with(kEnding))
@@ -137,7 +139,6 @@ TEST_P(OrbaxGolden, GivesEveryLeaf) {
 TEST_P(OrbaxGolden, GivesTheSameAsAStream) {
   ASSERT_TRUE(catalog_) << catalog_.error().Print();
   TensorStream stream(*store_, *catalog_, budget_, 3 * kIoAlignment);
-  constexpr size_t kMostChecked = 60;  // the others of the large trees are alike
   for (size_t i = 0; i < catalog_->tensors.size() && i < kMostChecked; ++i) {
     const TensorEntry& tensor = catalog_->tensors[i];
     std::string bytes;

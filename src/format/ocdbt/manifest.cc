@@ -27,7 +27,8 @@ constexpr uint64_t kZstdMethod = 1;
 constexpr uint8_t kMaxArityLog2 = 16;
 constexpr uint64_t kLeastVersionBytes = 16;      // of all columns of one version
 constexpr uint64_t kLeastVersionNodeBytes = 14;  // of all columns of one version tree node
-constexpr uint32_t kGenerationBits = 63;         // what the version tree divides among its levels
+constexpr int kSkippedColumns = 3;  // of a version tree node: offset, length, number of generations
+constexpr uint32_t kGenerationBits = 63;  // what the version tree divides among its levels
 
 Result<OcdbtConfig> ReadConfig(ByteReader& in, bool& is_numbered) {
   OcdbtConfig config;
@@ -121,7 +122,6 @@ class Versions {
     CKPT_TRY_VOID(in_.CheckCount("version tree nodes", count, kLeastVersionNodeBytes));
     CKPT_TRY(Column generation, Column::Of(in_, count));
     CKPT_TRY(Column file, Column::Of(in_, count));
-    constexpr int kSkippedColumns = 3;  // offset, length, number of generations
     for (int i = 0; i < kSkippedColumns; ++i) CKPT_TRY_VOID(in_.SkipVarints(count, kLongBits));
     CKPT_TRY_VOID(in_.Take(count * sizeof(uint64_t)));
     CKPT_TRY(const std::string_view heights, in_.Take(count));

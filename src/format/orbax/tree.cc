@@ -15,6 +15,7 @@ namespace {
 constexpr auto kEmptyTypes =
     std::to_array<std::string_view>({"None", "Dict", "List", "Tuple", "NamedTuple"});
 constexpr size_t kShownBytes = 200;
+constexpr size_t kShownDefects = 5;
 
 std::string Join(std::span<const OrbaxKey> path, char separator) {
   std::string name;
@@ -121,7 +122,6 @@ Result<void> CheckOrbaxTree(std::span<const OrbaxLeaf> leaves) {
   }
   CollectShapeDefects(root, "", defects);
   if (defects.empty()) return {};
-  constexpr size_t kShownDefects = 5;
   Error error{Code::kBadInput,
               fmt::format("{} leaves cannot be stored in an Orbax checkpoint", defects.size()),
               {},

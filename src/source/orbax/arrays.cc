@@ -15,6 +15,8 @@ namespace ckpt {
 namespace {
 
 constexpr size_t kShownBytes = 200;
+constexpr std::string_view kWrongForm =
+    "_METADATA names another version of zarr than the arrays have: each is read as it is";
 // Chunk keys are looked through once. Arrays whose names lie inside each other's keys would make us
 // look more often; a few do no harm.
 constexpr uint64_t kMostLooks = 4;
@@ -85,8 +87,6 @@ Result<ZarrArrayMeta> ArrayFinder::ReadMeta(const std::string& name,
       return AtKey(fmt::format("{}/{}", name, MetaName(expected)),
                    "the array's metadata is missing",
                    "the copy is incomplete: fetch the whole checkpoint again");
-    constexpr std::string_view kWrongForm =
-        "_METADATA names another version of zarr than the arrays have: each is read as it is";
     if (std::find(warnings.begin(), warnings.end(), kWrongForm) == warnings.end())
       warnings.emplace_back(kWrongForm);
   }

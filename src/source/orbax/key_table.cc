@@ -38,18 +38,16 @@ Result<void> GrowingGrant::Add(uint64_t bytes) {
 
 Result<std::string_view> KeyTable::Keep(std::string_view first, std::string_view second) {
   const size_t size = first.size() + second.size();
-  if (size > block_left_bytes_) {
+  if (blocks_.empty() || size > blocks_.back().capacity() - blocks_.back().size()) {
     const uint64_t block_bytes = std::max<uint64_t>(size, kBlockBytes);
     CKPT_TRY_VOID(grant_.Add(block_bytes));
-    blocks_.push_back(std::make_unique_for_overwrite<char[]>(block_bytes));
-    block_at_ = blocks_.back().get();
-    block_left_bytes_ = block_bytes;
+    blocks_.emplace_back().reserve(block_bytes);
   }
-  char* const begin = block_at_;
-  std::copy(second.begin(), second.end(), std::copy(first.begin(), first.end(), begin));
-  block_at_ += size;
-  block_left_bytes_ -= size;
-  return std::string_view(begin, size);
+  std::string& block = blocks_.back();
+  const size_t begin = block.size();
+  block += first;
+  block += second;
+  return std::string_view(block).substr(begin);
 }
 
 Result<void> KeyTable::Add(std::string_view prefix, std::string_view rest, Entry entry) {

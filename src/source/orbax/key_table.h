@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <deque>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -58,10 +57,8 @@ class KeyTable {
   Result<std::string_view> Keep(std::string_view first, std::string_view second);
 
   GrowingGrant grant_;
-  std::deque<Entry> entries_;                    // not a vector: growing never holds two copies
-  std::vector<std::unique_ptr<char[]>> blocks_;  // the texts
-  size_t block_left_bytes_ = 0;
-  char* block_at_ = nullptr;
+  std::deque<Entry> entries_;       // not a vector: growing never holds two copies
+  std::deque<std::string> blocks_;  // the texts, in blocks that never grow: views stay valid
 };
 
 }  // namespace ckpt

@@ -86,9 +86,11 @@ std::string_view MetaName(const ChunkedOutput& output) {
 std::string ParamName(const ChunkedArray& array) { return OrbaxParamName(Keys(array.path)); }
 
 CommitObject Text(std::string name, std::string text) {
-  return {std::move(name), [text = std::move(text)](const auto& append) {
+  return {std::move(name),
+          [text = std::move(text)](const auto& append) {
             return append(std::as_bytes(std::span(text)));
-          }};
+          },
+          false};
 }
 
 // The tree of all keys, as a stream: arrays in the order of their keys, then each array's chunks in
@@ -175,7 +177,7 @@ std::vector<CommitObject> CommitObjects(const ChunkedPlan& plan, size_t output,
                              EncodeZarrMeta(MetaOf(spec, array))));
   } else {
     objects.push_back({InItems(spec, DataPath(plan, output, kTreeWord)),
-                       [tree](const auto& append) { return tree->WriteNodes(append); }});
+                       [tree](const auto& append) { return tree->WriteNodes(append); }, false});
   }
   const std::vector<OrbaxLeaf> leaves = LeavesOf(spec);
   OrbaxMetadata metadata;
@@ -187,12 +189,16 @@ std::vector<CommitObject> CommitObjects(const ChunkedPlan& plan, size_t output,
   objects.push_back(Text(InItems(spec, kOrbaxAggregateName), EncodeOrbaxAggregate(leaves)));
   objects.push_back(Text(std::string(kOrbaxStepMetadataName), EncodeOrbaxStepMetadata(spec.items)));
   if (!spec.is_object_per_chunk)
-    objects.push_back({InItems(spec, kManifestName), [tree](const auto& append) {
-                         return append(std::as_bytes(std::span(tree->manifest())));
-                       }});
-  if (!spec.items.empty())
-    objects.push_back(Text(InItems(spec, kOrbaxMarkerName), std::string(kOrbaxMarkerText)));
-  objects.push_back(Text(std::string(kOrbaxMarkerName), std::string(kOrbaxMarkerText)));
+    objects.push_back(
+        {InItems(spec, kManifestName),
+         [tree](const auto& append) { return append(std::as_bytes(std::span(tree->manifest()))); },
+         true});
+  const auto mark = [&](std::string name) {
+    objects.push_back(Text(std::move(name), std::string(kOrbaxMarkerText)));
+    objects.back().is_final = true;
+  };
+  if (!spec.items.empty()) mark(InItems(spec, kOrbaxMarkerName));
+  mark(std::string(kOrbaxMarkerName));
   return objects;
 }
 

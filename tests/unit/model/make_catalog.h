@@ -1,6 +1,7 @@
 #pragma once
 
 #include <fmt/format.h>
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <map>
@@ -192,6 +193,23 @@ inline Result<Model> Bind(const NamedShapes& shapes, std::vector<SourceConfig> c
                           const BindOptions& options = {}) {
   return BindModel(Shipped(), MakeCatalog(shapes, std::move(configs)), options);
 }
+/// A table written in a test; nullptr, with a failure, where it has a fault.
+inline std::shared_ptr<const Family> ParseTable(const std::string& toml) {
+  const auto family = Family::Parse(toml, "test.toml");
+  EXPECT_TRUE(family) << family.error().Print();
+  return family.value_or(nullptr);
+}
+
+inline Result<Model> BindTo(const std::shared_ptr<const Family>& family, const NamedShapes& shapes,
+                            std::vector<SourceConfig> configs, const BindOptions& options = {}) {
+  const std::vector<std::shared_ptr<const Family>> families = {family};
+  return BindModel(families, MakeCatalog(shapes, std::move(configs)), options);
+}
+
+inline SourceConfig Config(std::map<std::string, ConfigValue> values) {
+  return {"hf", "config.json", std::move(values), "{}"};
+}
+
 inline const BoundRole* FindRole(const Model& model, std::string_view role) {
   const auto found = std::find_if(model.roles.begin(), model.roles.end(),
                                   [&](const BoundRole& r) { return r.instance.role == role; });

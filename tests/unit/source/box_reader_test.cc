@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <random>
+#include <thread>
 
 #include "base/units.h"
 #include "format/compress/compress.h"
@@ -292,7 +293,7 @@ TEST(BoxReader, ReadsPiecesOfAnyStrides) {
 }
 
 TEST(StoredCrc, IsOfAllChunksInTheOrderOfTheirKeys) {
-  for (const uint64_t inline_bytes : {0, 1000}) {
+  for (const uint64_t inline_bytes : {uint64_t{0}, uint64_t{1000}}) {
     Stored stored(Storage::kCrc, DType::kU8, {12, 11}, {1, 1}, {}, inline_bytes);
     MemoryBudget budget(64 * kMiB);
     const auto catalog = stored.Open(budget);
@@ -339,6 +340,30 @@ TEST(ReaderPool, KeepsTheLatestOpenAndNoMoreThanItMay) {
   (void)b;
   store->Put("b", "other");
   EXPECT_THAT(ErrorText(pool.Get(1)), HasSubstr("file    /memory/b")) << "it was closed";
+}
+
+TEST(ReaderPool, ServesManyThreadsAtOnce) {
+  auto store = std::make_shared<MemoryStore>();
+  Catalog catalog;
+  catalog.root = store->root();
+  for (int i = 0; i < 20; ++i) {
+    const std::string name = fmt::format("{:02}", i);
+    store->Put(name, name);
+    catalog.objects.push_back(*store->Stat(name));
+  }
+  ReaderPool pool(*store, catalog, 3);
+  std::vector<std::thread> threads;
+  for (uint32_t seed = 0; seed < 4; ++seed) {
+    threads.emplace_back([&, seed] {
+      std::mt19937 random(seed);
+      for (int i = 0; i < 200; ++i) {
+        const auto object = static_cast<uint32_t>(random() % 20);
+        const auto reader = pool.Get(object);
+        EXPECT_TRUE(reader && (*reader)->info().name == fmt::format("{:02}", object));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
 }
 
 }  // namespace

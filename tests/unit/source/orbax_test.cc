@@ -299,8 +299,8 @@ class OrbaxTreeDamage : public OrbaxSource {
   }
   // The child that an interior node names lies in its own file.
   static std::string Interior(uint8_t height, std::vector<OcdbtChildItem> items) {
-    static const std::vector<OcdbtFile> kFiles = {{"", "d/nodes"}};
-    return EncodeOcdbtInterior(height, items, 0, kFiles);
+    const std::vector<OcdbtFile> files = {{"", "d/nodes"}};
+    return EncodeOcdbtInterior(height, items, 0, files);
   }
 };
 
