@@ -1,6 +1,5 @@
 // Shapes of the table language that llama does not need: layers in pairs and in blocks of six with
-// a remainder, vocabularies padded and cut, sums in the norms, experts stacked and in files of
-// their own.
+// a remainder, vocabularies padded and cut, sums in the norms, constants with axes.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
