@@ -3,8 +3,10 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <cerrno>
 #include <cstdio>
 #include <new>
+#include <system_error>
 
 #include "base/text.h"
 #include "cli/signals.h"
@@ -107,6 +109,12 @@ Result<void> RunGuarded(int argc, char** argv) {
     return Run(argc, argv);
   } catch (const std::bad_alloc&) {
     return Fail(Code::kResources, "out of memory", "give this process more memory");
+  } catch (const std::system_error& error) {
+    if (error.code().value() != EPIPE)
+      return Fail(Code::kInternal, fmt::format("unexpected: {}", error.what()),
+                  "please report this");
+    return Fail(Code::kIo, "whoever read standard output has stopped",
+                "read it to its end, or write it to a file");
   } catch (const std::exception& error) {
     return Fail(Code::kInternal, fmt::format("unexpected: {}", error.what()), "please report this");
   }

@@ -95,7 +95,8 @@ class VerifyVerb final : public Verb {
 
   Result<void> Run() override {
     CKPT_TRY(Settings settings, ParseSettings(arguments_));
-    CKPT_TRY(const SourcePlace place, FindSource(dest_, settings.io_mode));
+    const ReportPlace at = FindReport(dest_);
+    CKPT_TRY(const SourcePlace place, FindSource(at.root, settings.io_mode));
     if (!place.object.empty())
       return Fail(Code::kUsage, "verify takes the folder that convert wrote to, not a file",
                   "name the folder");
@@ -103,8 +104,8 @@ class VerifyVerb final : public Verb {
     if (IsChunkedReport(report.json)) {
       CKPT_TRY(const Verified verified,
                arguments_.source.empty()
-                   ? HoldChunkedToReport(dest_, report.json, settings)
-                   : HoldChunkedToSource(dest_, report.json, arguments_, settings));
+                   ? HoldChunkedToReport(at, report.json, settings)
+                   : HoldChunkedToSource(at.root, report.json, arguments_, settings));
       Print(verified.arrays, verified.bytes,
             arguments_.source.empty() ? "as reported" : "byte for byte what the source gives");
       return {};

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -22,6 +24,7 @@ namespace {
 using nlohmann::json;
 
 constexpr size_t kMostFaults = 10;
+constexpr int kMostParents = 8;
 constexpr uint64_t kReadBytes = 1ULL << 20U;
 
 tl::unexpected<Error> Damaged(const std::string& dest) {
@@ -129,6 +132,13 @@ Result<void> HoldFiles(Store& store, const std::string& root, const json& output
   return {};
 }
 
+// Whether one path is the other, or lies below it.
+bool AreRelated(const std::string& a, const std::string& b) {
+  const std::string below_a = a + "/";
+  const std::string below_b = b + "/";
+  return below_a.starts_with(below_b) || below_b.starts_with(below_a);
+}
+
 std::string Join(const std::string& folder, const std::string& name) {
   return name.empty() ? folder : folder + "/" + name;
 }
@@ -154,8 +164,35 @@ Settings SettingsOf(const json& report, Settings settings) {
 
 bool IsChunkedReport(const json& report) { return report.contains("outputs"); }
 
-Result<Verified> HoldChunkedToReport(const std::string& dest, const json& report,
+ReportPlace FindReport(const std::string& dest) {
+  const Result<Uri> uri = Uri::Parse(dest);
+  if (!uri || uri->scheme() != "file") return {dest, ""};
+  namespace fs = std::filesystem;
+  std::error_code error;
+  const fs::path whole = fs::absolute(uri->path(), error).lexically_normal();
+  fs::path folder = whole.has_filename() ? whole : whole.parent_path();
+  const fs::path asked = folder;
+  for (int level = 0; level < kMostParents && folder.has_relative_path();
+       ++level, folder = folder.parent_path()) {
+    std::ifstream file(folder / std::string(kReportName));
+    if (!file) continue;
+    if (folder == asked) return {dest, ""};
+    const std::string part = asked.lexically_relative(folder).generic_string();
+    const json report = json::parse(file, nullptr, false);
+    if (!report.is_object() || !IsChunkedReport(report) || !report["outputs"].is_array()) break;
+    for (const json& output : report["outputs"]) {
+      const json path = output.is_object() ? output.value("path", json()) : json();
+      if (path.is_string() && AreRelated(part, path.get<std::string>()))
+        return {folder.string(), part};
+    }
+    break;
+  }
+  return {dest, ""};
+}
+
+Result<Verified> HoldChunkedToReport(const ReportPlace& place, const json& report,
                                      const Settings& settings) {
+  const std::string& dest = place.root;
   return Guarded<Verified>(dest, [&]() -> Result<Verified> {
     const Resources& resources = settings.plan.resources;
     MemoryBudget budget(resources.memory_bytes > 0 ? resources.memory_bytes
@@ -166,6 +203,7 @@ Result<Verified> HoldChunkedToReport(const std::string& dest, const json& report
     for (const json& output : report.at("outputs")) {
       const auto root = output.at("path").get<std::string>();
       CKPT_TRY_VOID(SafeName(root));
+      if (!place.part.empty() && !AreRelated(place.part, root)) continue;
       CKPT_TRY_VOID(HoldFiles(*store, root, output, faults));
       const std::string path = Join(Join(dest, root), output.at("items").get<std::string>());
       CKPT_TRY_VOID(HoldOutput(path, output, settings, budget, verified, faults));

@@ -107,3 +107,17 @@ def test_the_plan_is_the_reports(source, tmp_path):
     kept = ("dtype", "shape", "chunk")
     assert {key: [array[part] for part in kept] for key, array in support.arrays_of(planned).items()} == {
         key: [array[part] for part in kept] for key, array in support.arrays_of(report).items()}
+
+
+def test_verify_takes_one_output_by_its_path_and_finds_the_report_above(source, tmp_path):
+    out = tmp_path / "out"
+    support.convert_maxtext(source, out, TWO)
+    for part in ("int8", "bf16", "bf16/scanned/0/items", ""):
+        assert support.run("verify", out / part, expect=0)
+    data = max((out / "int8/d").iterdir(), key=lambda path: path.stat().st_size)
+    with data.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff\xfe\xfd")
+    support.run("verify", out / "bf16/scanned/0", expect=0)
+    support.assert_refused(support.run("verify", out / "int8", expect=65), 65, "CRC-32C")
+    support.run("verify", tmp_path, expect=66)

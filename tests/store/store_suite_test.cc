@@ -295,6 +295,30 @@ TEST_P(StoreSuite, RemovesOnceAndForAll) {
   ExpectHolds("a/b/object", "again");
 }
 
+TEST_P(StoreSuite, RemovesAllBelowAFolderAndNothingBeside) {
+  for (const std::string name : {"a/b/one", "a/b/two", "a/three", "ab/four"})
+    ASSERT_SUCCEEDS(WriteSmallObject(store(), name, name, {}));
+  ASSERT_SUCCEEDS(store().RemoveAll("a"));
+  ASSERT_SUCCEEDS(store().RemoveAll("a"));
+  ExpectNames({"ab/four"});
+}
+
+TEST_P(StoreSuite, RenamesAFolderWithAllBelowItWhereItCan) {
+  ASSERT_SUCCEEDS(WriteSmallObject(store(), "x/old/a", "one", {}));
+  ASSERT_SUCCEEDS(WriteSmallObject(store(), "x/old/b/c", "two", {}));
+  if (!store().RenamesFolders()) {
+    EXPECT_FAILS(Code::kInternal, store().RenameFolder("x/old", "new"));
+    return;
+  }
+  ASSERT_SUCCEEDS(store().RenameFolder("x/old", "new/name"));
+  ExpectNames({"new/name/a", "new/name/b/c"});
+  ExpectHolds("new/name/b/c", "two");
+  ASSERT_SUCCEEDS(WriteSmallObject(store(), "taken/file", "mine", {}));
+  EXPECT_FAILS(Code::kCannotCreate, store().RenameFolder("new/name", "taken"));
+  EXPECT_FAILS(Code::kCannotCreate, store().RenameFolder("never/was", "elsewhere"));
+  ExpectHolds("taken/file", "mine");
+}
+
 TEST_P(StoreSuite, ListsByNameAndBelowAFolder) {
   ExpectNames({});
   for (const std::string name : {"b", "a/c/d", "a.x", "a/b", "ab"})
