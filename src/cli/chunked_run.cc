@@ -22,10 +22,10 @@ using Json = nlohmann::ordered_json;
 
 // What a server is told names paths as a user sees them.
 std::string WithRoot(const std::string& line, const Store& destination) {
-  constexpr std::string_view kKey = "load_parameters_path=";
-  const size_t at = line.find(kKey);
+  constexpr std::string_view key = "load_parameters_path=";
+  const size_t at = line.find(key);
   if (at == std::string::npos) return line;
-  const size_t path = at + kKey.size();
+  const size_t path = at + key.size();
   const size_t end = std::min(line.find(' ', path), line.size());
   return line.substr(0, path) + destination.root().PrintBelow(line.substr(path, end - path)) +
          line.substr(end);

@@ -84,6 +84,7 @@ const ChunkedTarget* FindChunkedTarget(std::string_view name) {
 
 std::vector<std::string> TargetNames() {
   std::vector<std::string> names;
+  names.reserve(kChunkedTargets.size() + kTargets.size());
   for (const ChunkedTarget* target : kChunkedTargets) names.emplace_back(target->name());
   for (const Target* target : kTargets) names.emplace_back(target->name());
   return names;

@@ -18,6 +18,35 @@ std::vector<uint64_t> RowMajor(std::span<const uint64_t> extents) {
   return strides;
 }
 
+// Cuts the box to what chunk index `at` of axis `a` holds; the rest of the chunk is fill.
+void CutToChunk(const ChunkedSlice& slice, const ChunkedArray& array, size_t a, uint64_t at,
+                BandChunk& chunk) {
+  uint64_t filled = 1;  // indexes of the axis that the role fills
+  size_t single = 0;    // the role's axis, where there is but one
+  size_t count = 0;
+  for (size_t k = 0; k < slice.array_axis.size(); ++k) {
+    if (slice.array_axis[k] != a) continue;
+    filled *= slice.view.extents[k];
+    single = k;
+    ++count;
+  }
+  if (count == 0) return;  // the layer axis
+  const uint64_t first = at * array.chunk[a];
+  const uint64_t last = std::min(first + array.chunk[a], array.shape[a]);
+  if (count == 1) {
+    const uint64_t stop = std::min(last, filled);
+    uint64_t& begin = chunk.box.begin[single];
+    uint64_t& end = chunk.box.end[single];
+    begin = std::max(begin, std::min(first, stop));
+    end = std::min(end, stop);
+    begin = std::min(begin, end);
+  } else {
+    CKPT_CHECK(first == 0 && last == array.shape[a]);  // joined axes are never cut
+  }
+  const uint64_t have = std::min(last, filled) - std::min(first, filled);
+  if (have < array.chunk[a]) chunk.is_full = false;
+}
+
 }  // namespace
 
 std::vector<size_t> TensorAxesOf(std::span<const Axis> role_axes, const View& view,
@@ -102,32 +131,7 @@ std::vector<BandChunk> BandChunks(const ChunkedPlan& plan, const RoleWork& work,
     BandChunk chunk;
     for (size_t a = 0; a < rank; ++a) chunk.number = chunk.number * grid[a] + at[a];
     chunk.box = band_box;
-    for (size_t a = 0; a < rank; ++a) {
-      // How many indexes of this axis the role fills; the rest of the chunk is fill.
-      uint64_t filled = 1;
-      std::optional<size_t> single;
-      size_t count = 0;
-      for (size_t k = 0; k < axes.size(); ++k) {
-        if (axes[k] != a) continue;
-        filled *= slice.view.extents[k];
-        single = k;
-        ++count;
-      }
-      if (count == 0) continue;  // the layer axis
-      const uint64_t first = at[a] * array.chunk[a];
-      const uint64_t last = std::min(first + array.chunk[a], array.shape[a]);
-      if (count == 1) {
-        const uint64_t stop = std::min(last, filled);
-        chunk.box.begin[*single] = std::max(chunk.box.begin[*single], std::min(first, stop));
-        chunk.box.end[*single] = std::min(chunk.box.end[*single], stop);
-        if (chunk.box.begin[*single] > chunk.box.end[*single])
-          chunk.box.begin[*single] = chunk.box.end[*single];
-      } else {
-        CKPT_CHECK(first == 0 && last == array.shape[a]);  // joined axes are never cut
-      }
-      const uint64_t have = std::min(last, filled) - std::min(first, filled);
-      if (have < array.chunk[a]) chunk.is_full = false;
-    }
+    for (size_t a = 0; a < rank; ++a) CutToChunk(slice, array, a, at[a], chunk);
     chunks.push_back(std::move(chunk));
     size_t a = rank;
     while (a > 0 && ++at[a - 1] == end[a - 1]) {

@@ -75,6 +75,34 @@ uint64_t BoxedBytes(const RoleWork& work, const BoundRole& bound, const TensorEn
   return bytes;
 }
 
+// Bytes of one source tensor that a role's elements take.
+uint64_t UsedBytes(const RoleWork& work, const BoundRole& bound, const TensorEntry& tensor) {
+  const DTypeInfo& info = Info(tensor.dtype);
+  const uint64_t experts = bound.parts.empty() ? work.experts : 1;
+  const bool is_vector = work.band_axis >= work.first_column_axis;
+  const uint64_t rows = is_vector ? 1 : work.units * work.rows_per_unit;
+  return experts * rows * (work.rows.row_elements / info.block_elements * info.block_bytes);
+}
+
+void CountTensor(ChunkedPlan& plan, const RoleWork& work, size_t part,
+                 std::unordered_set<size_t>& seen) {
+  const BoundRole& bound = plan.model.roles[work.role];
+  const TensorEntry& tensor = plan.catalog.tensors[part];
+  Totals& totals = plan.totals;
+  const uint64_t used = UsedBytes(work, bound, tensor);
+  const uint64_t read = work.is_boxed ? BoxedBytes(work, bound, tensor) : used;
+  totals.read_bytes += read;
+  if (seen.insert(part).second) {
+    totals.source_tensor_bytes += read;
+    return;
+  }
+  const SliceRef& ref = work.products.front().slices.front();
+  const ChunkedOutput& output = plan.outputs[ref.output];
+  plan.rereads.push_back({output.arrays[output.slices[ref.slice].array].name,
+                          "shares its tensor with another array", read});
+  totals.read_again_bytes += read;
+}
+
 void CountTotals(ChunkedPlan& plan) {
   Totals& totals = plan.totals;
   totals.header_bytes = plan.catalog.header_bytes;
@@ -82,32 +110,8 @@ void CountTotals(ChunkedPlan& plan) {
   std::unordered_set<size_t> seen;
   for (const RoleWork& work : plan.works) {
     const BoundRole& bound = plan.model.roles[work.role];
-    const std::vector<size_t> parts =
-        bound.parts.empty() ? std::vector<size_t>{bound.tensor} : bound.parts;
-    for (const size_t part : parts) {
-      const TensorEntry& tensor = plan.catalog.tensors[part];
-      const DTypeInfo& info = Info(tensor.dtype);
-      const uint64_t experts = bound.parts.empty() ? work.experts : 1;
-      const bool is_vector = work.band_axis >= work.first_column_axis;
-      const uint64_t rows = is_vector ? 1 : work.units * work.rows_per_unit;
-      const uint64_t used =
-          experts * rows * (work.rows.row_elements / info.block_elements * info.block_bytes);
-      const uint64_t read = work.is_boxed ? BoxedBytes(work, bound, tensor) : used;
-      totals.read_bytes += read;
-      uint64_t again = read > used && work.is_boxed && tensor.chunked == nullptr ? read - used : 0;
-      if (seen.insert(part).second) {
-        totals.source_tensor_bytes += read - again;
-      } else {
-        again = read;
-      }
-      if (again > 0) {
-        const SliceRef& ref = work.products.front().slices.front();
-        const ChunkedOutput& output = plan.outputs[ref.output];
-        plan.rereads.push_back({output.arrays[output.slices[ref.slice].array].name,
-                                "shares its tensor with another array", again});
-        totals.read_again_bytes += again;
-      }
-    }
+    if (bound.parts.empty()) CountTensor(plan, work, bound.tensor, seen);
+    for (const size_t part : bound.parts) CountTensor(plan, work, part, seen);
     totals.requests += work.bands * work.experts;
   }
   for (const ChunkedBundle& bundle : plan.bundles) {

@@ -52,7 +52,7 @@ View Canonical(std::span<const Axis> axes) {
     stride *= axes[k].extent;
   }
   for (const Axis& axis : axes) view.extents.push_back(axis.extent);
-  view.tensor = Shape{{stride}};
+  view.tensor.extents = {stride};
   return view;
 }
 
@@ -70,6 +70,84 @@ bool MakesSameElements(const ChunkedPlan& plan, const SliceRef& a, const SliceRe
          Shape{array_a.chunk}.Elements() == Shape{array_b.chunk}.Elements();
 }
 
+// What of a role goes wrong, by the array it goes to.
+tl::unexpected<Error> Refuse(const ChunkedArray& array, std::string_view why) {
+  return Fail(Code::kBadInput, fmt::format("\"{}\" {}", array.name, why),
+              "mend the family table's layout of this role");
+}
+
+// The expert axis is taken one index at a time where two others remain.
+void FindExperts(const ChunkedSlice& slice, RoleWork& work) {
+  const auto others =
+      std::count_if(slice.tensor_axes.begin(), slice.tensor_axes.end(),
+                    [](const Axis& axis) { return axis.name != "l" && axis.name != "x"; });
+  for (size_t k = 0; others >= 2 && k < work.axes.size(); ++k) {
+    if (work.axes[k].name != "x") continue;
+    work.expert_axis = k;
+    work.experts = work.axes[k].extent;
+  }
+}
+
+// Which axis is cut into bands, and how many there are.
+Result<void> FindBands(const ChunkedSlice& slice, const ChunkedArray& array, RoleWork& work) {
+  if (work.expert_axis && *work.expert_axis != 0)
+    return Refuse(array, "has its experts inside; they must come first");
+  work.band_axis = work.expert_axis ? 1 : 0;
+  CKPT_CHECK(work.band_axis < work.axes.size());
+  const size_t place = slice.array_axis[work.band_axis];
+  work.units = slice.view.extents[work.band_axis];
+  work.band_extent = array.chunk[place];
+  work.bands = work.band_extent == 0 ? 0 : CeilDiv(array.shape[place], work.band_extent);
+  if (std::count(slice.array_axis.begin(), slice.array_axis.end(), place) > 1) {
+    if (work.bands > 1) return Refuse(array, "joins its band axis with another");
+    work.band_extent = work.units;
+  }
+  for (size_t k = 0; k < work.axes.size(); ++k) {
+    if (k != work.band_axis && slice.view.extents[k] != work.axes[k].extent)
+      return Refuse(array, "cuts an axis that is not its band axis");
+  }
+  return {};
+}
+
+Product ProductOf(const ChunkedPlan& plan, const RoleWork& work, const SliceRef& ref) {
+  const ChunkedOutput& output = plan.outputs[ref.output];
+  const ChunkedSlice& slice = output.slices[ref.slice];
+  const ChunkedArray& array = output.arrays[slice.array];
+  Product product;
+  product.slices = {ref};
+  product.chunk_bytes = Shape{array.chunk}.Elements().value_or(0) * ElementBytes(array.dtype);
+  for (size_t a = 0; a < array.shape.rank(); ++a) {
+    const bool is_fixed = (slice.layer_axis && a == *slice.layer_axis) ||
+                          a == slice.array_axis[work.band_axis] ||
+                          (work.expert_axis && a == slice.array_axis[*work.expert_axis]);
+    if (!is_fixed) product.chunks *= CeilDiv(array.shape[a], array.chunk[a]);
+  }
+  product.stride_bytes =
+      RoundUp(StoredChunkBytes(output.codec, product.chunk_bytes), kChunkAlignment);
+  return product;
+}
+
+// Slices of the same elements are one product.
+void FindProducts(const ChunkedPlan& plan, std::span<const SliceRef> slices, RoleWork& work) {
+  for (const SliceRef& ref : slices) {
+    const auto same = std::find_if(
+        work.products.begin(), work.products.end(),
+        [&](const Product& product) { return MakesSameElements(plan, product.slices[0], ref); });
+    if (same != work.products.end()) {
+      same->slices.push_back(ref);
+    } else {
+      work.products.push_back(ProductOf(plan, work, ref));
+    }
+  }
+}
+
+bool IsQuantized(const ChunkedPlan& plan, std::span<const SliceRef> slices) {
+  return std::any_of(slices.begin(), slices.end(), [&](const SliceRef& ref) {
+    const ChunkedOutput& output = plan.outputs[ref.output];
+    return output.arrays[output.slices[ref.slice].array].making == ChunkMaking::kQuantize;
+  });
+}
+
 }  // namespace
 
 Result<RoleWork> MakeRoleWork(const ChunkedPlan& plan, size_t role,
@@ -78,85 +156,28 @@ Result<RoleWork> MakeRoleWork(const ChunkedPlan& plan, size_t role,
   const ChunkedOutput& output = plan.outputs[slices.front().output];
   const ChunkedSlice& slice = output.slices[slices.front().slice];
   const ChunkedArray& array = output.arrays[slice.array];
-  const auto refuse = [&](std::string_view why) {
-    return Fail(Code::kBadInput, fmt::format("\"{}\" {}", array.name, why),
-                "mend the family table's layout of this role");
-  };
   RoleWork work;
   work.role = role;
   work.axes = bound.instance.axes;
-  const size_t rank = work.axes.size();
-
-  // The expert axis is taken one index at a time where two others remain.
-  size_t others = 0;
-  for (const Axis& axis : slice.tensor_axes) others += axis.name != "l" && axis.name != "x" ? 1 : 0;
-  for (size_t k = 0; k < rank; ++k) {
-    if (work.axes[k].name == "x" && others >= 2) work.expert_axis = k;
-  }
-  if (work.expert_axis) {
-    work.experts = work.axes[*work.expert_axis].extent;
-    if (*work.expert_axis != 0) return refuse("has its experts inside; they must come first");
-  }
-  work.band_axis = work.expert_axis ? 1 : 0;
-  CKPT_CHECK(work.band_axis < rank);
-  const size_t band_place = slice.array_axis[work.band_axis];
-  const auto sharing = std::count(slice.array_axis.begin(), slice.array_axis.end(), band_place);
-  work.units = slice.view.extents[work.band_axis];
-  work.band_extent = array.chunk[band_place];
-  work.bands = work.band_extent == 0 ? 0 : CeilDiv(array.shape[band_place], work.band_extent);
-  if (sharing > 1) {
-    if (work.bands > 1) return refuse("joins its band axis with another");
-    work.band_extent = work.units;
-  }
-  for (size_t k = 0; k < rank; ++k) {
-    if (k != work.band_axis && slice.view.extents[k] != work.axes[k].extent)
-      return refuse("cuts an axis that is not its band axis");
-  }
-
-  bool is_quantized = false;
-  for (const SliceRef& ref : slices) {
-    const ChunkedSlice& other = plan.outputs[ref.output].slices[ref.slice];
-    is_quantized |= plan.outputs[ref.output].arrays[other.array].making == ChunkMaking::kQuantize;
-    const auto same = std::find_if(
-        work.products.begin(), work.products.end(),
-        [&](const Product& product) { return MakesSameElements(plan, product.slices[0], ref); });
-    if (same != work.products.end()) {
-      same->slices.push_back(ref);
-      continue;
-    }
-    const ChunkedOutput& its = plan.outputs[ref.output];
-    const ChunkedArray& made = its.arrays[other.array];
-    Product product;
-    product.slices = {ref};
-    product.chunk_bytes = Shape{made.chunk}.Elements().value_or(0) * ElementBytes(made.dtype);
-    product.chunks = 1;
-    for (size_t a = 0; a < made.shape.rank(); ++a) {
-      const bool is_fixed = (other.layer_axis && a == *other.layer_axis) ||
-                            a == other.array_axis[work.band_axis] ||
-                            (work.expert_axis && a == other.array_axis[*work.expert_axis]);
-      if (!is_fixed) product.chunks *= CeilDiv(made.shape[a], made.chunk[a]);
-    }
-    product.stride_bytes =
-        RoundUp(StoredChunkBytes(its.codec, product.chunk_bytes), kChunkAlignment);
-    work.products.push_back(std::move(product));
-  }
+  FindExperts(slice, work);
+  CKPT_TRY_VOID(FindBands(slice, array, work));
+  FindProducts(plan, slices, work);
 
   work.first_column_axis = FirstColumnAxis(work, slice.reduce);
-  if (is_quantized && slice.reduce.size() != rank - work.first_column_axis)
-    return refuse("is quantized over axes that are not the last of its role");
+  if (IsQuantized(plan, slices) && slice.reduce.size() != work.axes.size() - work.first_column_axis)
+    return Refuse(array, "is quantized over axes that are not the last of its role");
   const TensorEntry& tensor = plan.catalog.tensors[TensorOf(work, bound, 0)];
   const bool is_band_row = work.band_axis < work.first_column_axis || work.bands <= 1;
   work.is_boxed =
       tensor.chunked != nullptr || !HasRows(bound.view, work.first_column_axis) || !is_band_row;
-  View source = work.is_boxed ? Canonical(work.axes) : bound.view;
+  View source = bound.view;
   if (work.is_boxed) {
-    // The buffer of a band: one expert, and as many units as a band has.
+    // The buffer of a band holds one expert.
     std::vector<Axis> axes = work.axes;
     if (work.expert_axis) axes[*work.expert_axis].extent = 1;
     source = Canonical(axes);
   }
   work.rows = MakeRows(source, work.axes, work.first_column_axis);
-  work.rows_per_unit = 1;
   for (size_t k = work.band_axis + 1; k < work.first_column_axis; ++k)
     work.rows_per_unit *= work.axes[k].extent;
   return work;

@@ -121,7 +121,7 @@ class ProductMaker {
                       std::byte* chunk) const {
     std::byte* to = chunk + (rows.front().offset + run.offset) * element_bytes_;
     const uint64_t stride_bytes = run.stride * element_bytes_;
-    std::array<const std::byte*, kStripeRows> pointers;
+    std::array<const std::byte*, kStripeRows> pointers{};
     if (!is_quantized_) {
       size_t direct = 0;
       for (; direct < rows.size(); ++direct) {

@@ -8,7 +8,7 @@
 namespace ckpt {
 BundleFiles::BundleFiles(const ChunkedContext& context, const ChunkedBundle& bundle,
                          std::span<std::byte> packed)
-    : context_(&context), bundle_(&bundle), packed_(packed), files_(bundle.file_bytes.size()) {
+    : context_(&context), packed_(packed), files_(bundle.file_bytes.size()) {
   record_.number = bundle.number;
 }
 

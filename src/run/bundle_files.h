@@ -45,7 +45,6 @@ class BundleFiles {
   Result<std::span<const std::byte>> Pack(std::span<const std::byte> chunk);
 
   const ChunkedContext* context_;
-  const ChunkedBundle* bundle_;
   std::span<std::byte> packed_;
   std::vector<OpenFile> files_;  // by output
   BundleRecord record_;

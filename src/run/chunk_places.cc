@@ -46,33 +46,47 @@ Result<ChunkPlaces> CollectPlaces(const ChunkedPlan& plan, size_t output,
   return found;
 }
 
-std::string DescribeByte(const ChunkedPlan& plan, size_t output, uint32_t bundle, uint64_t offset) {
-  const ChunkedOutput& spec = plan.outputs[output];
-  if (bundle == 0) {
-    for (auto chunk = plan.front[output].rbegin(); chunk != plan.front[output].rend(); ++chunk) {
-      if (chunk->offset <= offset) return spec.arrays[chunk->array].name;
-    }
-    return spec.name;
+namespace {
+
+// What lies at a byte of the last data file: scales or constants.
+std::string DescribeFront(const ChunkedPlan& plan, size_t output, uint64_t offset) {
+  std::string name = plan.outputs[output].name;
+  for (const FrontChunk& chunk : plan.front[output]) {
+    if (chunk.offset <= offset) name = plan.outputs[output].arrays[chunk.array].name;
   }
-  uint64_t begin = 0;
-  for (const BandSpan& span : plan.bundles[bundle - 1].spans) {
-    const RoleWork& work = plan.works[span.work];
-    for (uint64_t band = span.band_begin; band < span.band_end; ++band) {
-      for (const Product& product : work.products) {
-        for (const SliceRef& ref : product.slices) {
-          if (ref.output != output) continue;
-          const uint64_t end = begin + product.chunks * product.stride_bytes;
-          if (offset < end) {
-            const uint64_t chunk = (offset - begin) / product.stride_bytes;
-            return fmt::format("{}, chunk {}", spec.arrays[spec.slices[ref.slice].array].name,
-                               BandChunks(plan, work, ref, band)[chunk].number);
-          }
-          begin = end;
-        }
-      }
+  return name;
+}
+
+// The same for the bytes that one band takes; `offset` counts from their beginning.
+std::string DescribeBand(const ChunkedPlan& plan, size_t output, const RoleWork& work,
+                         uint64_t band, uint64_t offset) {
+  const ChunkedOutput& spec = plan.outputs[output];
+  for (const Product& product : work.products) {
+    const uint64_t bytes = product.chunks * product.stride_bytes;
+    for (const SliceRef& ref : product.slices) {
+      if (ref.output != output) continue;
+      if (offset < bytes)
+        return fmt::format("{}, chunk {}", spec.arrays[spec.slices[ref.slice].array].name,
+                           BandChunks(plan, work, ref, band)[offset / product.stride_bytes].number);
+      offset -= bytes;
     }
   }
   return spec.name;
+}
+
+}  // namespace
+
+std::string DescribeByte(const ChunkedPlan& plan, size_t output, uint32_t bundle, uint64_t offset) {
+  if (bundle == 0) return DescribeFront(plan, output, offset);
+  for (const BandSpan& span : plan.bundles[bundle - 1].spans) {
+    const RoleWork& work = plan.works[span.work];
+    const uint64_t bytes = BandFileBytes(plan, work, output);
+    const uint64_t bands = span.band_end - span.band_begin;
+    if (offset < bands * bytes)
+      return DescribeBand(plan, output, work, span.band_begin + offset / bytes, offset % bytes);
+    offset -= bands * bytes;
+  }
+  return plan.outputs[output].name;
 }
 
 std::vector<Crc32c> ArrayCrcs(const ChunkedPlan& plan, const ChunkedTarget& target, size_t output,

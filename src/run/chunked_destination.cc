@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 
 #include "base/text.h"
 #include "run/chunked_context.h"
@@ -20,6 +21,7 @@ constexpr size_t kMostNames = 5;
 
 // What an own run that did not finish may have left.
 struct Mark {
+  std::string run_digest;
   std::vector<std::string> folders;  // whole folders: outputs being written
   std::vector<std::string> files;    // companions
 };
@@ -30,6 +32,8 @@ std::optional<Mark> ReadMark(Store& destination) {
   const auto json = nlohmann::json::parse(*text, nullptr, false);
   if (!json.is_object() || json.value("program", nlohmann::json()) != "ckpt") return std::nullopt;
   Mark mark;
+  if (const auto digest = json.find("run_digest"); digest != json.end() && digest->is_string())
+    mark.run_digest = digest->get<std::string>();
   const auto take = [&](const char* key, std::vector<std::string>& into) {
     const auto list = json.find(key);
     if (list == json.end()) return true;
@@ -45,7 +49,7 @@ std::optional<Mark> ReadMark(Store& destination) {
 }
 
 struct Survey {
-  std::vector<std::string> own;      // of an unfinished run of ours: removed without asking
+  std::set<std::string> own;         // of an unfinished run of ours: removed without asking
   std::vector<std::string> taken;    // in the outputs' own paths and the state folder
   std::vector<std::string> foreign;  // of taken: in a folder that holds no checkpoint
   std::vector<std::string> markers;  // of taken, in the order in which they go
@@ -79,9 +83,44 @@ std::vector<std::string> CompanionNames(const ChunkedPlan& plan) {
   return names;
 }
 
+// What an own run that did not finish has left of its outputs and companions.
+Result<void> AddOwn(Store& destination, const Mark& mark, Survey& survey) {
+  for (const std::string& folder : mark.folders) {
+    CKPT_TRY(const std::vector<ObjectInfo> objects, ListOutput(destination, folder));
+    for (const ObjectInfo& object : objects) survey.own.insert(object.name);
+  }
+  for (const std::string& file : mark.files) {
+    const size_t slash = file.rfind('/');
+    CKPT_TRY(const std::vector<ObjectInfo> objects,
+             ListOutput(destination, slash == std::string::npos ? "" : file.substr(0, slash)));
+    for (const ObjectInfo& object : objects) {
+      if (IsPartOf(object.name, file)) survey.own.insert(object.name);
+    }
+  }
+  return {};
+}
+
+// What lies in an output's own path and is not an own run's leftover.
+Result<void> AddTaken(Store& destination, const ChunkedTarget& target, const std::string& root,
+                      Survey& survey) {
+  CKPT_TRY(const std::vector<ObjectInfo> objects, ListOutput(destination, root));
+  std::vector<std::string> names;
+  bool is_checkpoint = false;
+  for (const ObjectInfo& object : objects) {
+    if (survey.own.contains(object.name)) continue;
+    names.push_back(object.name);
+    if (!target.IsMarker(object.name.substr(root.size() + 1))) continue;
+    survey.markers.push_back(object.name);
+    is_checkpoint = true;
+  }
+  survey.taken.insert(survey.taken.end(), names.begin(), names.end());
+  if (!is_checkpoint) survey.foreign.insert(survey.foreign.end(), names.begin(), names.end());
+  return {};
+}
+
 Result<Survey> Look(Store& destination, const ChunkedPlan& plan, const ChunkedTarget& target) {
   Survey survey;
-  const std::optional<Mark> mark = ReadMark(destination);
+  std::optional<Mark> mark = ReadMark(destination);
   CKPT_TRY(const std::vector<ObjectInfo> state, ListOutput(destination, std::string(kStateFolder)));
   bool has_report = false;
   bool has_journal = false;
@@ -93,38 +132,22 @@ Result<Survey> Look(Store& destination, const ChunkedPlan& plan, const ChunkedTa
   const bool is_unfinished = mark.has_value() && (!has_report || has_journal);
   survey.is_finished_run = has_report && !is_unfinished;
   if (is_unfinished) {
-    for (const std::string& folder : mark->folders) {
-      CKPT_TRY(const std::vector<ObjectInfo> objects, ListOutput(destination, folder));
-      for (const ObjectInfo& object : objects) survey.own.push_back(object.name);
+    // A stop inside the commit leaves some outputs under their names, whole: this very run makes
+    // them again with the same bytes; to any other they are finished checkpoints.
+    if (mark->run_digest == plan.run_digest) {
+      for (const ChunkedOutput& output : plan.outputs) mark->folders.push_back(output.root);
     }
-    for (const std::string& file : mark->files) {
-      const size_t slash = file.rfind('/');
-      CKPT_TRY(const std::vector<ObjectInfo> objects,
-               ListOutput(destination, slash == std::string::npos ? "" : file.substr(0, slash)));
-      for (const ObjectInfo& object : objects) {
-        if (IsPartOf(object.name, file)) survey.own.push_back(object.name);
-      }
-    }
+    CKPT_TRY_VOID(AddOwn(destination, *mark, survey));
   }
   for (const ObjectInfo& object : state) {
-    (is_unfinished ? survey.own : survey.taken).push_back(object.name);
-  }
-  for (const ChunkedOutput& output : plan.outputs) {
-    CKPT_TRY(const std::vector<ObjectInfo> objects, ListOutput(destination, output.root));
-    std::vector<std::string> names;
-    bool is_checkpoint = false;
-    for (const ObjectInfo& object : objects) {
-      if (std::find(survey.own.begin(), survey.own.end(), object.name) != survey.own.end())
-        continue;
-      names.push_back(object.name);
-      if (target.IsMarker(object.name.substr(output.root.size() + 1))) {
-        survey.markers.push_back(object.name);
-        is_checkpoint = true;
-      }
+    if (is_unfinished) {
+      survey.own.insert(object.name);
+    } else {
+      survey.taken.push_back(object.name);
     }
-    survey.taken.insert(survey.taken.end(), names.begin(), names.end());
-    if (!is_checkpoint) survey.foreign.insert(survey.foreign.end(), names.begin(), names.end());
   }
+  for (const ChunkedOutput& output : plan.outputs)
+    CKPT_TRY_VOID(AddTaken(destination, target, output.root, survey));
   return survey;
 }
 
@@ -181,10 +204,13 @@ Result<void> ClearDestination(Store& destination, const ChunkedPlan& plan,
   CKPT_TRY_VOID(Allow(destination, survey, is_overwriting));
   // Beyond this point the old output is given up: first what makes a loader accept it. The mark
   // goes last: until then what is left is known as ours, also to a run after a kill.
-  for (const std::vector<std::string>* names : {&survey.markers, &survey.taken, &survey.own}) {
+  for (const std::vector<std::string>* names : {&survey.markers, &survey.taken}) {
     for (const std::string& name : *names) {
       if (name != kMarkName) CKPT_TRY_VOID(destination.Remove(name));
     }
+  }
+  for (const std::string& name : survey.own) {
+    if (name != kMarkName) CKPT_TRY_VOID(destination.Remove(name));
   }
   return destination.Remove(kMarkName);
 }
@@ -196,11 +222,7 @@ Result<void> MarkDestination(Store& destination, const ChunkedPlan& plan,
   mark["program"] = "ckpt";
   mark["target"] = plan.target;
   mark["run_digest"] = plan.run_digest;
-  std::vector<std::string> all = folders;
-  for (const ChunkedOutput& output : plan.outputs) all.push_back(output.root);
-  std::sort(all.begin(), all.end());
-  all.erase(std::unique(all.begin(), all.end()), all.end());
-  mark["folders"] = all;
+  mark["folders"] = folders;
   mark["files"] = CompanionNames(plan);
   CKPT_TRY_VOID(
       WriteSmallObject(destination, kMarkName, mark.dump(1) + "\n", {.is_create_only = true}));

@@ -126,9 +126,9 @@ class FrontWriter {
   }
 
   Result<void> PadTo(uint64_t offset) {
-    static constexpr std::array<std::byte, kChunkAlignment> kZeros{};
+    static constexpr std::array<std::byte, kChunkAlignment> zeros{};
     CKPT_CHECK(offset >= written_ && offset - written_ < kChunkAlignment);
-    CKPT_TRY_VOID(file_->Append(std::span(kZeros).first(offset - written_)));
+    CKPT_TRY_VOID(file_->Append(std::span(zeros).first(offset - written_)));
     context_.progress.written_bytes += offset - written_;
     written_ = offset;
     return {};

@@ -49,6 +49,37 @@ tl::unexpected<Error> Damaged(std::string what) {
               "remove the .ckpt-state folder and run again");
 }
 
+// Side values without their bytes, whose sizes go to `sizes`.
+Result<void> TakeSides(Reader& reader, uint32_t count, BundleRecord& decoded,
+                       std::vector<uint64_t>& sizes) {
+  if (reader.left() / 24 < count) return Damaged("cut short");
+  for (uint32_t i = 0; i < count; ++i) {
+    const auto offset = reader.Take<uint64_t>();
+    const auto size = reader.Take<uint64_t>();
+    const auto output = reader.Take<uint32_t>();
+    const auto array = reader.Take<uint32_t>();
+    if (!offset || !size || !output || !array) return Damaged("cut short");
+    decoded.sides.push_back({*offset, {}, *output, *array});
+    sizes.push_back(*size);
+  }
+  return {};
+}
+
+Result<void> TakeChunks(Reader& reader, uint32_t count, BundleRecord& decoded) {
+  if (reader.left() / 32 < count) return Damaged("cut short");
+  for (uint32_t i = 0; i < count; ++i) {
+    const auto output = reader.Take<uint32_t>();
+    const auto array = reader.Take<uint32_t>();
+    const auto chunk = reader.Take<uint64_t>();
+    const auto offset = reader.Take<uint64_t>();
+    const auto length = reader.Take<uint32_t>();
+    const auto crc = reader.Take<uint32_t>();
+    if (!output || !array || !chunk || !offset || !length || !crc) return Damaged("cut short");
+    decoded.chunks.push_back({*output, *array, *chunk, *offset, *length, *crc});
+  }
+  return {};
+}
+
 }  // namespace
 
 EncodedRecord EncodeRecord(const BundleRecord& record, std::string_view run_digest) {
@@ -132,28 +163,9 @@ Result<BundleRecord> DecodeRecord(std::string_view record, std::string_view side
     if (!array || !offset || !size || !crc) return Damaged("cut short");
     decoded.parts.push_back({*array, *offset, Crc32c(*crc, *size)});
   }
-  if (reader.left() / 24 < *n_sides) return Damaged("cut short");
   std::vector<uint64_t> sizes;
-  for (uint32_t i = 0; i < *n_sides; ++i) {
-    const auto offset = reader.Take<uint64_t>();
-    const auto size = reader.Take<uint64_t>();
-    const auto output = reader.Take<uint32_t>();
-    const auto array = reader.Take<uint32_t>();
-    if (!offset || !size || !output || !array) return Damaged("cut short");
-    decoded.sides.push_back({*offset, {}, *output, *array});
-    sizes.push_back(*size);
-  }
-  if (reader.left() / 32 < *n_chunks) return Damaged("cut short");
-  for (uint32_t i = 0; i < *n_chunks; ++i) {
-    const auto output = reader.Take<uint32_t>();
-    const auto array = reader.Take<uint32_t>();
-    const auto chunk = reader.Take<uint64_t>();
-    const auto offset = reader.Take<uint64_t>();
-    const auto length = reader.Take<uint32_t>();
-    const auto crc = reader.Take<uint32_t>();
-    if (!output || !array || !chunk || !offset || !length || !crc) return Damaged("cut short");
-    decoded.chunks.push_back({*output, *array, *chunk, *offset, *length, *crc});
-  }
+  CKPT_TRY_VOID(TakeSides(reader, *n_sides, decoded, sizes));
+  CKPT_TRY_VOID(TakeChunks(reader, *n_chunks, decoded));
   const bool is_apart = (*flags & kSideFileFlag) != 0;
   const std::string_view sides = is_apart ? side_file : *reader.Take(reader.left());
   if (Crc32c::Of(Bytes(sides)).value() != *side_crc) return Damaged("its side values are damaged");

@@ -61,6 +61,7 @@ std::optional<QuantizedOutput> FindQuantized(std::string_view name) {
 
 std::vector<std::string> QuantizedNames() {
   std::vector<std::string> names;
+  names.reserve(kQuantized.size());
   for (const QuantizedOutput& output : kQuantized) names.emplace_back(output.name);
   return names;
 }

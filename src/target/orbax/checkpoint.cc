@@ -42,6 +42,7 @@ std::string DataPath(const ChunkedPlan& plan, size_t output, std::string_view wo
 
 std::vector<OrbaxKey> Keys(std::span<const PathKey> path) {
   std::vector<OrbaxKey> keys;
+  keys.reserve(path.size());
   for (const PathKey& key : path) keys.push_back({key.name, key.is_sequence});
   return keys;
 }
@@ -49,6 +50,7 @@ std::vector<OrbaxKey> Keys(std::span<const PathKey> path) {
 // All nodes of the tree, ordered by their paths as the original orders them.
 std::vector<OrbaxLeaf> LeavesOf(const ChunkedOutput& output) {
   std::vector<OrbaxLeaf> leaves;
+  leaves.reserve(output.arrays.size() + output.placeholders.size());
   for (const ChunkedArray& array : output.arrays)
     leaves.push_back({Keys(array.path), array.is_scalar ? "scalar" : "jax.Array", false});
   for (const Placeholder& placeholder : output.placeholders)
