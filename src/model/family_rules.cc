@@ -193,8 +193,10 @@ class Rules {
     const std::string key = "choices." + name;
     NeedValue(choice, choice.fallback, 1, key + ".default");
     for (const auto& [fact, values] : choice.facts) {
-      NeedFact(fact, 1, key + ".facts");
-      for (const auto& [from, to] : values) NeedValue(choice, to, 1, key + ".facts." + fact);
+      const std::string facts = key + ".facts";
+      NeedFact(fact, 1, facts);
+      for (const auto& [from, to] : values)
+        NeedValue(choice, to, 1, fmt::format("{}.{}", facts, fact));
     }
     for (const auto& [value, text] : choice.says) NeedValue(choice, value, 1, key + ".says");
   }

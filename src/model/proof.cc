@@ -88,7 +88,7 @@ class Prover {
       CountUnused();
     }
     if (faults_.empty() && proof_.models < kModels) {
-      faults_.push_back("no small model satisfies the expressions under [dims]");
+      faults_.emplace_back("no small model satisfies the expressions under [dims]");
     }
     if (faults_.empty()) return proof_;
     return Fail(Error{Code::kBadInput,

@@ -144,6 +144,7 @@ Result<const ServedModel*> FindServed(const Family& family, const std::string& n
                                   [&](const ServedModel& model) { return model.name == name; });
   if (found != all.end()) return &*found;
   std::vector<std::string> names;
+  names.reserve(all.size());
   for (const ServedModel& model : all) names.push_back(model.name);
   const std::string near = Nearest(name, names);
   std::string remedy = near.empty() ? "" : fmt::format("did you mean {}? ", near);

@@ -15,8 +15,8 @@ void RunSegment::Copy(std::span<const std::byte> bytes, std::span<std::byte> out
     std::memcpy(out.data() + run.out, bytes.data() + (run.source - range.begin), run.bytes);
 }
 
-RunSegments::RunSegments(const BoxRuns& runs, uint64_t most_bytes)
-    : runs_(runs), most_bytes_(most_bytes) {
+RunSegments::RunSegments(BoxRuns runs, uint64_t most_bytes)
+    : runs_(std::move(runs)), most_bytes_(most_bytes) {
   has_current_ = runs_.Next(current_);
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "base/byte_range.h"
 #include "source/box_runs.h"
@@ -23,7 +24,7 @@ struct RunSegment {
 /// Cuts runs into segments of at most `most_bytes`, across gaps of at most kMergeGapBytes.
 class RunSegments {
  public:
-  RunSegments(const BoxRuns& runs, uint64_t most_bytes);
+  RunSegments(BoxRuns runs, uint64_t most_bytes);
   std::optional<RunSegment> Next();
 
  private:
@@ -36,7 +37,7 @@ class RunSegments {
 /// Copies runs out of the source's bytes as these come by, front to back.
 class RunSink {
  public:
-  explicit RunSink(const BoxRuns& runs) : runs_(runs) { has_current_ = runs_.Next(current_); }
+  explicit RunSink(BoxRuns runs) : runs_(std::move(runs)) { has_current_ = runs_.Next(current_); }
   /// The next bytes of the source.
   void Take(std::span<const std::byte> bytes, std::span<std::byte> out);
 

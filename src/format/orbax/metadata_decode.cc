@@ -114,7 +114,7 @@ class Decoder {
     return {};
   }
   Result<void> EndKey() const {
-    if (!has_name_ || !has_type_) return Refuse("a key without \"key\" or \"key_type\"");
+    if (!has_name_ || !has_type_) return Refuse(R"(a key without "key" or "key_type")");
     return {};
   }
 

@@ -74,7 +74,8 @@ void CollectShapeDefects(const Node& node, const std::string& name,
   if (std::string defect = ShapeDefect(node, name); !defect.empty())
     defects.push_back(std::move(defect));
   for (const auto& [key, child] : node.children)
-    CollectShapeDefects(child, name.empty() ? key : name + "/" + key, defects);
+    CollectShapeDefects(child, name.empty() ? key : std::string(name).append("/").append(key),
+                        defects);
 }
 
 // Puts a path into the tree; what is wrong with it beside the others, or "".

@@ -89,7 +89,7 @@ Result<ZarrSharding> ReadSharding(const JsonValue& codec, uint32_t element_bytes
   sharding.index_has_crc32c = index_codecs.has_crc32c;
   if (const JsonValue* const location = configuration->Find("index_location")) {
     if (location->text != "end" && location->text != "start")
-      return Damaged("index_location", "neither \"end\" nor \"start\"");
+      return Damaged("index_location", R"(neither "end" nor "start")");
     sharding.index_is_at_end = location->text == "end";
   }
   return sharding;

@@ -27,7 +27,7 @@ constexpr size_t kShownBytes = 80;
 Result<void> Expect(const JsonValue& object, std::string_view key, std::string_view text) {
   CKPT_TRY(const JsonValue* const value, Need(object, key));
   if (value->is_string() && value->text == text) return {};
-  return Unsupported(key, fmt::format("\"{}\" is not \"{}\"", key, text));
+  return Unsupported(key, fmt::format(R"("{}" is not "{}")", key, text));
 }
 
 Result<DType> ReadDType(ZarrForm form, std::string_view key, const JsonValue& value,
@@ -49,7 +49,7 @@ Result<void> ReadV2(const JsonValue& root, ZarrArrayMeta& meta) {
   CKPT_TRY(meta.chunk, zarr::ReadShape(root, "chunks"));
   CKPT_TRY(const JsonValue* const order, Need(root, "order"));
   if (order->text != "C")
-    return Unsupported("order", fmt::format("elements in the order \"{}\": only \"C\" is read",
+    return Unsupported("order", fmt::format(R"(elements in the order "{}": only "C" is read)",
                                             Excerpt(order->text, kShownBytes)));
   const JsonValue* const filters = root.Find("filters");
   if (filters != nullptr && !filters->is_null() &&
@@ -57,7 +57,7 @@ Result<void> ReadV2(const JsonValue& root, ZarrArrayMeta& meta) {
     return Unsupported("filters", "filters are not read");
   if (const JsonValue* const separator = root.Find("dimension_separator")) {
     if (separator->text != "." && separator->text != "/")
-      return Damaged("dimension_separator", "neither \".\" nor \"/\"");
+      return Damaged("dimension_separator", R"(neither "." nor "/")");
     meta.separator = separator->text[0];
   }
   CKPT_TRY(const JsonValue* const compressor, Need(root, "compressor"));
@@ -78,7 +78,7 @@ Result<void> ReadV3Keys(const JsonValue& root, ZarrArrayMeta& meta) {
       configuration != nullptr ? configuration->Find("separator") : nullptr;
   if (separator == nullptr) return {};
   if (separator->text != "." && separator->text != "/")
-    return Damaged("chunk_key_encoding", "a separator that is neither \".\" nor \"/\"");
+    return Damaged("chunk_key_encoding", R"(a separator that is neither "." nor "/")");
   meta.separator = separator->text[0];
   return {};
 }

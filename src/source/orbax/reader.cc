@@ -116,7 +116,7 @@ class Reader {
     if (!tree_) {
       CKPT_TRY_VOID(guess_grant_.Add(keys_.size() * sizeof(OrbaxLeaf)));
       tree_ = GuessTree(keys_);
-      catalog_.warnings.push_back(
+      catalog_.warnings.emplace_back(
           "the checkpoint has no _METADATA: the tree is guessed from the arrays' names, where a "
           "dot "
           "may also be part of a key");
@@ -151,7 +151,7 @@ class Reader {
     tree_grant_ = std::move(file.grant);
     tree_ = OrbaxMetadata();
     tree_->leaves = std::move(leaves);
-    catalog_.warnings.push_back(
+    catalog_.warnings.emplace_back(
         "the checkpoint has no _METADATA: the tree is taken from its file \"checkpoint\"");
     return {};
   }
