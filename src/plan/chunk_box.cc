@@ -4,19 +4,10 @@
 
 #include "base/check.h"
 #include "base/checked.h"
+#include "base/index.h"
 
 namespace ckpt {
 namespace {
-
-std::vector<uint64_t> RowMajor(std::span<const uint64_t> extents) {
-  std::vector<uint64_t> strides(extents.size());
-  uint64_t stride = 1;
-  for (size_t axis = extents.size(); axis-- > 0;) {
-    strides[axis] = stride;
-    stride *= extents[axis];
-  }
-  return strides;
-}
 
 // Cuts the box to what chunk index `at` of axis `a` holds; the rest of the chunk is fill.
 void CutToChunk(const ChunkedSlice& slice, const ChunkedArray& array, size_t a, uint64_t at,
@@ -106,7 +97,7 @@ std::vector<BandChunk> BandChunks(const ChunkedPlan& plan, const RoleWork& work,
   const std::vector<size_t>& axes = slice.array_axis;
   const size_t rank = array.shape.rank();
 
-  // The interval of chunk indexes on each axis of the array.
+  // The interval of chunk indexes on each axis of the array; empty where the array is.
   std::vector<uint64_t> grid(rank);
   std::vector<uint64_t> begin(rank);
   std::vector<uint64_t> end(rank);
@@ -124,22 +115,13 @@ std::vector<BandChunk> BandChunks(const ChunkedPlan& plan, const RoleWork& work,
 
   const RoleBox band_box = BandBox(work, band);
   std::vector<BandChunk> chunks;
-  std::vector<uint64_t> at = begin;
-  const bool is_empty =
-      std::any_of(grid.begin(), grid.end(), [](uint64_t count) { return count == 0; });
-  while (!is_empty) {
+  ForEachIndex(begin, end, [&](std::span<const uint64_t> at) {
     BandChunk chunk;
     for (size_t a = 0; a < rank; ++a) chunk.number = chunk.number * grid[a] + at[a];
     chunk.box = band_box;
     for (size_t a = 0; a < rank; ++a) CutToChunk(slice, array, a, at[a], chunk);
     chunks.push_back(std::move(chunk));
-    size_t a = rank;
-    while (a > 0 && ++at[a - 1] == end[a - 1]) {
-      at[a - 1] = begin[a - 1];
-      --a;
-    }
-    if (a == 0) break;
-  }
+  });
   return chunks;
 }
 

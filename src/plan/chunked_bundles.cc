@@ -42,7 +42,7 @@ void CutChunkedBundles(ChunkedPlan& plan) {
     std::vector<uint64_t> band_bytes;
     uint64_t largest = 0;
     for (size_t o = 0; o < plan.outputs.size(); ++o) {
-      band_bytes.push_back(BandFileBytes(plan, work, o));
+      band_bytes.push_back(BandFileBytes(work, o));
       largest = std::max(largest, band_bytes.back());
     }
     const bool is_whole = largest * work.bands <= plan.bundle_bytes;

@@ -128,9 +128,8 @@ class Fitter {
     const BoundRole& bound = plan_.model.roles[work.role];
     const TensorEntry& tensor = plan_.catalog.tensors[TensorOf(work, bound, 0)];
     if (work.is_boxed) {
-      const bool is_vector = work.band_axis >= work.first_column_axis;
       const uint64_t elements =
-          (is_vector ? 1 : std::min(work.band_extent, work.units) * work.rows_per_unit) *
+          (work.IsVector() ? 1 : std::min(work.band_extent, work.units) * work.rows_per_unit) *
           work.rows.row_elements;
       const DTypeInfo& info = Info(tensor.dtype);
       const uint64_t bytes = CeilDiv(elements, info.block_elements) * info.block_bytes;

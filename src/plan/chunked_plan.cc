@@ -79,8 +79,7 @@ uint64_t BoxedBytes(const RoleWork& work, const BoundRole& bound, const TensorEn
 uint64_t UsedBytes(const RoleWork& work, const BoundRole& bound, const TensorEntry& tensor) {
   const DTypeInfo& info = Info(tensor.dtype);
   const uint64_t experts = bound.parts.empty() ? work.experts : 1;
-  const bool is_vector = work.band_axis >= work.first_column_axis;
-  const uint64_t rows = is_vector ? 1 : work.units * work.rows_per_unit;
+  const uint64_t rows = work.IsVector() ? 1 : work.units * work.rows_per_unit;
   return experts * rows * (work.rows.row_elements / info.block_elements * info.block_bytes);
 }
 
@@ -129,7 +128,7 @@ uint64_t LargestOutput(const ChunkedPlan& plan) {
   for (size_t o = 0; o < plan.outputs.size(); ++o) {
     uint64_t bytes = plan.front_bytes[o];
     for (const RoleWork& work : plan.works)
-      bytes += BandFileBytes(plan, work, o) * work.bands * work.experts;
+      bytes += BandFileBytes(work, o) * work.bands * work.experts;
     largest = std::max(largest, bytes);
   }
   return largest;
@@ -154,8 +153,7 @@ uint64_t ChunkCount(const ChunkedArray& array) {
   return count;
 }
 
-uint64_t BandFileBytes(const ChunkedPlan& plan, const RoleWork& work, size_t output) {
-  (void)plan;
+uint64_t BandFileBytes(const RoleWork& work, size_t output) {
   uint64_t bytes = 0;
   for (const Product& product : work.products) {
     for (const SliceRef& ref : product.slices)

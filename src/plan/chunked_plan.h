@@ -35,7 +35,8 @@ struct RoleWork {
   size_t first_column_axis = 0;  ///< axes before it make rows, the others columns
   bool is_boxed = false;  ///< the source is chunked or transposed: a band is read as a box and laid
                           ///< into canonical order
-  RowMap rows;            ///< of one expert's tensor, or of all experts
+  std::vector<size_t> source_axis;    ///< by axis: the axis of the source tensor that it lies in
+  RowMap rows;                        ///< of one expert's tensor, or of all experts
   std::optional<size_t> expert_axis;  ///< role axis that is taken one index at a time
   uint64_t experts = 1;
   size_t band_axis = 0;        ///< role axis
@@ -44,6 +45,9 @@ struct RoleWork {
   uint64_t rows_per_unit = 1;  ///< of the band axis; rows_per_unit * units = rows of an expert
   uint64_t units = 1;          ///< of the band axis in the source
   std::vector<Product> products;
+
+  /// The band axis is among the columns: a band is one row, and rows_per_unit has no meaning.
+  bool IsVector() const { return band_axis >= first_column_axis; }
 };
 
 /// Consecutive bands of one role: band number = expert * bands + band.
@@ -76,7 +80,6 @@ struct ChunkedMemory {
   uint64_t out_bytes = 0;         ///< of one output buffer: all products of a band
   uint64_t staging_bytes = 0;     ///< of a lane: rows converted or quantized
   uint64_t packed_bytes = 0;      ///< of a lane: one compressed chunk
-  uint64_t gathered_row_bytes = 0;
   unsigned in_buffers = 2;
   unsigned out_buffers = 2;
   uint64_t lane_bytes = 0;
@@ -123,6 +126,6 @@ Result<ChunkedPlan> MakeChunkedPlan(Catalog catalog, Model model, const ChunkedT
 uint64_t ChunkCount(const ChunkedArray& array);
 
 /// Bytes that one band of `work` takes in the data file of `output` (uncompressed).
-uint64_t BandFileBytes(const ChunkedPlan& plan, const RoleWork& work, size_t output);
+uint64_t BandFileBytes(const RoleWork& work, size_t output);
 
 }  // namespace ckpt

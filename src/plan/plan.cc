@@ -86,7 +86,7 @@ uint64_t RequestsOf(const Plan& plan, size_t i) {
   const uint64_t rows =
       RowsPerTile(array, tensor, plan.memory.tile_in_bytes, plan.memory.tile_out_bytes);
   Tile tile;
-  MakeTile(array, tensor, {i, 0, std::min(rows, array.rows.n_rows)}, tile);
+  MakeTile(array.rows, tensor, {i, 0, std::min(rows, array.rows.n_rows)}, tile);
   const uint64_t tiles = (array.rows.n_rows + rows - 1) / rows;
   return tiles * tile.ranges.size() * array.passes;
 }

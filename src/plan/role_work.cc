@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/checked.h"
+#include "base/index.h"
 #include "store/store.h"
 
 namespace ckpt {
@@ -45,15 +46,26 @@ RowMap MakeRows(const View& source, std::span<const Axis> axes, size_t first_col
 // The view of a role laid into canonical order.
 View Canonical(std::span<const Axis> axes) {
   View view;
-  view.strides.resize(axes.size());
-  uint64_t stride = 1;
-  for (size_t k = axes.size(); k-- > 0;) {
-    view.strides[k] = stride;
-    stride *= axes[k].extent;
+  uint64_t elements = 1;
+  for (const Axis& axis : axes) {
+    view.extents.push_back(axis.extent);
+    elements *= axis.extent;
   }
-  for (const Axis& axis : axes) view.extents.push_back(axis.extent);
-  view.tensor.extents = {stride};
+  view.strides = RowMajor(view.extents);
+  view.tensor.extents = {elements};
   return view;
+}
+
+// Each axis of a role lies in the tensor's axis with the largest stride not above its own.
+std::vector<size_t> SourceAxes(const View& view) {
+  const std::vector<uint64_t> strides = RowMajor(view.tensor.extents);
+  std::vector<size_t> axes;
+  for (const uint64_t stride : view.strides) {
+    size_t axis = 0;
+    while (axis + 1 < strides.size() && (strides[axis] > stride || view.tensor[axis] == 1)) ++axis;
+    axes.push_back(axis);
+  }
+  return axes;
 }
 
 bool MakesSameElements(const ChunkedPlan& plan, const SliceRef& a, const SliceRef& b) {
@@ -159,7 +171,10 @@ Result<RoleWork> MakeRoleWork(const ChunkedPlan& plan, size_t role,
   RoleWork work;
   work.role = role;
   work.axes = bound.instance.axes;
+  work.source_axis = SourceAxes(bound.view);
   FindExperts(slice, work);
+  if (!bound.parts.empty() && !work.expert_axis)
+    return Refuse(array, "has a tensor for each expert that is no matrix");
   CKPT_TRY_VOID(FindBands(slice, array, work));
   FindProducts(plan, slices, work);
 
@@ -190,32 +205,17 @@ size_t TensorOf(const RoleWork& work, const BoundRole& bound, uint64_t band) {
 
 Box TensorBox(const RoleWork& work, const BoundRole& bound, const RoleBox& box) {
   const View& view = bound.view;
-  const size_t rank = view.tensor.rank();
+  const std::vector<uint64_t> strides = RowMajor(view.tensor.extents);
   Box found;
-  found.begin.resize(rank);
-  found.end.resize(rank);
-  std::vector<uint64_t> strides(rank);
-  uint64_t stride = 1;
-  uint64_t offset = view.offset;
-  for (size_t a = rank; a-- > 0;) {
-    strides[a] = stride;
-    stride *= view.tensor[a];
-  }
-  for (size_t a = 0; a < rank; ++a) {
-    found.begin[a] = offset / strides[a];
-    offset %= strides[a];
-    found.end[a] = found.begin[a] + 1;
-  }
+  found.begin = IndexOf(view.offset, view.tensor.extents);
+  for (const uint64_t index : found.begin) found.end.push_back(index + 1);
   for (size_t k = 0; k < work.axes.size(); ++k) {
     const bool is_part = bound.parts_axis && *bound.parts_axis == k;
     if (is_part || box.end[k] == box.begin[k]) continue;
-    // Each axis of a role lies in the tensor's axis with the largest stride not above its own.
-    size_t place = 0;
-    while (place + 1 < rank && (strides[place] > view.strides[k] || view.tensor[place] == 1))
-      ++place;
-    const uint64_t step = view.strides[k] / strides[place];
-    found.begin[place] += box.begin[k] * step;
-    found.end[place] += (box.end[k] - 1) * step;
+    const size_t axis = work.source_axis[k];
+    const uint64_t step = view.strides[k] / strides[axis];
+    found.begin[axis] += box.begin[k] * step;
+    found.end[axis] += (box.end[k] - 1) * step;
   }
   return found;
 }
@@ -234,27 +234,21 @@ uint64_t TouchedBytes(const TensorEntry& tensor, const Box& box) {
     if (box.begin[a] >= box.end[a]) return 0;
   }
   uint64_t bytes = 0;
-  std::vector<uint64_t> at = begin;
-  while (true) {
+  ForEachIndex(begin, end, [&](std::span<const uint64_t> at) {
     uint64_t number = 0;
     for (size_t a = 0; a < rank; ++a) number = number * grid[a] + at[a];
     bytes += chunked.chunks[number].length;
-    size_t a = rank;
-    while (a > 0 && ++at[a - 1] == end[a - 1]) {
-      at[a - 1] = begin[a - 1];
-      --a;
-    }
-    if (a == 0) return bytes;
-  }
+  });
+  return bytes;
 }
 
-RowSpan BandRows(const RoleWork& work, uint64_t band) {
+RowSpan BandRows(const RoleWork& work, const BoundRole& bound, uint64_t band) {
   const RoleBox box = BandBox(work, band);
-  const uint64_t expert = work.expert_axis ? box.begin[*work.expert_axis] : 0;
-  // A band of columns (vectors) is one row.
-  if (work.band_axis >= work.first_column_axis) return {0, expert, expert + 1};
-  const uint64_t rows_of_expert = work.axes[work.band_axis].extent * work.rows_per_unit;
-  const uint64_t first = expert * rows_of_expert;
+  // Where each expert has a tensor of its own, each begins with row 0.
+  const bool is_one_tensor = bound.parts.empty() && work.expert_axis.has_value();
+  const uint64_t expert = is_one_tensor ? box.begin[*work.expert_axis] : 0;
+  if (work.IsVector()) return {0, expert, expert + 1};
+  const uint64_t first = expert * work.axes[work.band_axis].extent * work.rows_per_unit;
   return {0, first + box.begin[work.band_axis] * work.rows_per_unit,
           first + box.end[work.band_axis] * work.rows_per_unit};
 }
@@ -263,7 +257,7 @@ uint64_t BandCapacity(const RoleWork& work, const TensorEntry& tensor) {
   const DTypeInfo& info = Info(tensor.dtype);
   const uint64_t row_bytes = work.rows.row_elements / info.block_elements * info.block_bytes;
   const uint64_t units = std::min(work.band_extent, work.units);
-  const uint64_t rows = work.band_axis >= work.first_column_axis ? 1 : units * work.rows_per_unit;
+  const uint64_t rows = work.IsVector() ? 1 : units * work.rows_per_unit;
   // Axes that continue one another in the source are one range.
   std::vector<RowAxis> axes(work.rows.axes.begin(), work.rows.axes.end());
   std::sort(axes.begin(), axes.end(),

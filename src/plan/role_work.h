@@ -23,8 +23,8 @@ Box TensorBox(const RoleWork& work, const BoundRole& bound, const RoleBox& box);
 /// Stored bytes of the chunks of a chunked tensor that a box touches.
 uint64_t TouchedBytes(const TensorEntry& tensor, const Box& box);
 
-/// The rows of a band: of RoleWork::rows, as MakeTile takes them.
-RowSpan BandRows(const RoleWork& work, uint64_t band);
+/// The rows of a band: of RoleWork::rows in its tensor, as MakeTile takes them.
+RowSpan BandRows(const RoleWork& work, const BoundRole& bound, uint64_t band);
 
 /// The least input buffer for a band's tile: its ranges merged where they touch.
 uint64_t BandCapacity(const RoleWork& work, const TensorEntry& tensor);

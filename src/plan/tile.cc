@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/checked.h"
+#include "base/index.h"
 #include "store/store.h"
 
 namespace ckpt {
@@ -43,13 +44,8 @@ void ForEachFragment(const TensorEntry& tensor, uint64_t element, uint64_t count
     return;
   }
   const size_t rank = tensor.shape.rank();
-  std::vector<uint64_t> at(rank);
   while (count > 0) {
-    uint64_t rest = element;
-    for (size_t axis = rank; axis-- > 0;) {
-      at[axis] = rest % tensor.shape[axis];
-      rest /= tensor.shape[axis];
-    }
+    const std::vector<uint64_t> at = IndexOf(element, tensor.shape.extents);
     const Piece& piece = PieceAt(tensor, at);
     const size_t last = rank - 1;
     const bool is_run = piece.byte_strides[last] == info.block_bytes;
@@ -112,7 +108,7 @@ uint64_t RowsPerTile(const ArrayPlan& array, const TensorEntry& tensor, uint64_t
                             std::min(capacity_bytes / TileCapacity(array, tensor, 1), by_output));
 }
 
-void MakeTile(const ArrayPlan& array, const TensorEntry& tensor, const RowSpan& rows, Tile& tile) {
+void MakeTile(const RowMap& map, const TensorEntry& tensor, const RowSpan& rows, Tile& tile) {
   tile.rows = rows;
   tile.ranges.clear();
   tile.parts.clear();
@@ -125,7 +121,7 @@ void MakeTile(const ArrayPlan& array, const TensorEntry& tensor, const RowSpan& 
   std::vector<Placed> placed;
   for (uint64_t row = rows.row_begin; row < rows.row_end; ++row) {
     tile.first_part.push_back(static_cast<uint32_t>(tile.parts.size()));
-    ForEachFragment(tensor, array.rows.SourceElement(row), array.rows.row_elements,
+    ForEachFragment(tensor, map.SourceElement(row), map.row_elements,
                     [&](const Fragment& fragment) {
                       placed.push_back({fragment, static_cast<uint32_t>(tile.parts.size())});
                       tile.parts.push_back({0, fragment.bytes});

@@ -48,6 +48,6 @@ uint64_t RowsPerTile(const ArrayPlan& array, const TensorEntry& tensor, uint64_t
 
 /// Makes the tile of rows [row_begin, row_end): ranges merged where they touch, never over a gap
 /// (so the bytes requested are the bytes used). Reuses the vectors of `tile`.
-void MakeTile(const ArrayPlan& array, const TensorEntry& tensor, const RowSpan& rows, Tile& tile);
+void MakeTile(const RowMap& map, const TensorEntry& tensor, const RowSpan& rows, Tile& tile);
 
 }  // namespace ckpt

@@ -3,16 +3,43 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/index.h"
 #include "kernel/transpose.h"
 
 namespace ckpt {
 namespace {
 
-ArrayPlan ReadPlan(const RoleWork& work, const TensorEntry& tensor) {
-  ArrayPlan plan;
-  plan.rows = work.rows;
-  plan.source_dtype = tensor.dtype;
-  return plan;
+// Rows that follow one another without a gap.
+void LayRows(uint64_t count, uint64_t row_bytes, Tile& tile) {
+  tile.ranges.clear();
+  tile.parts.clear();
+  tile.first_part.clear();
+  tile.rows = {0, 0, count};
+  for (uint64_t row = 0; row < count; ++row) {
+    tile.first_part.push_back(static_cast<uint32_t>(row));
+    tile.parts.push_back({row * row_bytes, row_bytes});
+  }
+  tile.first_part.push_back(static_cast<uint32_t>(count));
+}
+
+// From a dense box of the source tensor to the role's canonical order, outermost axis last.
+std::vector<StridedAxis> ToCanonical(const RoleWork& work, const View& view, const Box& box,
+                                     const RoleBox& role_box, uint32_t element_bytes) {
+  std::vector<uint64_t> extents;
+  for (size_t a = 0; a < box.begin.size(); ++a) extents.push_back(box.end[a] - box.begin[a]);
+  const std::vector<uint64_t> whole = RowMajor(view.tensor.extents);
+  const std::vector<uint64_t> dense = RowMajor(extents);
+  std::vector<StridedAxis> axes;
+  uint64_t to_stride = element_bytes;
+  for (size_t k = work.axes.size(); k-- > 0;) {
+    const uint64_t extent = role_box.end[k] - role_box.begin[k];
+    const size_t a = work.source_axis[k];
+    const uint64_t step = extent == 1 ? 0 : view.strides[k] / whole[a] * dense[a];
+    axes.push_back(
+        {extent, static_cast<int64_t>(step * element_bytes), static_cast<int64_t>(to_stride)});
+    to_stride *= extent;
+  }
+  return axes;
 }
 
 }  // namespace
@@ -58,22 +85,14 @@ Result<bool> BandFeed::StartNext(Slot& slot) {
   const ChunkedPlan& plan = context_.plan;
   const BandSpan& span = bundle_->spans[span_];
   const RoleWork& work = plan.works[span.work];
-  const TensorEntry& tensor =
-      plan.catalog.tensors[TensorOf(work, plan.model.roles[work.role], band_)];
+  const BoundRole& bound = plan.model.roles[work.role];
+  const TensorEntry& tensor = plan.catalog.tensors[TensorOf(work, bound, band_)];
   slot.fed = {bundle_, &work, band_, &slot.tile, slot.buffer.data(), false};
   slot.reads.clear();
   slot.readers.clear();
   slot.is_full = true;
   if (!work.is_boxed) {
-    RowSpan rows = BandRows(work, band_);
-    // With a tensor per expert, each begins with row 0.
-    if (!plan.model.roles[work.role].parts.empty() && work.expert_axis) {
-      const uint64_t of_expert = work.axes[work.band_axis].extent * work.rows_per_unit;
-      const uint64_t skipped = band_ / work.bands * of_expert;
-      rows.row_begin -= skipped;
-      rows.row_end -= skipped;
-    }
-    MakeTile(ReadPlan(work, tensor), tensor, rows, slot.tile);
+    MakeTile(work.rows, tensor, BandRows(work, bound, band_), slot.tile);
     for (const TileRange& range : slot.tile.ranges) {
       CKPT_CHECK(range.window_offset + range.window_bytes <= slot.buffer.size());
       CKPT_TRY(std::shared_ptr<ObjectReader> reader, context_.readers.Get(range.object));
@@ -95,55 +114,20 @@ Result<void> BandFeed::ReadBoxed(Slot& slot) {
   const BoundRole& bound = plan.model.roles[work.role];
   const TensorEntry& tensor = plan.catalog.tensors[TensorOf(work, bound, slot.fed.band)];
   const RoleBox role_box = BandBox(work, slot.fed.band);
-  Tile& tile = slot.tile;
-  tile.ranges.clear();
-  tile.parts.clear();
-  tile.first_part.clear();
-  uint64_t elements = 1;
-  for (size_t k = 0; k < work.axes.size(); ++k) elements *= role_box.end[k] - role_box.begin[k];
-  const uint64_t n_rows =
-      work.band_axis >= work.first_column_axis
-          ? (elements > 0 ? 1 : 0)
-          : (role_box.end[work.band_axis] - role_box.begin[work.band_axis]) * work.rows_per_unit;
-  const uint64_t row_bytes = n_rows == 0 ? 0 : elements / n_rows * ElementBytes(tensor.dtype);
-  tile.rows = {0, 0, n_rows};
-  for (uint64_t row = 0; row < n_rows; ++row) {
-    tile.first_part.push_back(static_cast<uint32_t>(row));
-    tile.parts.push_back({row * row_bytes, row_bytes});
-  }
-  tile.first_part.push_back(static_cast<uint32_t>(n_rows));
+  const uint32_t element_bytes = ElementBytes(tensor.dtype);
+  uint64_t bytes = element_bytes;
+  for (size_t k = 0; k < work.axes.size(); ++k) bytes *= role_box.end[k] - role_box.begin[k];
+  const uint64_t units = role_box.end[work.band_axis] - role_box.begin[work.band_axis];
+  const uint64_t rows = bytes == 0 ? 0 : work.IsVector() ? 1 : units * work.rows_per_unit;
+  LayRows(rows, rows == 0 ? 0 : bytes / rows, slot.tile);
   slot.fed.input = boxed_.data();
-  if (elements == 0) return {};
+  if (rows == 0) return {};
 
   const Box box = TensorBox(work, bound, role_box);
-  const uint64_t bytes = elements * ElementBytes(tensor.dtype);
   CKPT_CHECK(bytes <= slot.buffer.size() && bytes <= boxed_.size());
   CKPT_TRY_VOID(box_reader_.Read(tensor, box, slot.buffer.first(bytes)));
-
-  // Strides of the role's axes in the dense box, and in canonical order.
-  const size_t rank = tensor.shape.rank();
-  std::vector<uint64_t> whole(rank);
-  std::vector<uint64_t> dense(rank);
-  uint64_t whole_stride = 1;
-  uint64_t dense_stride = 1;
-  for (size_t a = rank; a-- > 0;) {
-    whole[a] = whole_stride;
-    dense[a] = dense_stride;
-    whole_stride *= tensor.shape[a];
-    dense_stride *= box.end[a] - box.begin[a];
-  }
-  std::vector<StridedAxis> axes;
-  auto to_stride = static_cast<int64_t>(ElementBytes(tensor.dtype));
-  for (size_t k = work.axes.size(); k-- > 0;) {
-    const uint64_t extent = role_box.end[k] - role_box.begin[k];
-    size_t place = 0;
-    while (place + 1 < rank && (whole[place] > bound.view.strides[k] || tensor.shape[place] == 1))
-      ++place;
-    const uint64_t step = extent == 1 ? 0 : bound.view.strides[k] / whole[place] * dense[place];
-    axes.push_back({extent, static_cast<int64_t>(step * ElementBytes(tensor.dtype)), to_stride});
-    to_stride *= static_cast<int64_t>(extent);
-  }
-  PermuteCopy(slot.buffer.data(), boxed_.data(), axes, ElementBytes(tensor.dtype));
+  PermuteCopy(slot.buffer.data(), boxed_.data(),
+              ToCanonical(work, bound.view, box, role_box, element_bytes), element_bytes);
   return {};
 }
 

@@ -125,7 +125,7 @@ class ProductMaker {
     if (!is_quantized_) {
       size_t direct = 0;
       for (; direct < rows.size(); ++direct) {
-        pointers[direct] = segments_.Direct(rows[direct].row, run.column, run.count);
+        pointers[direct] = segments_.Direct(rows[direct].row, run.column);
         if (pointers[direct] == nullptr) break;
       }
       if (direct == rows.size()) {
@@ -159,7 +159,7 @@ class ProductMaker {
 
   // Some elements of a row as bf16, before quantizing.
   const std::byte* Values(uint64_t row, uint64_t column, uint64_t count) const {
-    const std::byte* values = segments_.Direct(row, column, count);
+    const std::byte* values = segments_.Direct(row, column);
     if (values != nullptr) return values;
     segments_.Convert(row, column, count, row_values_);
     return row_values_;

@@ -2,26 +2,14 @@
 
 #include <algorithm>
 
+#include "base/index.h"
+
 namespace ckpt {
 namespace {
 
-// All index tuples of the axes [first, last) of a box, in C order.
-template <class Visit>
-void ForEachIndex(const RoleBox& box, size_t first, size_t last, Visit visit) {
-  for (size_t k = first; k < last; ++k) {
-    if (box.begin[k] >= box.end[k]) return;
-  }
-  std::vector<uint64_t> at(box.begin.begin() + static_cast<std::ptrdiff_t>(first),
-                           box.begin.begin() + static_cast<std::ptrdiff_t>(last));
-  while (true) {
-    visit(std::span<const uint64_t>(at));
-    size_t k = last;
-    while (k > first && ++at[k - 1 - first] == box.end[k - 1]) {
-      at[k - 1 - first] = box.begin[k - 1];
-      --k;
-    }
-    if (k == first) return;
-  }
+// The numbers of the axes [first, last).
+std::span<const uint64_t> Axes(const std::vector<uint64_t>& of, size_t first, size_t last) {
+  return std::span(of).subspan(first, last - first);
 }
 
 }  // namespace
@@ -32,7 +20,7 @@ BandMap::BandMap(const RoleWork& work, const ChunkedSlice& slice, std::vector<ui
 
 // Number of a row of the band, from the indexes of the row axes.
 uint64_t BandMap::RowOf(std::span<const uint64_t> at) const {
-  if (IsVector()) return 0;
+  if (work_.IsVector()) return 0;
   uint64_t row = 0;
   for (size_t k = work_.band_axis; k < work_.first_column_axis; ++k) {
     const bool is_band = k == work_.band_axis;
@@ -44,11 +32,13 @@ uint64_t BandMap::RowOf(std::span<const uint64_t> at) const {
 
 std::vector<PlacedRow> BandMap::Rows(const RoleBox& box) const {
   std::vector<PlacedRow> rows;
-  ForEachIndex(box, 0, work_.first_column_axis, [&](std::span<const uint64_t> at) {
-    uint64_t offset = 0;
-    for (size_t k = 0; k < at.size(); ++k) offset += (at[k] - box.begin[k]) * strides_[k];
-    rows.push_back({RowOf(at), offset});
-  });
+  ForEachIndex(Axes(box.begin, 0, work_.first_column_axis),
+               Axes(box.end, 0, work_.first_column_axis), [&](std::span<const uint64_t> at) {
+                 uint64_t offset = 0;
+                 for (size_t k = 0; k < at.size(); ++k)
+                   offset += (at[k] - box.begin[k]) * strides_[k];
+                 rows.push_back({RowOf(at), offset});
+               });
   std::sort(rows.begin(), rows.end(),
             [](const PlacedRow& a, const PlacedRow& b) { return a.offset < b.offset; });
   return rows;
@@ -78,20 +68,21 @@ std::vector<ColumnRun> BandMap::Columns(const RoleBox& box) const {
   uint64_t inner_column = 0;
   for (size_t k = inner; k < rank; ++k)
     inner_column += (box.begin[k] - BaseInBuffer(k)) * column_strides[k];
-  ForEachIndex(box, first, inner, [&](std::span<const uint64_t> at) {
-    ColumnRun run{inner_column, count, 0, strides_[rank - 1]};
-    for (size_t k = 0; k < at.size(); ++k) {
-      run.column += (at[k] - BaseInBuffer(first + k)) * column_strides[first + k];
-      run.offset += (at[k] - box.begin[first + k]) * strides_[first + k];
-    }
-    runs.push_back(run);
-  });
+  ForEachIndex(Axes(box.begin, first, inner), Axes(box.end, first, inner),
+               [&](std::span<const uint64_t> at) {
+                 ColumnRun run{inner_column, count, 0, strides_[rank - 1]};
+                 for (size_t k = 0; k < at.size(); ++k) {
+                   run.column += (at[k] - BaseInBuffer(first + k)) * column_strides[first + k];
+                   run.offset += (at[k] - box.begin[first + k]) * strides_[first + k];
+                 }
+                 runs.push_back(run);
+               });
   return runs;
 }
 
 // A boxed vector's buffer holds only its band.
 bool BandMap::IsBandInBuffer(size_t axis) const {
-  return work_.is_boxed && IsVector() && axis == work_.band_axis;
+  return work_.is_boxed && work_.IsVector() && axis == work_.band_axis;
 }
 uint64_t BandMap::BaseInBuffer(size_t axis) const {
   return IsBandInBuffer(axis) ? band_.begin[axis] : 0;
@@ -101,27 +92,19 @@ uint64_t BandMap::ExtentInBuffer(size_t axis) const {
 }
 
 std::vector<BandMap::PlacedScale> BandMap::Scales(const Shape& whole, const Shape& scales) const {
-  const size_t rank = whole.rank();
-  std::vector<uint64_t> whole_strides(rank);
-  std::vector<uint64_t> scale_strides(rank);
-  uint64_t whole_stride = 1;
-  uint64_t scale_stride = 1;
-  for (size_t a = rank; a-- > 0;) {
-    whole_strides[a] = whole_stride;
-    scale_strides[a] = scale_stride;
-    whole_stride *= whole[a];
-    scale_stride *= scales[a];
-  }
+  const std::vector<uint64_t> whole_strides = RowMajor(whole.extents);
+  const std::vector<uint64_t> scale_strides = RowMajor(scales.extents);
   // The scale of a row lies where its index does, with the reduced axes gone.
   std::vector<PlacedScale> places;
-  ForEachIndex(band_, 0, work_.first_column_axis, [&](std::span<const uint64_t> at) {
-    uint64_t place = 0;
-    for (size_t k = 0; k < at.size(); ++k) {
-      const size_t a = slice_.array_axis[k];
-      place += at[k] * (slice_.view.strides[k] / whole_strides[a] * scale_strides[a]);
-    }
-    places.push_back({place, RowOf(at)});
-  });
+  ForEachIndex(Axes(band_.begin, 0, work_.first_column_axis),
+               Axes(band_.end, 0, work_.first_column_axis), [&](std::span<const uint64_t> at) {
+                 uint64_t place = 0;
+                 for (size_t k = 0; k < at.size(); ++k) {
+                   const size_t a = slice_.array_axis[k];
+                   place += at[k] * (slice_.view.strides[k] / whole_strides[a] * scale_strides[a]);
+                 }
+                 places.push_back({place, RowOf(at)});
+               });
   std::sort(places.begin(), places.end(),
             [](const PlacedScale& a, const PlacedScale& b) { return a.place < b.place; });
   return places;
@@ -143,12 +126,7 @@ std::vector<uint64_t> BandMap::SourceIndex(const View& source, const Shape& tens
   }
   uint64_t element = source.offset;
   for (size_t k = 0; k < at.size(); ++k) element += at[k] * source.strides[k];
-  std::vector<uint64_t> index(tensor.rank());
-  for (size_t axis = index.size(); axis-- > 0;) {
-    index[axis] = element % tensor[axis];
-    element /= tensor[axis];
-  }
-  return index;
+  return IndexOf(element, tensor.extents);
 }
 
 }  // namespace ckpt

@@ -46,7 +46,6 @@ class BandMap {
                                     uint64_t column) const;
 
  private:
-  bool IsVector() const { return work_.band_axis >= work_.first_column_axis; }
   uint64_t RowOf(std::span<const uint64_t> at) const;
   bool IsBandInBuffer(size_t axis) const;
   uint64_t BaseInBuffer(size_t axis) const;

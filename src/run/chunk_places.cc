@@ -80,7 +80,7 @@ std::string DescribeByte(const ChunkedPlan& plan, size_t output, uint32_t bundle
   if (bundle == 0) return DescribeFront(plan, output, offset);
   for (const BandSpan& span : plan.bundles[bundle - 1].spans) {
     const RoleWork& work = plan.works[span.work];
-    const uint64_t bytes = BandFileBytes(plan, work, output);
+    const uint64_t bytes = BandFileBytes(work, output);
     const uint64_t bands = span.band_end - span.band_begin;
     if (offset < bands * bytes)
       return DescribeBand(plan, output, work, span.band_begin + offset / bytes, offset % bytes);

@@ -5,11 +5,8 @@
 
 #include "base/check.h"
 #include "kernel/value_steps.h"
-#include "plan/chunked_memory.h"
 
 namespace ckpt {
-
-static_assert(kSegmentElements == kStripeColumns + 2 * kMostBlockElements);
 
 RowSegments::RowSegments(const Tile& tile, const std::byte* input, DType source,
                          uint64_t row_elements, const ValueProgram& value, DType to,
@@ -40,9 +37,8 @@ bool RowSegments::Exists(DType source, DType to, const ValueProgram& value) {
   return FindConvert(source, DType::kF32) != nullptr && FindConvert(DType::kF32, to) != nullptr;
 }
 
-const std::byte* RowSegments::Direct(uint64_t row, uint64_t column, uint64_t count) const {
+const std::byte* RowSegments::Direct(uint64_t row, uint64_t column) const {
   if (!is_as_is_) return nullptr;
-  (void)count;
   const uint32_t part = tile_.first_part[row];
   if (tile_.first_part[row + 1] != part + 1) return nullptr;
   return input_ + tile_.parts[part].buffer_offset + column * block_bytes_;

@@ -6,6 +6,7 @@
 #include "base/float.h"
 #include "kernel/convert.h"
 #include "model/value.h"
+#include "plan/chunked_memory.h"
 #include "plan/tile.h"
 
 namespace ckpt {
@@ -20,10 +21,10 @@ class RowSegments {
   /// The converter of this pair exists.
   static bool Exists(DType source, DType to, const ValueProgram& value);
 
-  /// The elements [column, column + count) of row `row` as they lie in the input, where they need
-  /// no conversion and lie in one piece; else nullptr.
-  const std::byte* Direct(uint64_t row, uint64_t column, uint64_t count) const;
-  /// The same elements converted into `into`. count <= kStripeColumns.
+  /// The elements of row `row` from `column` on as they lie in the input, where they need no
+  /// conversion and lie in one piece; else nullptr.
+  const std::byte* Direct(uint64_t row, uint64_t column) const;
+  /// `count` elements of it, converted, into `into`. count <= kStripeColumns.
   void Convert(uint64_t row, uint64_t column, uint64_t count, std::byte* into) const;
 
  private:
@@ -48,7 +49,7 @@ class RowSegments {
 /// A segment of kStripeColumns elements and the rest of a block at both ends, as float32: once as
 /// gathered from the source, once converted.
 inline constexpr uint64_t kMostBlockElements = 256;
-inline constexpr uint64_t kSegmentElements = 2048 + 2 * kMostBlockElements;
+inline constexpr uint64_t kSegmentElements = kStripeColumns + 2 * kMostBlockElements;
 inline constexpr uint64_t kSegmentScratchBytes = 2 * kSegmentElements * 8;
 
 }  // namespace ckpt

@@ -59,7 +59,7 @@ bool TileFeed::StartNext(Slot& slot) {
   if (plan.output.arrays[span.array].encoding == Encoding::kQuantBlocks && rows >= kLineBytes)
     rows = RoundDown(rows, kLineBytes);
   const uint64_t end = std::min(span.row_end, row_ + rows);
-  MakeTile(array, tensor, {span.array, row_, end}, slot.tile);
+  MakeTile(array.rows, tensor, {span.array, row_, end}, slot.tile);
   const uint64_t passes = job_->bundle != nullptr ? array.passes : 1;
 
   slot.fed = {job_->bundle,        &slot.tile, slot.buffer.data(), pass_, row_ == span.row_begin,

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/index.h"
 #include "base/units.h"
 #include "kernel/convert.h"
 #include "kernel/quantize.h"
@@ -30,12 +31,8 @@ tl::unexpected<Error> NonFinite(const Plan& plan, size_t array, uint64_t row, co
   CKPT_CHECK(column < made.rows.row_elements);
   uint16_t bits = 0;
   std::memcpy(&bits, values + column, sizeof(bits));
-  uint64_t element = made.rows.SourceElement(row) + column;
-  std::vector<uint64_t> index(tensor.shape.rank());
-  for (size_t axis = index.size(); axis-- > 0;) {
-    index[axis] = element % tensor.shape[axis];
-    element /= tensor.shape[axis];
-  }
+  const std::vector<uint64_t> index =
+      IndexOf(made.rows.SourceElement(row) + column, tensor.shape.extents);
   Error error{
       Code::kBadInput,
       fmt::format("{} at index [{}] cannot be quantized",

@@ -39,7 +39,7 @@ uint8_t Pattern(uint32_t object, uint64_t offset) {
 
 void ExpectRightRows(const Made& made, const RowSpan& span) {
   Tile tile;
-  MakeTile(made.array, made.tensor, span, tile);
+  MakeTile(made.array.rows, made.tensor, span, tile);
   uint64_t requested = 0;
   uint64_t window_end = 0;
   std::vector<uint8_t> buffer(1 << 20);
@@ -96,9 +96,9 @@ TEST(Tile, HoldsItsRowsWhateverPiecesAndOrder) {
 TEST(Tile, AWholeHeadOfAPermutedProjectionIsOneRange) {
   const Made made = MakeArray(32, 64, 1, {{2, 16 * 64}, {8, 64}, {2, 8 * 64}});
   Tile tile;
-  MakeTile(made.array, made.tensor, {0, 0, 16}, tile);
+  MakeTile(made.array.rows, made.tensor, {0, 0, 16}, tile);
   EXPECT_EQ(tile.ranges.size(), 1U);
-  MakeTile(made.array, made.tensor, {0, 0, 8}, tile);
+  MakeTile(made.array.rows, made.tensor, {0, 0, 8}, tile);
   EXPECT_EQ(tile.ranges.size(), 2U) << "half of its pairs are two runs";
 }
 
@@ -110,7 +110,7 @@ TEST(Tile, RowsFitTheCapacityThatTheyWereMeantFor) {
       ASSERT_GE(rows, 1U);
       for (uint64_t row = 0; row < 96; row += rows) {
         Tile tile;
-        MakeTile(made.array, made.tensor, {0, row, std::min<uint64_t>(96, row + rows)}, tile);
+        MakeTile(made.array.rows, made.tensor, {0, row, std::min<uint64_t>(96, row + rows)}, tile);
         EXPECT_LE(tile.ranges.back().window_offset + tile.ranges.back().window_bytes, capacity);
       }
     }
