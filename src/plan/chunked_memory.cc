@@ -157,25 +157,14 @@ class Fitter {
   uint64_t commit_ = 0;
 };
 
-uint64_t LeastBudget(const Fitter& fitter) {
-  uint64_t high = kLeastMemoryBytes;
-  while (!fitter.Fit(high, 1)) high *= 2;
-  uint64_t low = high == kLeastMemoryBytes ? high : high / 2;
-  while (high - low > kMiB) {
-    const uint64_t middle = RoundUp(low + (high - low) / 2, kMiB);
-    if (middle >= high) break;
-    (fitter.Fit(middle, 1) ? high : low) = middle;
-  }
-  return high;
-}
-
 }  // namespace
 
 Result<void> PlanChunkedMemory(ChunkedPlan& plan, const ChunkedOptions& options) {
   const Fitter fitter(plan, options.keeps_sides);
-  const auto fit = [&](uint64_t budget) { return fitter.Fit(budget, options.resources.threads); };
   CKPT_TRY(plan.memory,
-           FitBudget<ChunkedMemory>(options.resources, fit, [&] { return LeastBudget(fitter); }));
+           FitBudget<ChunkedMemory>(options.resources, [&](uint64_t budget, unsigned threads) {
+             return fitter.Fit(budget, threads);
+           }));
   return {};
 }
 

@@ -12,12 +12,11 @@
 #include "plan/chunked_bundles.h"
 #include "plan/chunked_memory.h"
 #include "plan/digest.h"
+#include "plan/layout_faults.h"
 #include "plan/role_work.h"
 
 namespace ckpt {
 namespace {
-
-constexpr size_t kMostDetails = 20;
 
 Result<void> PlanWorks(ChunkedPlan& plan) {
   std::vector<std::vector<SliceRef>> slices(plan.model.roles.size());
@@ -25,27 +24,17 @@ Result<void> PlanWorks(ChunkedPlan& plan) {
     for (size_t s = 0; s < plan.outputs[o].slices.size(); ++s)
       slices[plan.outputs[o].slices[s].role].push_back({o, s});
   }
-  std::vector<std::string> faults;
-  std::string remedy;
+  LayoutFaults faults;
   for (size_t role = 0; role < slices.size(); ++role) {
     if (slices[role].empty()) continue;
     Result<RoleWork> work = MakeRoleWork(plan, role, slices[role]);
     if (work) {
       plan.works.push_back(*std::move(work));
     } else {
-      faults.push_back(work.error().what);
-      remedy = work.error().remedy;
+      faults.Add(work.error());
     }
   }
-  if (faults.empty()) return {};
-  Error error{
-      Code::kBadInput, fmt::format("{} tensors cannot be laid out", faults.size()), {}, {}, remedy};
-  if (faults.size() > kMostDetails) {
-    faults.resize(kMostDetails);
-    faults.emplace_back("...");
-  }
-  error.details = std::move(faults);
-  return Fail(std::move(error));
+  return std::move(faults).Get();
 }
 
 // Scales, then constants, in the last data file.

@@ -176,23 +176,23 @@ class Fitter {
   uint64_t record_ = 0;
 };
 
-uint64_t LeastBudget(const Fitter& fitter) {
-  uint64_t high = kLeastMemoryBytes;
-  while (!fitter.Fit(high, 1)) high *= 2;
-  uint64_t low = high == kLeastMemoryBytes ? high : high / 2;
-  while (high - low > kMiB) {
-    const uint64_t middle = RoundUp(low + (high - low) / 2, kMiB);
-    if (middle >= high) break;
-    (fitter.Fit(middle, 1) ? high : low) = middle;
-  }
-  return high;
-}
-
 }  // namespace
 
 uint64_t DefaultMemoryBytes(unsigned cores, uint64_t machine_bytes) {
   return std::max(kLeastMemoryBytes,
                   std::min<uint64_t>(kLeastMemoryBytes * (cores + 2ULL), machine_bytes / 2));
+}
+
+uint64_t LeastBudget(const std::function<bool(uint64_t)>& fits) {
+  uint64_t high = kLeastMemoryBytes;
+  while (!fits(high)) high *= 2;
+  uint64_t low = high == kLeastMemoryBytes ? high : high / 2;
+  while (high - low > kMiB) {
+    const uint64_t middle = RoundUp(low + (high - low) / 2, kMiB);
+    if (middle >= high) break;
+    (fits(middle) ? high : low) = middle;
+  }
+  return high;
 }
 
 tl::unexpected<Error> FailBudget(const Resources& resources, uint64_t budget_bytes,
@@ -209,10 +209,9 @@ tl::unexpected<Error> FailBudget(const Resources& resources, uint64_t budget_byt
 
 Result<void> PlanMemory(Plan& plan, const Resources& resources) {
   const Fitter fitter(plan);
-  CKPT_TRY(plan.memory,
-           FitBudget<MemoryPlan>(
-               resources, [&](uint64_t budget) { return fitter.Fit(budget, resources.threads); },
-               [&] { return LeastBudget(fitter); }));
+  CKPT_TRY(plan.memory, FitBudget<MemoryPlan>(resources, [&](uint64_t budget, unsigned threads) {
+             return fitter.Fit(budget, threads);
+           }));
   for (size_t i = 0; i < plan.arrays.size(); ++i) {
     const ArraySpec& spec = plan.output.arrays[i];
     if (spec.encoding != Encoding::kQuantBlocks) continue;

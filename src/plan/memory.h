@@ -21,22 +21,25 @@ uint64_t DefaultMemoryBytes(unsigned cores, uint64_t machine_bytes);
 tl::unexpected<Error> FailBudget(const Resources& resources, uint64_t budget_bytes,
                                  uint64_t least_bytes);
 
-/// The memory plan of the budget that `resources` ask for: `fit` tries one budget, `least` finds
-/// the smallest that would do. An explicit budget is never exceeded; the default rises to what is
-/// needed, up to the most that this machine can give.
+/// The smallest budget, to a MiB, that `fits`.
+uint64_t LeastBudget(const std::function<bool(uint64_t)>& fits);
+
+/// The memory plan of the budget that `resources` ask for: `fit` tries a budget for a number of
+/// threads. An explicit budget is never exceeded; the default rises to what one lane needs, up to
+/// the most that this machine can give.
 template <class MemoryPlanT>
-Result<MemoryPlanT> FitBudget(const Resources& resources,
-                              const std::function<std::optional<MemoryPlanT>(uint64_t)>& fit,
-                              const std::function<uint64_t()>& least) {
+Result<MemoryPlanT> FitBudget(
+    const Resources& resources,
+    const std::function<std::optional<MemoryPlanT>(uint64_t, unsigned)>& fit) {
   const bool is_explicit = resources.memory_bytes > 0;
   const uint64_t budget = is_explicit ? resources.memory_bytes
                                       : std::max(resources.least_memory_bytes, kLeastMemoryBytes);
   std::optional<MemoryPlanT> memory;
-  if (budget >= kLeastMemoryBytes) memory = fit(budget);
+  if (budget >= kLeastMemoryBytes) memory = fit(budget, resources.threads);
   if (memory) return *memory;
-  const uint64_t needed = least();
+  const uint64_t needed = LeastBudget([&](uint64_t bytes) { return fit(bytes, 1).has_value(); });
   const uint64_t most = std::max(resources.most_memory_bytes, kLeastMemoryBytes);
-  if (!is_explicit && needed <= most) memory = fit(needed);
+  if (!is_explicit && needed <= most) memory = fit(needed, resources.threads);
   if (memory) return *memory;
   return FailBudget(resources, budget, needed);
 }

@@ -8,13 +8,12 @@
 #include "base/check.h"
 #include "plan/bundles.h"
 #include "plan/digest.h"
+#include "plan/layout_faults.h"
 #include "plan/memory.h"
 #include "plan/tile.h"
 
 namespace ckpt {
 namespace {
-
-constexpr size_t kMostDetails = 20;
 
 // Where each array lies and how its rows are read. Collects everything that cannot be done.
 Result<void> PlanArrays(Plan& plan) {
@@ -28,8 +27,7 @@ Result<void> PlanArrays(Plan& plan) {
                 "convert from the Hugging Face, Meta or GGUF form of this model");
   }
   plan.arrays.resize(output.arrays.size());
-  std::vector<std::string> faults;
-  std::string remedy;
+  LayoutFaults faults;
   for (size_t i = 0; i < output.file.arrays.size(); ++i)
     plan.arrays[output.file.arrays[i]].offset = output.file.offsets[i];
   for (size_t i = 0; i < output.arrays.size(); ++i) {
@@ -46,8 +44,7 @@ Result<void> PlanArrays(Plan& plan) {
     array.source_dtype = tensor.dtype;
     Result<RowMap> rows = MapRows(spec, bound, tensor);
     if (!rows) {
-      faults.push_back(rows.error().what);
-      remedy = rows.error().remedy;
+      faults.Add(rows.error());
       continue;
     }
     array.rows = std::move(*rows);
@@ -56,15 +53,7 @@ Result<void> PlanArrays(Plan& plan) {
         spec.encoding == Encoding::kQuantBlocks ? 2 : ElementBytes(spec.dtype);
     array.row_bytes = array.rows.row_elements * element_bytes;
   }
-  if (faults.empty()) return {};
-  Error error{
-      Code::kBadInput, fmt::format("{} tensors cannot be laid out", faults.size()), {}, {}, remedy};
-  if (faults.size() > kMostDetails) {
-    faults.resize(kMostDetails);
-    faults.emplace_back("...");
-  }
-  error.details = std::move(faults);
-  return Fail(std::move(error));
+  return std::move(faults).Get();
 }
 
 // Column maxima cross all tiles of a tensor: read once for them, once more to quantize. Holding the

@@ -16,6 +16,7 @@
 #include "plan/chunked_memory.h"
 #include "plan/role_work.h"
 #include "run/band_map.h"
+#include "run/kernel_faults.h"
 #include "run/row_segments.h"
 
 namespace ckpt {
@@ -257,16 +258,7 @@ Result<void> CheckKernels(const ChunkedPlan& plan) {
       break;
     }
   }
-  if (missing.empty()) return {};
-  Error error{Code::kBadInput,
-              "the source holds tensors of types that this version cannot read",
-              {},
-              {},
-              "convert from a file in BF16, F16, F32, Q8_0, Q6_K, Q4_1 or Q4_0"};
-  for (const auto& [dtype, names] : missing)
-    error.details.push_back(
-        fmt::format("{}: {} tensors, first \"{}\"", Name(dtype), names.size(), names.front()));
-  return Fail(std::move(error));
+  return RefuseUnreadable(missing);
 }
 
 Result<MadeProduct> MakeProduct(const ChunkedPlan& plan, const RoleWork& work,

@@ -13,6 +13,7 @@
 #include "base/units.h"
 #include "kernel/convert.h"
 #include "kernel/quantize.h"
+#include "run/kernel_faults.h"
 
 namespace ckpt {
 namespace {
@@ -152,16 +153,7 @@ Result<void> CheckKernels(const Plan& plan) {
       missing[plan.arrays[i].source_dtype].push_back(
           plan.catalog.tensors[plan.arrays[i].tensor].name);
   }
-  if (missing.empty()) return {};
-  Error error{Code::kBadInput,
-              "the source holds tensors of types that this version cannot read",
-              {},
-              {},
-              "convert from a file in BF16, F16, F32, Q8_0, Q6_K, Q4_1 or Q4_0"};
-  for (const auto& [dtype, names] : missing)
-    error.details.push_back(
-        fmt::format("{}: {} tensors, first \"{}\"", Name(dtype), names.size(), names.front()));
-  return Fail(std::move(error));
+  return RefuseUnreadable(missing);
 }
 
 Result<void> MakeRows(const RunContext& context, const Tile& tile, const std::byte* input,
