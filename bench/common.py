@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,42 @@ def fill_cache(paths):
         with open(path, "rb", buffering=0) as file:
             while file.readinto(block):
                 pass
+
+
+def copy_source(shards, size, scratch):
+    """One file of `size` bytes, cut from the model's shards."""
+    path = scratch / "copy-source.bin"
+    left = size
+    with open(path, "wb") as out:
+        for shard in shards:
+            with open(shard, "rb") as file:
+                while left and (block := file.read(min(left, 8 << 20))):
+                    out.write(block)
+                    left -= len(block)
+    return path
+
+
+class Contest:
+    """ckpt against cp on one model and state of the page cache."""
+
+    def __init__(self, model, cached, flags, scratch):
+        self.shards = sorted(model.glob("*.safetensors"))
+        self.model, self.cached, self.flags = model, cached, flags
+        self.out, self.copy = scratch / "out", scratch / "copy.bin"
+
+    def prepare(self, inputs):
+        shutil.rmtree(self.out, ignore_errors=True)
+        self.copy.unlink(missing_ok=True)
+        subprocess.run(["sync"], check=True)  # nobody pays for what another left behind
+        (fill_cache if self.cached else evict)(inputs)
+
+    def converted(self, target, *wanted):
+        self.prepare(self.shards)
+        return measured(PROGRAM, "convert", self.model, self.out, "--to", target, "--quiet", *wanted, *self.flags)
+
+    def cp(self, source):
+        self.prepare([source])
+        return measured("sh", "-c", 'cp "$1" "$2" && sync "$2"', "sh", source, self.copy)
 
 
 def machine():

@@ -10,57 +10,29 @@ at least 1.0, with at most 0.25 core-seconds of CPU per GB read.
 
 import argparse
 import shutil
-import subprocess
 import sys
 
-from common import DATA, GB, PROGRAM, ROOT, evict, fill_cache, lock_test_data, measured, preset, save
+from common import DATA, GB, ROOT, Contest, copy_source, lock_test_data, measured, preset, save
 
 TYPES = ("bf16", "int8_per_channel", "int4_blockwise")
 LEAST_RATIO = 1.0
 MOST_CPU_S_PER_GB = 0.25
 
 
-def copy_source(shards, size, scratch):
-    """One file of `size` bytes, cut from the model's shards."""
-    path = scratch / "copy-source.bin"
-    left = size
-    with open(path, "wb") as out:
-        for shard in shards:
-            with open(shard, "rb") as file:
-                while left and (block := file.read(min(left, 8 << 20))):
-                    out.write(block)
-                    left -= len(block)
-    return path
-
-
-class Case:
+class Case(Contest):
     """One model, type and state of the page cache; `run` alternates the contestants."""
 
     def __init__(self, model, kind, cached, flags, scratch):
-        self.shards = sorted(model.glob("*.safetensors"))
-        self.model, self.kind, self.cached, self.flags = model, kind, cached, flags
-        self.out, self.copy = scratch / "out", scratch / "copy.bin"
-        self.peer_python = sys.executable
-
-    def prepare(self, inputs):
-        shutil.rmtree(self.out, ignore_errors=True)
-        self.copy.unlink(missing_ok=True)
-        subprocess.run(["sync"], check=True)  # nobody pays for what another left behind
-        (fill_cache if self.cached else evict)(inputs)
+        super().__init__(model, cached, flags, scratch)
+        self.kind = kind
 
     def convert(self):
-        self.prepare(self.shards)
         quantize = [] if self.kind == "bf16" else ["--quantize", self.kind]
-        return measured(PROGRAM, "convert", self.model, self.out, "--to", "jetstream-pytorch", "--quiet", *quantize,
-                        *self.flags)
-
-    def cp(self, source):
-        self.prepare([source])
-        return measured("sh", "-c", 'cp "$1" "$2" && sync "$2"', "sh", source, self.copy)
+        return self.converted("jetstream-pytorch", *quantize)
 
     def peer(self):
         self.prepare(self.shards)
-        return measured(self.peer_python, ROOT / "bench/peer_numpy.py", self.model, self.out, self.kind)
+        return measured(sys.executable, ROOT / "bench/peer_numpy.py", self.model, self.out, self.kind)
 
     def run(self, runs, peer_runs):
         self.convert()  # once unmeasured: tells the output's size

@@ -10,11 +10,9 @@ the unscanned arrays from memory (it reads nothing and casts nothing), and resto
 import argparse
 import json
 import shutil
-import subprocess
 import sys
 
-from common import DATA, GB, PROGRAM, ROOT, evict, fill_cache, lock_test_data, measured, preset, save
-from convert import copy_source
+from common import DATA, GB, ROOT, Contest, copy_source, lock_test_data, preset, save
 
 import real_orbax
 import support
@@ -24,28 +22,15 @@ MOST_GROWTH = {"unscanned": 1.0, "two": 2.0, "three": 2.5}  # of the outputs ove
 LEAST_RATIO = 1.0
 
 
-class Case:
+class Case(Contest):
     """One model, set of outputs and state of the page cache."""
 
     def __init__(self, model, outputs, cached, flags, scratch):
-        self.shards = sorted(model.glob("*.safetensors"))
-        self.model, self.outputs, self.cached, self.flags = model, SETS[outputs], cached, flags
-        self.name, self.out, self.copy = outputs, scratch / "out", scratch / "copy.bin"
-
-    def prepare(self, inputs):
-        shutil.rmtree(self.out, ignore_errors=True)
-        self.copy.unlink(missing_ok=True)
-        subprocess.run(["sync"], check=True)  # nobody pays for what another left behind
-        (fill_cache if self.cached else evict)(inputs)
+        super().__init__(model, cached, flags, scratch)
+        self.name = outputs
 
     def convert(self):
-        self.prepare(self.shards)
-        return measured(PROGRAM, "convert", self.model, self.out, "--to", "maxtext", "--outputs", ",".join(self.outputs),
-                        "--quiet", *self.flags)
-
-    def cp(self, source):
-        self.prepare([source])
-        return measured("sh", "-c", 'cp "$1" "$2" && sync "$2"', "sh", source, self.copy)
+        return self.converted("maxtext", "--outputs", ",".join(SETS[self.name]))
 
     def run(self, runs):
         self.convert()  # once unmeasured: tells the output's size

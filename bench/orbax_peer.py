@@ -39,16 +39,9 @@ def sharding_of(shape, way):
 
 def restored(path, shapes, way):
     """The arrays of a checkpoint, and the seconds until the last of them is there."""
-    def is_leaf(node):
-        return isinstance(node, tuple)
-
-    item = jax.tree_util.tree_map(lambda leaf: jax.ShapeDtypeStruct(leaf[1], leaf[0]), shapes, is_leaf=is_leaf)
-    arguments = jax.tree_util.tree_map(
-        lambda leaf: ocp.ArrayRestoreArgs(restore_type=jax.Array, dtype=leaf[0], sharding=sharding_of(leaf[1], way)),
-        shapes, is_leaf=is_leaf)
+    target = orbax_restore.target_of(shapes, lambda shape: sharding_of(shape, way))
     began = time.monotonic()
-    tree = ocp.Checkpointer(ocp.PyTreeCheckpointHandler()).restore(
-        epath.Path(path), item=item, transforms={}, restore_args=arguments)
+    tree = ocp.Checkpointer(ocp.PyTreeCheckpointHandler()).restore(epath.Path(path), **target)
     jax.block_until_ready(tree)
     return tree, time.monotonic() - began
 

@@ -57,18 +57,24 @@ def fetch_model(folder: pathlib.Path) -> pathlib.Path:
     return model
 
 
-def convert(program: pathlib.Path, model: pathlib.Path, folder: pathlib.Path, kind: str) -> dict:
-    """Converts to folder/`kind` and returns the program's own report."""
-    out = folder / kind
-    command = [program, "convert", model, out, "--to", "jetstream-pytorch", "--memory", MEMORY, "--overwrite", "--quiet"]
-    if kind != "bf16":
-        command += ["--quantize", kind]
-    shown = " ".join(str(word.relative_to(ROOT)) if isinstance(word, pathlib.Path) else word for word in command)
-    print(f"demo: {shown}", flush=True)
+def shown(path: pathlib.Path) -> str:
+    """A path as a reader at the root of the repository would type it."""
+    return os.path.relpath(path, ROOT)
+
+
+def convert(program: pathlib.Path, model: pathlib.Path, out: pathlib.Path, *wanted: str) -> dict:
+    """Converts into `out` and returns the program's own report."""
+    command = [program, "convert", model, out, *wanted, "--memory", MEMORY, "--overwrite", "--quiet"]
+    print("demo:", *(shown(word) if isinstance(word, pathlib.Path) else word for word in command), flush=True)
     status = subprocess.run(command, check=False).returncode
     if status:
         sys.exit(f"demo: the conversion ended with status {status}")
     return json.loads((out / ".ckpt-state" / "report.json").read_text())
+
+
+def gb_per_s(report: dict) -> float:
+    """What a conversion read and wrote, by its time."""
+    return (report["bytes"]["read"] + report["bytes"]["written"]) / 1e9 / report["timing"]["wall_s"]
 
 
 def prove(model: pathlib.Path, folder: pathlib.Path, outputs: list[pathlib.Path]) -> dict:
@@ -134,11 +140,9 @@ def close(reports: dict[str, dict], proof: dict, model: pathlib.Path) -> None:
     """The five lines to remember."""
     written, divergences, speeds, peaks = [], [], [], []
     for (kind, report), row in zip(reports.items(), proof["outputs"], strict=True):
-        moved_gb = (report["bytes"]["read"] + report["bytes"]["written"]) / 1e9
-        wall_s = report["timing"]["wall_s"]
         written.append(f"{kind} {report['bytes']['written'] / 1e6:.0f} MB")
         divergences.append(f"{kind} {figure(row['rounded']['kl_max'], '{:.1e}')}")
-        speeds.append(f"{kind} {wall_s:.2f} s ({moved_gb / wall_s:.2f} GB/s moved)")
+        speeds.append(f"{kind} {report['timing']['wall_s']:.2f} s ({gb_per_s(report):.2f} GB/s moved)")
         peaks.append(f"{kind} {report['memory']['peak_rss_bytes'] / 2**20:.0f} MiB")
     size_mb = model.stat().st_size / 1e6
     print(f"converted  SmolLM2-135M-Instruct, a GGUF of {size_mb:.0f} MB, to JetStream-PyTorch: {', '.join(written)}")
@@ -148,22 +152,33 @@ def close(reports: dict[str, dict], proof: dict, model: pathlib.Path) -> None:
     print("try next   ./dev demo maxtext: the same model for MaxText, restored by the real Orbax", flush=True)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def places(text: str) -> tuple[pathlib.Path, pathlib.Path]:
+    """The program and the demo's folder, by the command line; `text` is what --help says."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--program", type=pathlib.Path, default=ROOT / "build/ckpt")
     parser.add_argument("--folder", type=pathlib.Path, default=ROOT / "build/demo")
     arguments = parser.parse_args()
     folder = arguments.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    program = arguments.program.absolute()
+    return arguments.program.absolute(), folder
+
+
+def judge(proof: dict, bounds: dict[str, float]) -> None:
+    """Shows the proof; ends the demo where it fails."""
+    show(proof, list(bounds))
+    if found := faults(proof, bounds):
+        sys.exit("\n  ".join(["demo: NOT the same model:", *found]))
+
+
+def main() -> int:
+    program, folder = places(__doc__)
     model = fetch_model(folder)
-    reports = {kind: convert(program, model, folder, kind) for kind in KL_BOUND}
+    reports = {}
+    for kind in KL_BOUND:
+        quantize = () if kind == "bf16" else ("--quantize", kind)
+        reports[kind] = convert(program, model, folder / kind, "--to", "jetstream-pytorch", *quantize)
     proof = prove(model, folder, [folder / kind for kind in KL_BOUND])
-    show(proof, list(KL_BOUND))
-    found = faults(proof, KL_BOUND)
-    if found:
-        print("demo: NOT the same model:", *found, sep="\n  ", file=sys.stderr)
-        return 1
+    judge(proof, KL_BOUND)
     close(reports, proof, model)
     return 0
 

@@ -55,6 +55,12 @@ std::string Nearest(std::string_view word, std::span<const std::string> known) {
   return best;
 }
 
+std::string Below(std::string_view folder, std::string_view name) {
+  std::string path(folder);
+  if (!folder.empty() && !name.empty()) path += '/';
+  return path.append(name);
+}
+
 std::string ListSome(std::span<const std::string> names, size_t most) {
   std::string text;
   for (size_t i = 0; i < std::min(most, names.size()); ++i)

@@ -11,6 +11,9 @@ namespace ckpt {
 /// "did you mean".
 std::string Nearest(std::string_view word, std::span<const std::string> known);
 
+/// "folder/name"; the other one where one of them is empty.
+std::string Below(std::string_view folder, std::string_view name);
+
 /// At most `most` of the names, then "and N more". For lists inside messages.
 std::string ListSome(std::span<const std::string> names, size_t most);
 

@@ -7,8 +7,8 @@
 #include <set>
 #include <unordered_map>
 
+#include "base/check.h"
 #include "base/checked.h"
-#include "base/text.h"
 #include "model/account.h"
 #include "model/cell.h"
 #include "model/config.h"
@@ -82,8 +82,7 @@ class Binder {
       return {};
     }
     std::vector<size_t> tensors;  // those of the role that are there
-    const std::vector<std::string> names =
-        filled->parts_axis ? filled->part_names : std::vector<std::string>{filled->name};
+    const std::vector<std::string> names = filled->TensorNames();
     for (const std::string& name : names) {
       const auto found = index_.find(name);
       if (found != index_.end()) {
@@ -111,7 +110,6 @@ class Binder {
     // What was stored wider than bf16 was made without rounding to it.
     const bool is_bf16 = catalog_.tensors[bound.tensor].dtype == DType::kBF16;
     bound.value = Inverse(is_bf16 ? filled.value : InF32(filled.value));
-    bound.is_value_exact = IsExact(filled.value);
     if (!filled.parts_axis) return;
     bound.parts = std::move(tensors);
     bound.parts_axis = filled.parts_axis;
@@ -272,6 +270,7 @@ Result<void> Settle(const Catalog& catalog, const SourceConfig* config, const Bi
 
 Result<Model> BindModel(std::span<const std::shared_ptr<const Family>> families,
                         const Catalog& catalog, const BindOptions& options) {
+  CKPT_CHECK(catalog.shards.empty());
   Model model;
   CKPT_TRY(model.family, DetectFamily(families, catalog, options.family));
   CKPT_TRY(model.source_scheme, DetectScheme(*model.family, catalog));

@@ -9,13 +9,8 @@
 namespace ckpt {
 namespace {
 
-constexpr size_t kMostNames = 20;  // in a message
-
-size_t AxisNumber(std::span<const Axis> axes, std::string_view name) {
-  const auto found =
-      std::find_if(axes.begin(), axes.end(), [&](const Axis& axis) { return axis.name == name; });
-  return static_cast<size_t>(found - axes.begin());
-}
+constexpr size_t kMostNames = 20;      // in a message
+constexpr uint64_t kMaxParts = 10000;  // a configuration of more is damaged, not large
 
 /// Whether the next of `axes`, from number `begin` on, are those of the choice in any order.
 bool IsChoiceAt(const std::vector<std::string>& axes, size_t begin, const Choice& choice) {
@@ -47,6 +42,12 @@ std::string NameOfTerm(const Layout::Term& term, const Family& family) {
 Result<void> FillParts(const Cell& cell, std::span<const Axis> axes, const Scope& scope,
                        CellInstance& out) {
   const size_t number = AxisNumber(axes, cell.parts_axis);
+  if (axes[number].extent > kMaxParts) {
+    return Fail(Code::kBadInput,
+                fmt::format("{} tensors of one role: axis {} numbers them", axes[number].extent,
+                            cell.parts_axis),
+                "use the configuration that belongs to these weights");
+  }
   out.parts_axis = number;
   for (uint64_t part = 0; part < axes[number].extent; ++part) {
     CKPT_TRY(std::string name,
@@ -109,6 +110,14 @@ Result<CellInstance> FillCell(const Family& family, const Cell& cell, std::span<
   return out;
 }
 
+Shape ConstantShape(const Cell& cell, const Dims& dims) {
+  Shape shape;
+  for (const std::string& axis : cell.layouts[0].second.Axes()) {
+    shape.extents.push_back(dims.at(axis));
+  }
+  return shape;
+}
+
 Result<std::optional<CellInstance>> CellIn(const Model& model, const RoleInstance& instance,
                                            std::string_view scheme) {
   const Family& family = *model.family;
@@ -134,11 +143,8 @@ Result<Constants> ConstantsIn(const Model& model, std::string_view scheme) {
       constants.empty_nodes.push_back({std::move(name), cell->empty_kind});
       continue;
     }
-    Constant constant{std::move(name), cell->constant_type, {}, *cell->constant};
-    for (const std::string& axis : cell->layouts[0].second.Axes()) {
-      constant.shape.extents.push_back(model.dims.at(axis));
-    }
-    constants.values.push_back(std::move(constant));
+    constants.values.push_back(
+        {std::move(name), cell->constant_type, ConstantShape(*cell, model.dims), *cell->constant});
   }
   return constants;
 }

@@ -16,4 +16,7 @@ namespace ckpt {
 Result<CellInstance> FillCell(const Family& family, const Cell& cell, std::span<const Axis> axes,
                               const Scope& scope, const std::map<std::string, std::string>& facts);
 
+/// The shape of a constant cell: that of its layout's axes.
+Shape ConstantShape(const Cell& cell, const Dims& dims);
+
 }  // namespace ckpt

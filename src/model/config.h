@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <map>
 #include <optional>
 #include <string>
@@ -9,6 +10,9 @@
 #include "source/catalog.h"
 
 namespace ckpt {
+
+/// The kinds of configuration that a table has keys for.
+inline constexpr std::array<std::string_view, 3> kConfigKinds = {"hf", "meta", "gguf"};
 
 /// The configuration that goes with a naming scheme: of the scheme's own name where there is one,
 /// else the first. nullptr where the catalog has none. Points into the catalog.

@@ -99,11 +99,11 @@ class DimReader {
   /// The layers that a cell's names count, or its stack.
   std::optional<uint64_t> CountLayers(const Cell& cell) const {
     uint64_t count = 0;
+    const Layout& layout = cell.layouts[0].second;
+    const std::optional<size_t> stack = layout.LayerTerm();
     for (const TensorEntry& entry : catalog_.tensors) {
       const auto match = cell.name.MatchName(entry.name);
       if (match && match->layer) count = std::max(count, *match->layer + 1);
-      const Layout& layout = cell.layouts[0].second;
-      const std::optional<size_t> stack = layout.LayerTerm();
       if (!match || !stack || entry.shape.rank() != layout.terms.size()) continue;
       // Only a stack of all layers tells their number.
       if (layout.terms[*stack].whole->text() == "L") return entry.shape[*stack];

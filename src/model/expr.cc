@@ -3,17 +3,10 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <charconv>
+
+#include "model/scanner.h"
 
 namespace ckpt {
-namespace {
-
-constexpr int kMaxNesting = 32;  // of parentheses: tables come from users
-
-bool IsNameStart(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-
-}  // namespace
 
 std::optional<uint64_t> Scope::Find(const std::string& name) const {
   if (name == "l" && layer) return layer;
@@ -25,12 +18,12 @@ std::optional<uint64_t> Scope::Find(const std::string& name) const {
 
 class ExprParser {
  public:
-  explicit ExprParser(std::string_view text) : text_(text) { expr_.text_ = std::string(text); }
+  explicit ExprParser(std::string_view text) : scan_(text) { expr_.text_ = std::string(text); }
 
   Result<Expr> Run() {
     CKPT_TRY_VOID(Comparison());
-    SkipSpace();
-    if (at_ != text_.size()) return Wrong("an operator or the end");
+    scan_.SkipSpace();
+    if (!scan_.rest().empty()) return Wrong("an operator or the end");
     return std::move(expr_);
   }
 
@@ -50,10 +43,10 @@ class ExprParser {
                                                            {"!=", Op::kNotEqual, false},
                                                            {"<", Op::kLess, false},
                                                            {">", Op::kLess, true}}};
-    SkipSpace();
+    scan_.SkipSpace();
     for (const Spelling& spelling : spellings) {
-      if (!text_.substr(at_).starts_with(spelling.text)) continue;
-      at_ += spelling.text.size();
+      if (!scan_.rest().starts_with(spelling.text)) continue;
+      scan_.Skip(spelling.text.size());
       const std::vector<Expr::Step> left = std::move(expr_.steps_);
       expr_.steps_.clear();
       CKPT_TRY_VOID(Sum());
@@ -69,7 +62,7 @@ class ExprParser {
   Result<void> Sum() {
     CKPT_TRY_VOID(Product());
     for (;;) {
-      const std::optional<char> sign = Accept("+-");
+      const std::optional<char> sign = scan_.Accept("+-");
       if (!sign) return {};
       CKPT_TRY_VOID(Product());
       expr_.steps_.push_back({*sign == '+' ? Op::kAdd : Op::kSubtract, 0, {}});
@@ -79,7 +72,7 @@ class ExprParser {
   Result<void> Product() {
     CKPT_TRY_VOID(Atom());
     for (;;) {
-      const std::optional<char> sign = Accept("*/%");
+      const std::optional<char> sign = scan_.Accept("*/%");
       if (!sign) return {};
       CKPT_TRY_VOID(Atom());
       const Op op = *sign == '*' ? Op::kMultiply : *sign == '/' ? Op::kDivide : Op::kRemainder;
@@ -88,13 +81,16 @@ class ExprParser {
   }
 
   Result<void> Atom() {
-    SkipSpace();
-    if (at_ == text_.size()) return Wrong("a number, a name or (");
-    const char c = text_[at_];
-    if (IsDigit(c)) return Number();
-    if (IsNameStart(c)) return Name();
-    if (!Accept("(")) return Wrong("a number, a name or (");
-    if (++nesting_ > kMaxNesting) return Wrong(fmt::format("at most {} parentheses", kMaxNesting));
+    scan_.SkipSpace();
+    if (Scanner::IsDigit(scan_.Peek())) return Number();
+    if (Scanner::IsLetter(scan_.Peek())) {
+      expr_.steps_.push_back({Op::kName, 0, std::string(scan_.Word())});
+      return {};
+    }
+    if (!scan_.Accept("(")) return Wrong("a number, a name or (");
+    if (++nesting_ > Scanner::kMaxNesting) {
+      return Wrong(fmt::format("at most {} parentheses", Scanner::kMaxNesting));
+    }
     // A comparison inside parentheses swaps whole programs, so it gets one of its own.
     std::vector<Expr::Step> outer = std::move(expr_.steps_);
     expr_.steps_.clear();
@@ -102,48 +98,25 @@ class ExprParser {
     outer.insert(outer.end(), expr_.steps_.begin(), expr_.steps_.end());
     expr_.steps_ = std::move(outer);
     --nesting_;
-    if (!Accept(")")) return Wrong(")");
+    if (!scan_.Accept(")")) return Wrong(")");
     return {};
   }
 
   Result<void> Number() {
-    int64_t value = 0;
-    const char* const begin = text_.data() + at_;
-    const auto [end, error] = std::from_chars(begin, text_.data() + text_.size(), value);
-    if (error != std::errc()) return Wrong("a number below 2^63");
-    at_ += static_cast<size_t>(end - begin);
-    expr_.steps_.push_back({Op::kNumber, value, {}});
+    const std::optional<int64_t> value = scan_.Number<int64_t>();
+    if (!value) return Wrong("a number below 2^63");
+    expr_.steps_.push_back({Op::kNumber, *value, {}});
     return {};
-  }
-
-  Result<void> Name() {
-    const size_t begin = at_;
-    while (at_ < text_.size() && (IsNameStart(text_[at_]) || IsDigit(text_[at_]))) ++at_;
-    expr_.steps_.push_back({Op::kName, 0, std::string(text_.substr(begin, at_ - begin))});
-    return {};
-  }
-
-  void SkipSpace() {
-    while (at_ < text_.size() && text_[at_] == ' ') ++at_;
-  }
-
-  std::optional<char> Accept(std::string_view any_of) {
-    SkipSpace();
-    if (at_ == text_.size() || any_of.find(text_[at_]) == std::string_view::npos) {
-      return std::nullopt;
-    }
-    return text_[at_++];
   }
 
   tl::unexpected<Error> Wrong(std::string_view expected) const {
-    return Fail(
-        Code::kBadInput,
-        fmt::format("expression \"{}\": {} expected at column {}", text_, expected, at_ + 1),
-        "expressions know numbers, dimension names, + - * / % ( ) and one comparison");
+    return Fail(Code::kBadInput,
+                fmt::format("expression \"{}\": {} expected at column {}", scan_.text(), expected,
+                            scan_.column()),
+                "expressions know numbers, dimension names, + - * / % ( ) and one comparison");
   }
 
-  std::string_view text_;
-  size_t at_ = 0;
+  Scanner scan_;
   int nesting_ = 0;
   Expr expr_;
 };

@@ -6,8 +6,14 @@
 
 namespace ckpt {
 
-bool Family::HasScheme(std::string_view scheme) const {
-  return std::find(table_.schemes.begin(), table_.schemes.end(), scheme) != table_.schemes.end();
+bool FamilyTable::HasScheme(std::string_view scheme) const {
+  return std::find(schemes.begin(), schemes.end(), scheme) != schemes.end();
+}
+
+const Row* FamilyTable::FindRow(std::string_view role_pattern) const {
+  const auto row = std::find_if(rows.begin(), rows.end(),
+                                [&](const Row& r) { return r.role.text() == role_pattern; });
+  return row == rows.end() ? nullptr : &*row;
 }
 
 std::string Family::BaseScheme(const std::string& scheme) const {
@@ -19,12 +25,6 @@ const Row* Family::FindShapeRow(const DimRule& rule, const std::string& scheme) 
   auto role = rule.shape.find(BaseScheme(scheme));
   if (role == rule.shape.end()) role = rule.shape.find("");
   return role == rule.shape.end() ? nullptr : FindRow(role->second);
-}
-
-const Row* Family::FindRow(std::string_view role_pattern) const {
-  const auto row = std::find_if(table_.rows.begin(), table_.rows.end(),
-                                [&](const Row& r) { return r.role.text() == role_pattern; });
-  return row == table_.rows.end() ? nullptr : &*row;
 }
 
 Result<const Cell*> Family::FindCell(const Row& row, std::string_view scheme,

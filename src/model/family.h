@@ -147,6 +147,10 @@ struct FamilyTable {
   std::vector<Row> rows;  ///< canonical order
   std::vector<NameRule> ignored;
   std::vector<NameRule> refused;
+
+  bool HasScheme(std::string_view scheme) const;
+  /// nullptr where no row has this role.
+  const Row* FindRow(std::string_view role_pattern) const;
 };
 
 /// A family of models: its roles and how each naming scheme spells and lays them. Immutable.
@@ -164,12 +168,12 @@ class Family {
   const std::vector<Row>& rows() const { return table_.rows; }
   const FamilyTable& table() const { return table_; }
 
-  bool HasScheme(std::string_view scheme) const;
+  bool HasScheme(std::string_view scheme) const { return table_.HasScheme(scheme); }
   /// The scheme of which this is the unscanned form; itself for all others.
   std::string BaseScheme(const std::string& scheme) const;
   /// The role of a shape rule for this scheme, or nullptr.
   const Row* FindShapeRow(const DimRule& rule, const std::string& scheme) const;
-  const Row* FindRow(std::string_view role_pattern) const;
+  const Row* FindRow(std::string_view role_pattern) const { return table_.FindRow(role_pattern); }
   /// The cell of a row that holds in this scope; nullptr where the row has none in the scheme.
   Result<const Cell*> FindCell(const Row& row, std::string_view scheme, const Scope& scope) const;
   /// The layout of a cell under the choices that `facts` decide. kBadInput for a fact that is no
@@ -192,8 +196,8 @@ struct FamilyProof {
   size_t pairs = 0;       ///< ordered pairs of cells of one row
   uint64_t elements = 0;  ///< that made the round trip
   size_t models = 0;      ///< small models of random dimensions that were tried
-  size_t unused_cells =
-      0;  ///< whose condition (`when`) held in none of them: nothing is proved there
+  /// Whose condition (`when`) held in none of them: nothing is proved there.
+  size_t unused_cells = 0;
 };
 
 /// Proves a table on small models of random dimensions, whose elements are distinct numbers: every

@@ -115,9 +115,8 @@ class Rules {
     const Row& row = table_.rows[index];
     if (!row.tied) return;
     const std::string key = RowKey(index) + ".tied";
-    const auto other = std::find_if(table_.rows.begin(), table_.rows.end(),
-                                    [&](const Row& r) { return r.role.text() == row.tied->role; });
-    if (other == table_.rows.end()) {
+    const Row* const other = table_.FindRow(row.tied->role);
+    if (other == nullptr) {
       faults_.Add(row.line, key, fmt::format("there is no role {}", row.tied->role));
       return;
     }
@@ -156,9 +155,8 @@ class Rules {
     for (const auto& [scheme, role] : rule.shape) {
       const std::string key = fmt::format("dims.{}.shape", rule.name);
       if (!scheme.empty()) NeedScheme(scheme, 1, key);
-      const auto row = std::find_if(table_.rows.begin(), table_.rows.end(),
-                                    [&](const Row& r) { return r.role.text() == role; });
-      if (row == table_.rows.end()) {
+      const Row* const row = table_.FindRow(role);
+      if (row == nullptr) {
         faults_.Add(1, key, fmt::format("there is no role {}", role));
       } else if (rule.name == "L" ? !row->role.HasSlots()
                                   : std::find(row->axes.begin(), row->axes.end(), rule.name) ==
@@ -169,10 +167,9 @@ class Rules {
   }
 
   void NeedScheme(const std::string& scheme, uint32_t line, const std::string& key) {
-    const auto& schemes = table_.schemes;
-    if (std::find(schemes.begin(), schemes.end(), scheme) != schemes.end()) return;
+    if (table_.HasScheme(scheme)) return;
     faults_.Add(line, key, fmt::format("there is no scheme {}", scheme),
-                "schemes here: " + ListSome(schemes, kMostNames));
+                "schemes here: " + ListSome(table_.schemes, kMostNames));
   }
 
   void NeedFact(const std::string& fact, uint32_t line, const std::string& key) {

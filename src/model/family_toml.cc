@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "model/config.h"
 #include "model/family.h"
 #include "model/family_rules.h"
 #include "model/faults.h"
@@ -16,8 +17,8 @@ namespace {
 /// Keys of a configuration, by its kind, from what remains of a section.
 std::map<std::string, std::vector<std::string>> KeysByKind(Section& section) {
   std::map<std::string, std::vector<std::string>> keys;
-  for (const std::string kind : {"hf", "meta", "gguf"}) {
-    if (section.Has(kind)) keys[kind] = section.Texts(kind);
+  for (const std::string_view kind : kConfigKinds) {
+    if (section.Has(kind)) keys[std::string(kind)] = section.Texts(kind);
   }
   return keys;
 }
@@ -100,8 +101,8 @@ ServedModel ReadServed(Section section, const std::string& name) {
   Section dims = section.Inner("dims", true);
   for (const std::string& dim : dims.Keys()) model.dims[dim] = Positive(dims, dim);
   model.facts = section.Inner("facts").AllTexts();
-  if (section.Has("cut")) model.cut = section.Texts("cut");
-  if (section.Has("resized")) model.resized = section.Texts("resized");
+  model.cut = section.Texts("cut");
+  model.resized = section.Texts("resized");
   Section choices = section.Inner("choices");
   for (const std::string& choice : choices.Keys()) {
     model.choices[choice] = ByScheme(choices, choice);

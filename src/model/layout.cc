@@ -230,15 +230,14 @@ Result<View> BuildView(const Layout& layout, std::span<const Axis> axes, const S
     uint64_t selected = 1;
     uint64_t axis_stride = stride;
     for (size_t a = term.axes.size(); a-- > 0;) {
-      const auto axis = std::find_if(axes.begin(), axes.end(),
-                                     [&](const Axis& x) { return x.name == term.axes[a]; });
-      if (axis == axes.end()) {
+      const size_t axis = AxisNumber(axes, term.axes[a]);
+      if (axis == axes.size()) {
         return Wrong(layout.text, fmt::format("the role has no axis {}", term.axes[a]));
       }
-      view.strides[static_cast<size_t>(axis - axes.begin())] = axis_stride;
+      view.strides[axis] = axis_stride;
       ++placed;
-      const std::optional<uint64_t> joined = CheckedMul(selected, axis->extent);
-      const std::optional<uint64_t> next = CheckedMul(axis_stride, axis->extent);
+      const std::optional<uint64_t> joined = CheckedMul(selected, axes[axis].extent);
+      const std::optional<uint64_t> next = CheckedMul(axis_stride, axes[axis].extent);
       if (!joined || !next) return too_large();
       selected = *joined;
       axis_stride = *next;
@@ -246,9 +245,7 @@ Result<View> BuildView(const Layout& layout, std::span<const Axis> axes, const S
     CKPT_TRY(const TermExtent extent, ExtentOf(term, selected, scope, layout.text));
     view.tensor.extents[t] = extent.whole;
     if (term.resized) {
-      const auto axis = std::find_if(axes.begin(), axes.end(),
-                                     [&](const Axis& x) { return x.name == term.axes[0]; });
-      view.extents[static_cast<size_t>(axis - axes.begin())] = std::min(selected, extent.whole);
+      view.extents[AxisNumber(axes, term.axes[0])] = std::min(selected, extent.whole);
     }
     const std::optional<uint64_t> begin = CheckedMul(extent.begin, stride);
     const std::optional<uint64_t> offset = begin ? CheckedAdd(view.offset, *begin) : begin;

@@ -52,6 +52,11 @@ struct CellInstance {
   /// Empty where one tensor holds it all.
   std::vector<std::string> part_names;
   std::optional<size_t> parts_axis;
+
+  /// Of all its tensors: one, or one per part.
+  std::vector<std::string> TensorNames() const {
+    return parts_axis ? part_names : std::vector<std::string>{name};
+  }
 };
 
 /// A role with the source tensor that its values come from.
@@ -62,7 +67,6 @@ struct BoundRole {
   std::string tied_to;  ///< role whose tensor this shares ("token_embedding" for a tied output
                         ///< head), else ""
   ValueProgram value;   ///< source values -> role values (the inverse of the source cell's)
-  bool is_value_exact = true;  ///< `value` brings back bit for bit what was there before the cell
   /// One tensor per index of role axis number `parts_axis` (one file per expert), by index;
   /// `tensor` is then parts[0], and `view` that of one part: extent 1 and stride 0 on that axis.
   /// Empty where `tensor` holds it all.
@@ -97,7 +101,7 @@ struct BindOptions {
 /// Detects the family, reads the dimensions, and holds the whole catalog to the account: every
 /// source tensor used or under a named rule, every role present, every shape right. All that is
 /// missing, extra, tied against the configuration or of a wrong shape is reported at once
-/// (Error::details). Errors: kBadInput; kUsage for a model name or rotary layout that the family
+/// (Error::details). Shards of a catalog must have been joined (JoinShards, shards.h). Errors: kBadInput; kUsage for a model name or rotary layout that the family
 /// does not know.
 Result<Model> BindModel(std::span<const std::shared_ptr<const Family>> families,
                         const Catalog& catalog, const BindOptions& options);

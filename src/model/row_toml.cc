@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "model/config.h"
+
 namespace ckpt {
 namespace {
 
@@ -168,13 +170,13 @@ class CellReader {
 Tie ReadTie(Section section) {
   Tie tie;
   tie.role = section.Text("role", true);
-  for (const std::string kind : {"hf", "meta", "gguf"}) {
+  for (const std::string_view kind : kConfigKinds) {
     const TomlNode* const node = section.Take(kind, false);
     if (node == nullptr) continue;
     if (node->kind == TomlNode::Kind::kBool) {
-      tie.by_config[kind] = node->flag;
+      tie.by_config[std::string(kind)] = node->flag;
     } else {
-      tie.by_config[kind] = section.Text(kind);
+      tie.by_config[std::string(kind)] = section.Text(kind);
     }
   }
   section.Finish();
@@ -194,7 +196,7 @@ Row ReadRow(Section& section, const FamilyTable& table) {
   row.together = section.Text("together");
   if (section.Has("tied")) row.tied = ReadTie(section.Inner("tied"));
   for (const std::string& key : section.Keys()) {
-    if (std::find(table.schemes.begin(), table.schemes.end(), key) == table.schemes.end()) continue;
+    if (!table.HasScheme(key)) continue;
     for (Section& cell : section.Tables(key, true)) {
       row.cells.push_back(CellReader(cell, table, key).Read());
     }

@@ -22,9 +22,9 @@ class Section {
       : table_(&table), path_(std::move(path)), faults_(&faults) {}
 
   uint32_t line() const { return table_->line; }
-  Faults& faults() const { return *faults_; }
   std::string Key(std::string_view key) const;
-  bool Has(std::string_view key) const { return table_->Find(key) != nullptr; }
+  /// Counts as asking for the key.
+  bool Has(std::string_view key) { return Take(key, false) != nullptr; }
   void Fault(std::string_view key, std::string what, std::string remedy = {}) const;
   void Fault(std::string_view key, const Error& error) const;
 

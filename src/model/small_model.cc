@@ -59,8 +59,7 @@ class Layouter {
     if (is_selection ? !IsInjective(filled.view) : !IsBijection(filled.view)) {
       return Fail(Code::kBadInput, fmt::format("layout \"{}\" is no bijection", layout->text));
     }
-    const std::vector<std::string> names =
-        filled.parts_axis ? filled.part_names : std::vector<std::string>{filled.name};
+    const std::vector<std::string> names = filled.TensorNames();
     for (size_t part = 0; part < names.size(); ++part) {
       CKPT_TRY(SmallTensor* const tensor, TensorOf(names[part], filled.view.tensor));
       const Placed placed{tensor, filled.view, filled.parts_axis, part};
@@ -73,11 +72,7 @@ class Layouter {
 
   Result<void> LayConstant(const Cell& cell, const Scope& scope) {
     CKPT_TRY(const std::string name, cell.name.Render(scope));
-    Shape shape;
-    for (const std::string& axis : cell.layouts[0].second.Axes()) {
-      shape.extents.push_back(model_.dims.at(axis));
-    }
-    CKPT_TRY(SmallTensor* const tensor, TensorOf(name, shape));
+    CKPT_TRY(SmallTensor* const tensor, TensorOf(name, ConstantShape(cell, model_.dims)));
     for (uint32_t& number : tensor->numbers) {
       if (number != 0) {
         return Fail(Code::kBadInput, fmt::format("{} already belongs to another role", name));
@@ -138,12 +133,9 @@ class Layouter {
       stride /= shape[t];
       const Layout::Term& term = layout.terms[t];
       if (!term.resized) continue;
-      const auto axis = std::find_if(axes.begin(), axes.end(),
-                                     [&](const Axis& x) { return x.name == term.axes[0]; });
+      const uint64_t held = axes[AxisNumber(axes, term.axes[0])].extent;
       for (size_t element = 0; element < tensor.numbers.size(); ++element) {
-        if (element / stride % shape[t] >= axis->extent) {
-          tensor.numbers[element] = SmallTensor::kFill;
-        }
+        if (element / stride % shape[t] >= held) tensor.numbers[element] = SmallTensor::kFill;
       }
     }
   }

@@ -2,18 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cmath>
 
 #include "base/float.h"
+#include "model/scanner.h"
 
 namespace ckpt {
 namespace {
-
-constexpr int kMaxNesting = 32;  // of parentheses: tables come from users
-
-bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
 DType Wider(DType a, DType b) {
   return a == DType::kF32 || b == DType::kF32 ? DType::kF32 : DType::kBF16;
@@ -28,15 +23,15 @@ float RoundTo(DType type, double x) {
 
 class ValueParser {
  public:
-  explicit ValueParser(std::string_view text) : text_(text) {}
+  explicit ValueParser(std::string_view text) : scan_(text) {}
 
   Result<ValueExpr> Run() {
     CKPT_TRY(Part part, Sum());
-    SkipSpace();
-    if (at_ != text_.size()) return Wrong("an operator or the end is expected");
+    scan_.SkipSpace();
+    if (!scan_.rest().empty()) return Wrong("an operator or the end is expected");
     if (!part.has_value) return Wrong("the value x does not stand in it");
     ValueExpr expr;
-    expr.text_ = std::string(text_);
+    expr.text_ = std::string(scan_.text());
     expr.steps_ = std::move(part.steps);
     return expr;
   }
@@ -55,7 +50,7 @@ class ValueParser {
 
   Result<Part> Sum() {
     CKPT_TRY(Part left, Product());
-    while (const std::optional<char> sign = Accept("+-")) {
+    while (const std::optional<char> sign = scan_.Accept("+-")) {
       CKPT_TRY(Part right, Product());
       CKPT_TRY(left,
                Join(*sign == '+' ? Op::kAdd : Op::kSubtract, std::move(left), std::move(right)));
@@ -65,7 +60,7 @@ class ValueParser {
 
   Result<Part> Product() {
     CKPT_TRY(Part left, Atom());
-    while (const std::optional<char> sign = Accept("*/")) {
+    while (const std::optional<char> sign = scan_.Accept("*/")) {
       CKPT_TRY(Part right, Atom());
       CKPT_TRY(left,
                Join(*sign == '*' ? Op::kMultiply : Op::kDivide, std::move(left), std::move(right)));
@@ -109,37 +104,32 @@ class ValueParser {
   }
 
   Result<Part> Atom() {
-    SkipSpace();
-    if (at_ < text_.size() && (IsDigit(text_[at_]) || text_[at_] == '.')) return Number();
-    if (at_ < text_.size() && IsLetter(text_[at_])) return Word();
-    if (!Accept("(")) return Wrong("a number, a name or ( is expected");
+    scan_.SkipSpace();
+    if (Scanner::IsDigit(scan_.Peek()) || scan_.Peek() == '.') return Number();
+    if (Scanner::IsLetter(scan_.Peek())) return Word();
+    if (!scan_.Accept("(")) return Wrong("a number, a name or ( is expected");
     return Inside();
   }
 
   /// What follows an opening parenthesis.
   Result<Part> Inside() {
-    if (++nesting_ > kMaxNesting) return Wrong("parentheses are nested too deep");
+    if (++nesting_ > Scanner::kMaxNesting) return Wrong("parentheses are nested too deep");
     CKPT_TRY(Part part, Sum());
     --nesting_;
-    if (!Accept(")")) return Wrong(") is expected");
+    if (!scan_.Accept(")")) return Wrong(") is expected");
     return part;
   }
 
   Result<Part> Number() {
-    double value = 0;
-    const char* const begin = text_.data() + at_;
-    const auto [end, error] = std::from_chars(begin, text_.data() + text_.size(), value);
-    if (error != std::errc()) return Wrong("a number is expected");
-    at_ += static_cast<size_t>(end - begin);
+    const std::optional<double> value = scan_.Number<double>();
+    if (!value) return Wrong("a number is expected");
     Part part;
-    part.constant.push_back({Op::kNumber, value});
+    part.constant.push_back({Op::kNumber, *value});
     return part;
   }
 
   Result<Part> Word() {
-    const size_t begin = at_;
-    while (at_ < text_.size() && (IsLetter(text_[at_]) || IsDigit(text_[at_]))) ++at_;
-    const std::string_view word = text_.substr(begin, at_ - begin);
+    const std::string_view word = scan_.Word();
     Part part;
     if (word == "x") {
       part.has_value = true;
@@ -150,7 +140,7 @@ class ValueParser {
       part.constant.push_back({Op::kName, 0, std::string(word)});
       return part;
     }
-    if (!Accept("(")) return Wrong(fmt::format("( is expected after {}", word));
+    if (!scan_.Accept("(")) return Wrong(fmt::format("( is expected after {}", word));
     CKPT_TRY(part, Inside());
     if (is_cast) return Cast(word == "bf16" ? DType::kBF16 : DType::kF32, std::move(part));
     if (part.has_value) return Wrong("the value x has no square root here");
@@ -168,27 +158,15 @@ class ValueParser {
     return part;
   }
 
-  void SkipSpace() {
-    while (at_ < text_.size() && text_[at_] == ' ') ++at_;
-  }
-
-  std::optional<char> Accept(std::string_view any_of) {
-    SkipSpace();
-    if (at_ == text_.size() || any_of.find(text_[at_]) == std::string_view::npos) {
-      return std::nullopt;
-    }
-    return text_[at_++];
-  }
-
   tl::unexpected<Error> Wrong(std::string_view what) const {
     return Fail(
-        Code::kBadInput, fmt::format("value \"{}\", column {}: {}", text_, at_ + 1, what),
+        Code::kBadInput,
+        fmt::format("value \"{}\", column {}: {}", scan_.text(), scan_.column(), what),
         "write it as bf16(f32(bf16(x)) * f32(1 / sqrt(d))): one x, casts, + - * /, sqrt and "
         "dimensions");
   }
 
-  std::string_view text_;
-  size_t at_ = 0;
+  Scanner scan_;
   int nesting_ = 0;
 };
 

@@ -30,6 +30,12 @@ void SortAndMerge(std::vector<Mapping::Axis>& axes) {
 
 }  // namespace
 
+size_t AxisNumber(std::span<const Axis> axes, std::string_view name) {
+  const auto found =
+      std::find_if(axes.begin(), axes.end(), [&](const Axis& axis) { return axis.name == name; });
+  return static_cast<size_t>(found - axes.begin());
+}
+
 bool IsInjective(const View& view) {
   if (view.extents.size() != view.strides.size()) return false;
   const std::optional<uint64_t> elements = view.tensor.Elements();

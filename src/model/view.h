@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -16,6 +18,9 @@ struct Axis {
   uint64_t extent = 0;
   bool operator==(const Axis&) const = default;
 };
+
+/// The number of the axis of this name; axes.size() where there is none.
+size_t AxisNumber(std::span<const Axis> axes, std::string_view name);
 
 /// How a role's axes lie in one tensor. Role element (i0, i1, ...), axes in the role's canonical
 /// order, is element

@@ -148,6 +148,8 @@ class ChunkedTarget {
   /// The object of one chunk where the output has one object per chunk, below the output's root.
   virtual std::string ChunkObjectName(const ChunkedOutput& output, size_t array,
                                       uint64_t chunk) const = 0;
+  /// The numbers of an array's chunks in the bytewise order of their keys.
+  virtual std::vector<uint64_t> KeyOrder(const ChunkedOutput& output, size_t array) const = 0;
   /// A compressed chunk (ChunkCodec::kZstd): the most bytes it takes, and the chunk itself, into
   /// the front of `out`; its size. The bytes depend on the chunk alone.
   virtual uint64_t PackedBound(uint64_t chunk_bytes) const = 0;

@@ -15,6 +15,23 @@
 namespace ckpt {
 namespace {
 
+// Rows that are read as they lie need their elements side by side.
+bool HasStoredRows(const TensorEntry& tensor) {
+  const size_t rank = tensor.shape.rank();
+  return std::all_of(tensor.pieces.begin(), tensor.pieces.end(), [&](const Piece& piece) {
+    return piece.byte_strides.empty() || tensor.shape[rank - 1] <= 1 ||
+           piece.byte_strides[rank - 1] == Info(tensor.dtype).block_bytes;
+  });
+}
+
+tl::unexpected<Error> Scattered(const TensorEntry& tensor, const Plan& plan) {
+  return Fail(Code::kBadInput,
+              fmt::format("\"{}\" is stored as a view whose rows are scattered (transposed or "
+                          "expanded), which cannot be turned into {}",
+                          tensor.name, plan.target),
+              "call .contiguous() on the tensor and save the file again");
+}
+
 // Where each array lies and how its rows are read. Collects everything that cannot be done.
 Result<void> PlanArrays(Plan& plan) {
   const OutputSpec& output = plan.output;
@@ -42,7 +59,8 @@ Result<void> PlanArrays(Plan& plan) {
     const TensorEntry& tensor = plan.catalog.tensors[bound.tensor];
     array.tensor = bound.tensor;
     array.source_dtype = tensor.dtype;
-    Result<RowMap> rows = MapRows(spec, bound, tensor);
+    Result<RowMap> rows = HasStoredRows(tensor) ? MapRows(spec, bound, tensor)
+                                                : Result<RowMap>(Scattered(tensor, plan));
     if (!rows) {
       faults.Add(rows.error());
       continue;

@@ -160,6 +160,16 @@ bool IsQuantized(const ChunkedPlan& plan, std::span<const SliceRef> slices) {
   });
 }
 
+// Whether all tensors of a role are files' bytes in C order, as the kernels want them.
+bool AreRowsStored(const ChunkedPlan& plan, const BoundRole& bound) {
+  const auto is_stored = [&](size_t number) {
+    const TensorEntry& tensor = plan.catalog.tensors[number];
+    return HasDensePieces(tensor) && tensor.form.IsPlain();
+  };
+  return bound.parts.empty() ? is_stored(bound.tensor)
+                             : std::all_of(bound.parts.begin(), bound.parts.end(), is_stored);
+}
+
 }  // namespace
 
 Result<RoleWork> MakeRoleWork(const ChunkedPlan& plan, size_t role,
@@ -181,10 +191,9 @@ Result<RoleWork> MakeRoleWork(const ChunkedPlan& plan, size_t role,
   work.first_column_axis = FirstColumnAxis(work, slice.reduce);
   if (IsQuantized(plan, slices) && slice.reduce.size() != work.axes.size() - work.first_column_axis)
     return Refuse(array, "is quantized over axes that are not the last of its role");
-  const TensorEntry& tensor = plan.catalog.tensors[TensorOf(work, bound, 0)];
   const bool is_band_row = work.band_axis < work.first_column_axis || work.bands <= 1;
   work.is_boxed =
-      tensor.chunked != nullptr || !HasRows(bound.view, work.first_column_axis) || !is_band_row;
+      !AreRowsStored(plan, bound) || !HasRows(bound.view, work.first_column_axis) || !is_band_row;
   View source = bound.view;
   if (work.is_boxed) {
     // The buffer of a band holds one expert.

@@ -61,6 +61,20 @@ void ForEachFragment(const TensorEntry& tensor, uint64_t element, uint64_t count
   }
 }
 
+// In how many pieces a row lies at most: those side by side along the last axis.
+uint64_t PiecesPerRow(const TensorEntry& tensor, uint64_t row_elements) {
+  if (tensor.pieces.size() <= 1 || tensor.shape.rank() == 0) return 1;
+  if (row_elements > tensor.shape.extents.back()) return tensor.pieces.size();
+  const size_t last = tensor.shape.rank() - 1;
+  const auto holds_first_row = [&](const Piece& piece) {
+    return std::all_of(piece.box.begin.begin(),
+                       piece.box.begin.begin() + static_cast<std::ptrdiff_t>(last),
+                       [](uint64_t begin) { return begin == 0; });
+  };
+  return std::max<uint64_t>(1, static_cast<uint64_t>(std::count_if(
+                                   tensor.pieces.begin(), tensor.pieces.end(), holds_first_row)));
+}
+
 // Rows that the source keeps together below the outermost digit: one head of a permuted projection.
 uint64_t RowsPerUnit(const RowMap& rows) {
   uint64_t unit = 1;
@@ -78,8 +92,8 @@ uint64_t TileCapacity(const ArrayPlan& array, const TensorEntry& tensor, uint64_
   const uint64_t row_bytes = RunBytes(Info(tensor.dtype), array.rows.row_elements);
   // Worst case: every row (and piece of it) is a range of its own, with a ragged block at both
   // ends.
-  return rows * (RoundUp(row_bytes, kIoAlignment) +
-                 kIoAlignment * std::max<uint64_t>(1, tensor.pieces.size()));
+  const uint64_t pieces = PiecesPerRow(tensor, array.rows.row_elements);
+  return rows * (RoundUp(row_bytes, kIoAlignment) + kIoAlignment * (2 * pieces - 1));
 }
 
 uint64_t RowsPerTile(const ArrayPlan& array, const TensorEntry& tensor, uint64_t capacity_bytes,
@@ -90,7 +104,7 @@ uint64_t RowsPerTile(const ArrayPlan& array, const TensorEntry& tensor, uint64_t
   if (array.rows.axes.size() <= 1) {
     // Source order is output order: one range a piece, so two ragged blocks each.
     const uint64_t ragged = 2 * kIoAlignment * std::max<uint64_t>(1, tensor.pieces.size());
-    if (tensor.pieces.size() == 1 && capacity_bytes > ragged)
+    if (HasDensePieces(tensor) && capacity_bytes > ragged + row_bytes)
       return std::max<uint64_t>(
           1, std::min({(capacity_bytes - ragged) / row_bytes, by_output, array.rows.n_rows}));
     return std::max<uint64_t>(
@@ -100,7 +114,7 @@ uint64_t RowsPerTile(const ArrayPlan& array, const TensorEntry& tensor, uint64_t
   const uint64_t unit = RowsPerUnit(array.rows);
   const uint64_t unit_bytes = unit * row_bytes;
   const uint64_t ragged = 2 * kIoAlignment * std::max<uint64_t>(1, tensor.pieces.size());
-  if (tensor.pieces.size() == 1 && unit_bytes + ragged <= capacity_bytes && unit <= by_output) {
+  if (HasDensePieces(tensor) && unit_bytes + ragged <= capacity_bytes && unit <= by_output) {
     const uint64_t units = std::min((capacity_bytes - ragged) / unit_bytes, by_output / unit);
     return std::min(units * unit, array.rows.n_rows);
   }

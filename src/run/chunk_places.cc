@@ -94,15 +94,11 @@ std::vector<Crc32c> ArrayCrcs(const ChunkedPlan& plan, const ChunkedTarget& targ
   const ChunkedOutput& spec = plan.outputs[output];
   std::vector<Crc32c> crcs;
   for (size_t a = 0; a < spec.arrays.size(); ++a) {
-    std::vector<std::pair<std::string, uint64_t>> keys;
-    const uint64_t count = places.first[a + 1] - places.first[a];
-    keys.reserve(count);
-    for (uint64_t chunk = 0; chunk < count; ++chunk)
-      keys.emplace_back(target.ChunkObjectName(spec, a, chunk), places.first[a] + chunk);
-    std::sort(keys.begin(), keys.end());
     Crc32c crc;
-    for (const auto& [key, place] : keys)
-      crc.Append(Crc32c(places.places[place].crc32c, places.places[place].length));
+    for (const uint64_t chunk : target.KeyOrder(spec, a)) {
+      const ChunkPlace& place = places.places[places.first[a] + chunk];
+      crc.Append(Crc32c(place.crc32c, place.length));
+    }
     crcs.push_back(crc);
   }
   return crcs;

@@ -18,8 +18,4 @@ Result<BundleRecord> ChunkedRecords::Get(uint32_t number) const {
   return kept_[number];
 }
 
-std::string Below(const std::string& folder, const std::string& name) {
-  return folder.empty() ? name : folder + "/" + name;
-}
-
 }  // namespace ckpt

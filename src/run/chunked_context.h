@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/memory_budget.h"
+#include "base/text.h"
 #include "plan/chunked_plan.h"
 #include "run/journal.h"
 #include "run/progress.h"
@@ -44,8 +45,5 @@ struct ChunkedContext {
   Progress& progress;
   std::stop_token stop;
 };
-
-/// "folder/name", or the name alone.
-std::string Below(const std::string& folder, const std::string& name);
 
 }  // namespace ckpt

@@ -3,50 +3,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 
 #include "base/text.h"
-#include "run/chunked_context.h"
 #include "run/journal.h"
+#include "run/mark.h"
 #include "run/report.h"
+#include "run/report_state.h"
 
 namespace ckpt {
 namespace {
-
-constexpr std::string_view kMarkName = ".ckpt-state/state.json";
-constexpr uint64_t kMostMarkBytes = 16ULL << 20;
-constexpr size_t kMostNames = 5;
-
-// What an own run that did not finish may have left.
-struct Mark {
-  std::string run_digest;
-  std::vector<std::string> folders;  // whole folders: outputs being written
-  std::vector<std::string> files;    // companions
-};
-
-std::optional<Mark> ReadMark(Store& destination) {
-  const Result<std::string> text = ReadSmallObject(destination, kMarkName, kMostMarkBytes);
-  if (!text) return std::nullopt;
-  const auto json = nlohmann::json::parse(*text, nullptr, false);
-  if (!json.is_object() || json.value("program", nlohmann::json()) != "ckpt") return std::nullopt;
-  Mark mark;
-  if (const auto digest = json.find("run_digest"); digest != json.end() && digest->is_string())
-    mark.run_digest = digest->get<std::string>();
-  const auto take = [&](const char* key, std::vector<std::string>& into) {
-    const auto list = json.find(key);
-    if (list == json.end()) return true;
-    if (!list->is_array()) return false;
-    for (const auto& name : *list) {
-      if (!name.is_string() || !SafeName(name.get<std::string>())) return false;
-      into.push_back(name.get<std::string>());
-    }
-    return true;
-  };
-  if (!take("folders", mark.folders) || !take("files", mark.files)) return std::nullopt;
-  return mark;
-}
 
 struct Survey {
   std::set<std::string> own;         // of an unfinished run of ours: removed without asking
@@ -55,22 +22,6 @@ struct Survey {
   std::vector<std::string> markers;  // of taken, in the order in which they go
   bool is_finished_run = false;
 };
-
-Result<std::vector<ObjectInfo>> ListOutput(Store& destination, const std::string& folder) {
-  Result<std::vector<ObjectInfo>> objects = destination.List(folder);
-  if (objects) return objects;
-  Error error = std::move(objects).error();
-  // A destination that is no folder is an output that cannot be made, not a damaged source.
-  if (error.code == Code::kBadInput || error.code == Code::kNotFound)
-    error.code = Code::kCannotCreate;
-  return Fail(std::move(error));
-}
-
-bool IsPartOf(std::string_view name, const std::string& file) {
-  if (!name.starts_with(file)) return false;
-  const std::string_view rest = name.substr(file.size());
-  return rest.empty() || rest == ".part" || (rest.starts_with('.') && rest.ends_with(".tmp"));
-}
 
 // The companions of all outputs, without repeats.
 std::vector<std::string> CompanionNames(const ChunkedPlan& plan) {
@@ -86,15 +37,15 @@ std::vector<std::string> CompanionNames(const ChunkedPlan& plan) {
 // What an own run that did not finish has left of its outputs and companions.
 Result<void> AddOwn(Store& destination, const Mark& mark, Survey& survey) {
   for (const std::string& folder : mark.folders) {
-    CKPT_TRY(const std::vector<ObjectInfo> objects, ListOutput(destination, folder));
+    CKPT_TRY(const std::vector<ObjectInfo> objects, ListDestination(destination, folder));
     for (const ObjectInfo& object : objects) survey.own.insert(object.name);
   }
   for (const std::string& file : mark.files) {
     const size_t slash = file.rfind('/');
     CKPT_TRY(const std::vector<ObjectInfo> objects,
-             ListOutput(destination, slash == std::string::npos ? "" : file.substr(0, slash)));
+             ListDestination(destination, slash == std::string::npos ? "" : file.substr(0, slash)));
     for (const ObjectInfo& object : objects) {
-      if (IsPartOf(object.name, file)) survey.own.insert(object.name);
+      if (IsMadeFrom(object.name, file)) survey.own.insert(object.name);
     }
   }
   return {};
@@ -103,7 +54,7 @@ Result<void> AddOwn(Store& destination, const Mark& mark, Survey& survey) {
 // What lies in an output's own path and is not an own run's leftover.
 Result<void> AddTaken(Store& destination, const ChunkedTarget& target, const std::string& root,
                       Survey& survey) {
-  CKPT_TRY(const std::vector<ObjectInfo> objects, ListOutput(destination, root));
+  CKPT_TRY(const std::vector<ObjectInfo> objects, ListDestination(destination, root));
   std::vector<std::string> names;
   bool is_checkpoint = false;
   for (const ObjectInfo& object : objects) {
@@ -121,12 +72,16 @@ Result<void> AddTaken(Store& destination, const ChunkedTarget& target, const std
 Result<Survey> Look(Store& destination, const ChunkedPlan& plan, const ChunkedTarget& target) {
   Survey survey;
   std::optional<Mark> mark = ReadMark(destination);
-  CKPT_TRY(const std::vector<ObjectInfo> state, ListOutput(destination, std::string(kStateFolder)));
+  CKPT_TRY(const std::vector<ObjectInfo> state, ListDestination(destination, kStateFolder));
   bool has_report = false;
   bool has_journal = false;
   for (const ObjectInfo& object : state) {
     has_report |= object.name == kReportName;
     has_journal |= object.name.starts_with(std::string(kStateFolder) + "/journal/");
+  }
+  if (has_report) {
+    CKPT_TRY(const ReportState report, ReadReportState(destination));
+    has_report = report.kind != ReportState::Kind::kFailed;
   }
   // The report comes before the commit, the journal goes after it.
   const bool is_unfinished = mark.has_value() && (!has_report || has_journal);
@@ -217,16 +172,7 @@ Result<void> ClearDestination(Store& destination, const ChunkedPlan& plan,
 
 Result<void> MarkDestination(Store& destination, const ChunkedPlan& plan,
                              const std::vector<std::string>& folders) {
-  nlohmann::ordered_json mark;
-  mark["schema_version"] = 1;
-  mark["program"] = "ckpt";
-  mark["target"] = plan.target;
-  mark["run_digest"] = plan.run_digest;
-  mark["folders"] = folders;
-  mark["files"] = CompanionNames(plan);
-  CKPT_TRY_VOID(
-      WriteSmallObject(destination, kMarkName, mark.dump(1) + "\n", {.is_create_only = true}));
-  return {};
+  return WriteMark(destination, plan, {.folders = folders, .files = CompanionNames(plan)});
 }
 
 Result<void> RemoveOwnObjects(Store& destination, const ChunkedPlan& plan,

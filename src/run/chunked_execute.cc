@@ -14,7 +14,8 @@ Result<ChunkedBytes> ExecuteChunked(const ChunkedPlan& plan, const ChunkedTarget
   const ChunkedMemory& memory = plan.memory;
   CKPT_TRY(const Grant fixed, budget.Acquire(memory.fixed_bytes + memory.sides_bytes +
                                              (memory.lanes + 1) * memory.record_bytes));
-  ReaderPool readers(source, plan.catalog);
+  SourceChecks checks(plan.catalog);
+  ReaderPool readers(source, plan.catalog, ReaderPool::kMostOpen, &checks);
   Progress progress;
   progress.read_bytes = plan.totals.header_bytes;
   const ChunkedContext context{plan,    target, readers,  destination,           folders,
@@ -35,6 +36,7 @@ Result<ChunkedBytes> ExecuteChunked(const ChunkedPlan& plan, const ChunkedTarget
   }
   if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
   CKPT_TRY_VOID(WriteFronts(context));
+  CKPT_TRY_VOID(checks.Finish());
   watch.tick(progress);
   return ChunkedBytes{progress.read_bytes, progress.written_bytes};
 }

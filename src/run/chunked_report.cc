@@ -1,5 +1,3 @@
-#include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 
 #include "run/chunked_convert.h"
@@ -40,7 +38,7 @@ Json Arrays(const ChunkedPlan& plan, size_t output, const std::vector<Crc32c>& c
     arrays[array.name] = {{"dtype", Name(array.dtype)},
                           {"shape", array.shape.extents},
                           {"chunk", array.chunk},
-                          {"crc32c", fmt::format("{:08x}", crcs[a].value())},
+                          {"crc32c", Hex(crcs[a])},
                           {"sources", sources[maker]}};
   }
   return arrays;
@@ -87,10 +85,7 @@ std::string MakeChunkedReport(const ChunkedPlan& plan, const ChunkedResult& resu
   report["run_digest"] = plan.run_digest;
   report["source"] = SourceOf(plan);
   report["bytes"] = BytesOf(plan, figures.execute.read_bytes, result.written_bytes);
-  report["memory"] = {{"budget_bytes", plan.memory.budget_bytes},
-                      {"planned_peak_bytes", plan.memory.peak_bytes},
-                      {"granted_peak_bytes", figures.execute.granted_peak_bytes},
-                      {"peak_rss_bytes", figures.peak_rss_bytes}};
+  report["memory"] = MemoryOf(plan.memory.budget_bytes, plan.memory.peak_bytes, figures);
   report["lanes"] = plan.memory.lanes;
   report["bundles"] = plan.bundles.size() + 1;
   report["timing"] = {{"wall_s", figures.wall_s}, {"cpu_s", figures.cpu_s}};
@@ -100,18 +95,13 @@ std::string MakeChunkedReport(const ChunkedPlan& plan, const ChunkedResult& resu
     const ChunkedOutput& output = plan.outputs[o];
     Json companions = Json::array();
     for (const CompanionSpec& companion : output.companions) companions.push_back(companion.name);
-    Json files = Json::array();
-    for (const CompanionResult& file : result.commit_files[o])
-      files.push_back({{"name", file.name},
-                       {"size_bytes", file.crc.size_bytes()},
-                       {"crc32c", fmt::format("{:08x}", file.crc.value())}});
     outputs.push_back({{"name", output.name},
                        {"path", output.root},
                        {"items", output.items},
                        {"codec", Name(output.codec)},
                        {"bits_per_weight", BitsPerWeight(output)},
                        {"companions", companions},
-                       {"files", files},
+                       {"files", FilesOf(result.commit_files[o])},
                        {"load_with", output.how_to_load},
                        {"arrays", Arrays(plan, o, result.array_crcs[o])}});
   }

@@ -3,19 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
-#include <set>
+#include <optional>
 
 #include "base/text.h"
-#include "run/journal.h"
+#include "run/mark.h"
 #include "run/report.h"
 
 namespace ckpt {
 namespace {
-
-constexpr std::string_view kMarkName = ".ckpt-state/state.json";
-constexpr uint64_t kMostMarkBytes = 16ULL << 20;
-constexpr size_t kMostNames = 5;
 
 std::vector<std::string> OwnFiles(const Plan& plan) {
   std::vector<std::string> files = {plan.output.file.name};
@@ -23,32 +18,10 @@ std::vector<std::string> OwnFiles(const Plan& plan) {
   return files;
 }
 
-// Files that an own run without its marker may have left, by its mark; nothing where the mark is
-// missing or foreign.
-std::optional<std::vector<std::string>> MarkedFiles(Store& destination) {
-  const Result<std::string> text = ReadSmallObject(destination, kMarkName, kMostMarkBytes);
-  if (!text) return std::nullopt;
-  const auto mark = nlohmann::json::parse(*text, nullptr, false);
-  if (!mark.is_object() || mark.value("program", "") != "ckpt" || !mark.contains("files") ||
-      !mark["files"].is_array())
-    return std::nullopt;
-  std::vector<std::string> files;
-  for (const auto& file : mark["files"]) {
-    if (!file.is_string()) return std::nullopt;
-    files.push_back(file.get<std::string>());
-  }
-  return files;
-}
-
-bool IsState(std::string_view name) { return name.starts_with(std::string(kStateFolder) + "/"); }
-
-// NAME, NAME.part and the temporary NAME.*.tmp of one of `files`.
-bool IsMadeFrom(std::string_view name, const std::vector<std::string>& files) {
-  return std::any_of(files.begin(), files.end(), [&](const std::string& file) {
-    if (!name.starts_with(file)) return false;
-    const std::string_view rest = name.substr(file.size());
-    return rest.empty() || rest == ".part" || (rest.starts_with('.') && rest.ends_with(".tmp"));
-  });
+// Whether the object is one of these files, or on its way to become one.
+bool IsMadeFromAny(std::string_view name, const std::vector<std::string>& files) {
+  return std::any_of(files.begin(), files.end(),
+                     [&](const std::string& file) { return IsMadeFrom(name, file); });
 }
 
 struct Survey {
@@ -59,27 +32,20 @@ struct Survey {
 };
 
 Result<Survey> Look(Store& destination, const Target& target) {
-  Result<std::vector<ObjectInfo>> objects = destination.List("");
-  if (!objects) {
-    Error error = std::move(objects).error();
-    // A destination that is no folder is an output that cannot be made, not a damaged source.
-    if (error.code == Code::kBadInput || error.code == Code::kNotFound)
-      error.code = Code::kCannotCreate;
-    return Fail(std::move(error));
-  }
-  const std::optional<std::vector<std::string>> marked = MarkedFiles(destination);
+  CKPT_TRY(const std::vector<ObjectInfo> objects, ListDestination(destination, ""));
+  const std::optional<Mark> mark = ReadMark(destination);
   Survey survey;
-  for (const ObjectInfo& object : *objects) {
+  for (const ObjectInfo& object : objects) {
     if (target.IsMarker(object.name)) {
       survey.markers.push_back(object.name);
-    } else if (marked && (IsState(object.name) || IsMadeFrom(object.name, *marked))) {
+    } else if (mark && (IsState(object.name) || IsMadeFromAny(object.name, mark->files))) {
       survey.own.push_back(object.name);
     } else {
       survey.foreign.push_back(object.name);
     }
     survey.is_finished_run |= object.name == kReportName;
   }
-  survey.is_finished_run &= marked.has_value() && !survey.markers.empty();
+  survey.is_finished_run &= mark.has_value() && !survey.markers.empty();
   return survey;
 }
 
@@ -123,7 +89,7 @@ Result<std::vector<std::string>> ClearDestination(Store& destination, const Plan
   std::vector<std::string> kept;
   for (const std::string& name : survey.foreign) {
     if (name == kMarkName) continue;
-    if (IsState(name) || IsMadeFrom(name, files)) {
+    if (IsState(name) || IsMadeFromAny(name, files)) {
       CKPT_TRY_VOID(destination.Remove(name));
     } else {
       kept.push_back(name);
@@ -138,15 +104,7 @@ Result<std::vector<std::string>> ClearDestination(Store& destination, const Plan
 }
 
 Result<void> MarkDestination(Store& destination, const Plan& plan) {
-  nlohmann::ordered_json mark;
-  mark["schema_version"] = 1;
-  mark["program"] = "ckpt";
-  mark["target"] = plan.target;
-  mark["run_digest"] = plan.run_digest;
-  mark["files"] = OwnFiles(plan);
-  CKPT_TRY_VOID(
-      WriteSmallObject(destination, kMarkName, mark.dump(1) + "\n", {.is_create_only = true}));
-  return {};
+  return WriteMark(destination, plan, {.files = OwnFiles(plan)});
 }
 
 Result<void> RemoveOwnObjects(Store& destination, const Plan& plan) {
@@ -154,7 +112,7 @@ Result<void> RemoveOwnObjects(Store& destination, const Plan& plan) {
   const std::vector<std::string> files = OwnFiles(plan);
   // The mark goes last: until then what is left is known as ours.
   for (const ObjectInfo& object : objects) {
-    if (object.name != kMarkName && (IsState(object.name) || IsMadeFrom(object.name, files)))
+    if (object.name != kMarkName && (IsState(object.name) || IsMadeFromAny(object.name, files)))
       CKPT_TRY_VOID(destination.Remove(object.name));
   }
   return destination.Remove(kMarkName);

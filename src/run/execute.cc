@@ -6,6 +6,7 @@
 #include "run/crew.h"
 #include "run/head.h"
 #include "run/lane.h"
+#include "source/source_checks.h"
 
 namespace ckpt {
 namespace {
@@ -25,13 +26,16 @@ class Counter {
 };
 
 // One reader for each object that a used tensor lies in.
-Result<std::vector<std::unique_ptr<ObjectReader>>> OpenReaders(const Plan& plan, Store& source) {
+Result<std::vector<std::unique_ptr<ObjectReader>>> OpenReaders(const Plan& plan, Store& source,
+                                                               SourceChecks& checks) {
   std::vector<std::unique_ptr<ObjectReader>> readers(plan.catalog.objects.size());
   for (size_t i = 0; i < plan.arrays.size(); ++i) {
     if (plan.output.arrays[i].encoding == Encoding::kScales) continue;
     for (const Piece& piece : plan.catalog.tensors[plan.arrays[i].tensor].pieces) {
       if (readers[piece.object]) continue;
-      CKPT_TRY(readers[piece.object], source.Open(plan.catalog.objects[piece.object]));
+      CKPT_TRY(std::unique_ptr<ObjectReader> reader,
+               source.Open(plan.catalog.objects[piece.object]));
+      readers[piece.object] = checks.Watch(std::move(reader), piece.object);
     }
   }
   return readers;
@@ -56,7 +60,9 @@ Result<ExecuteResult> Execute(const Plan& plan, Store& source, PositionedWriter&
   const MemoryPlan& memory = plan.memory;
   CKPT_TRY(const Grant fixed,
            budget.Acquire(memory.fixed_bytes + (memory.lanes + 1) * memory.record_bytes));
-  CKPT_TRY(const std::vector<std::unique_ptr<ObjectReader>> readers, OpenReaders(plan, source));
+  SourceChecks checks(plan.catalog);
+  CKPT_TRY(const std::vector<std::unique_ptr<ObjectReader>> readers,
+           OpenReaders(plan, source, checks));
   CKPT_TRY(StatisticTable statistics, StatisticTable::Make(plan, budget));
   CKPT_TRY(const std::unique_ptr<HoldPool> holds,
            HoldPool::Make(budget, memory.hold_slots, memory.hold_bytes));
@@ -101,6 +107,7 @@ Result<ExecuteResult> Execute(const Plan& plan, Store& source, PositionedWriter&
 
   if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
   CKPT_TRY_VOID(WriteHeadAndRagged(context, *lanes.front(), journal));
+  CKPT_TRY_VOID(checks.Finish());
   watch.tick(progress);
   return ExecuteResult{JoinParts(plan, records.TakeParts()), progress.read_bytes,
                        budget.peak_bytes()};

@@ -14,8 +14,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-std::string Hex(const Crc32c& crc) { return fmt::format("{:08x}", crc.value()); }
-
 Json Arrays(const Plan& plan, const std::vector<Crc32c>& crcs) {
   Json arrays = Json::object();
   for (const size_t i : plan.output.file.arrays) {
@@ -47,17 +45,9 @@ std::string MakeReport(const Plan& plan, const RunFigures& figures, std::string_
   report["source"] = SourceOf(plan);
   report["files"] = {
       {{"name", plan.output.file.name}, {"size_bytes", plan.output.file.size_bytes}}};
-  Json companions = Json::array();
-  for (const CompanionResult& companion : figures.companions)
-    companions.push_back({{"name", companion.name},
-                          {"size_bytes", companion.crc.size_bytes()},
-                          {"crc32c", Hex(companion.crc)}});
-  report["companions"] = companions;
+  report["companions"] = FilesOf(figures.companions);
   report["bytes"] = BytesOf(plan, figures.execute.read_bytes, plan.totals.written_bytes);
-  report["memory"] = {{"budget_bytes", plan.memory.budget_bytes},
-                      {"planned_peak_bytes", plan.memory.peak_bytes},
-                      {"granted_peak_bytes", figures.execute.granted_peak_bytes},
-                      {"peak_rss_bytes", figures.peak_rss_bytes}};
+  report["memory"] = MemoryOf(plan.memory.budget_bytes, plan.memory.peak_bytes, figures);
   report["lanes"] = plan.memory.lanes;
   report["bundles"] = plan.bundles.size() + 1;
   report["timing"] = {{"wall_s", figures.wall_s}, {"cpu_s", figures.cpu_s}};

@@ -1,5 +1,7 @@
 #include "run/report_parts.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 namespace ckpt {
@@ -25,6 +27,23 @@ Json SourceOf(const PlanBase& plan) {
           {"objects", objects},
           {"configs", configs}};
 }
+
+Json MemoryOf(uint64_t budget_bytes, uint64_t planned_peak_bytes, const RunFigures& figures) {
+  return {{"budget_bytes", budget_bytes},
+          {"planned_peak_bytes", planned_peak_bytes},
+          {"granted_peak_bytes", figures.execute.granted_peak_bytes},
+          {"peak_rss_bytes", figures.peak_rss_bytes}};
+}
+
+Json FilesOf(std::span<const CompanionResult> files) {
+  Json list = Json::array();
+  for (const CompanionResult& file : files)
+    list.push_back(
+        {{"name", file.name}, {"size_bytes", file.crc.size_bytes()}, {"crc32c", Hex(file.crc)}});
+  return list;
+}
+
+std::string Hex(const Crc32c& crc) { return fmt::format("{:08x}", crc.value()); }
 
 Json BytesOf(const PlanBase& plan, uint64_t read_bytes, uint64_t written_bytes) {
   Json rereads = Json::array();

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/checked.h"
+#include "source/element_form.h"
 
 namespace ckpt {
 namespace {
@@ -85,6 +86,15 @@ bool TileFeed::StartNext(Slot& slot) {
   return true;
 }
 
+// Big-endian numbers and lazy signs become those that the kernels know.
+void TileFeed::MakePlain(const Tile& tile, std::span<std::byte> buffer) const {
+  const TensorEntry& tensor =
+      context_.plan.catalog.tensors[context_.plan.arrays[tile.rows.array].tensor];
+  if (tensor.form.IsPlain()) return;
+  for (const RowPart& part : tile.parts)
+    ToPlain(tensor.dtype, tensor.form, buffer.subspan(part.buffer_offset, part.bytes));
+}
+
 Result<FedTile> TileFeed::Next() {
   if (context_.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
   // The tile of the call before is done with, so its buffer is free. Every free buffer's read
@@ -105,6 +115,7 @@ Result<FedTile> TileFeed::Next() {
     }
     context_.progress.read_bytes += slot.tile.ranges[i].range.size();
   }
+  MakePlain(slot.tile, slot.buffer);
   slot.is_full = false;
   return slot.fed;
 }

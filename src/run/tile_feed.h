@@ -54,6 +54,7 @@ class TileFeed {
   };
   bool StartNext(Slot& slot);
   bool FindRows();
+  void MakePlain(const Tile& tile, std::span<std::byte> buffer) const;
   void Drain();
 
   const RunContext& context_;

@@ -14,6 +14,7 @@
 #include "source/box_runs.h"
 #include "source/chunk_reader.h"
 #include "source/chunk_stream.h"
+#include "source/element_form.h"
 
 namespace ckpt {
 namespace {
@@ -28,8 +29,6 @@ uint64_t LongestStored(const ChunkedTensor& chunked) {
   for (const StoredChunk& chunk : chunked.chunks) longest = std::max(longest, chunk.length);
   return longest;
 }
-
-Box WholeBox(const Shape& shape) { return {std::vector<uint64_t>(shape.rank(), 0), shape.extents}; }
 
 // The indexes of one axis of a grid in the order of their decimal texts: 0, 1, 10, 11, 2. The
 // separator sorts before every digit, so keys sort axis by axis.
@@ -112,6 +111,7 @@ Result<void> BoxReader::Read(const TensorEntry& tensor, const Box& box, std::spa
     if (!read) return Fail(in_tensor(std::move(read).error()));
     requested_bytes_ += *read;
   }
+  if (!tensor.form.IsPlain()) ToPlain(tensor.dtype, tensor.form, out);
   return {};
 }
 

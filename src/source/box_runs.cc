@@ -19,6 +19,8 @@ Box InBlocks(const Box& box, uint64_t block_elements) {
 
 }  // namespace
 
+Box WholeBox(const Shape& shape) { return {std::vector<uint64_t>(shape.rank(), 0), shape.extents}; }
+
 Box Intersect(const Box& a, const Box& b) {
   Box common;
   for (size_t axis = 0; axis < a.begin.size(); ++axis) {
@@ -57,12 +59,11 @@ BoxRuns::BoxRuns(DType dtype, const Box& source, const std::vector<uint64_t>& by
   uint64_t out_stride = info.block_bytes;
   for (size_t axis = common.begin.size(); axis-- > 0;) {
     const uint64_t extent = common.end[axis] - common.begin[axis];
-    source_begin_ += (common.begin[axis] - from.begin[axis]) * byte_strides[axis];
+    source_ += (common.begin[axis] - from.begin[axis]) * byte_strides[axis];
     out_ += (common.begin[axis] - to.begin[axis]) * out_stride;
     if (extent > 1) axes_.push_back({extent, byte_strides[axis], out_stride, 0});
     out_stride *= to.end[axis] - to.begin[axis];
   }
-  source_ = source_begin_;
   // Ascending bytes of the source: innermost is what has the smallest stride there.
   std::stable_sort(axes_.begin(), axes_.end(),
                    [](const Axis& a, const Axis& b) { return a.source_stride < b.source_stride; });
@@ -77,11 +78,7 @@ BoxRuns::BoxRuns(DType dtype, const Box& source, const std::vector<uint64_t>& by
   std::reverse(axes_.begin(), axes_.end());
 
   total_bytes_ = run_bytes_;
-  span_bytes_ = run_bytes_;
-  for (const Axis& axis : axes_) {
-    total_bytes_ *= axis.extent;
-    span_bytes_ += (axis.extent - 1) * axis.source_stride;
-  }
+  for (const Axis& axis : axes_) total_bytes_ *= axis.extent;
 }
 
 bool BoxRuns::Next(BoxRun& run) {

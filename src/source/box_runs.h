@@ -27,10 +27,8 @@ class BoxRuns {
 
   /// The next run; false at the end. Neighbours are not joined any further.
   bool Next(BoxRun& run);
-  /// Bytes of all runs, and from the first byte of the first to the last of the last.
+  /// Bytes of all runs.
   uint64_t total_bytes() const { return total_bytes_; }
-  uint64_t span_begin() const { return source_begin_; }
-  uint64_t span_bytes() const { return span_bytes_; }
 
  private:
   struct Axis {
@@ -41,14 +39,14 @@ class BoxRuns {
   };
   std::vector<Axis> axes_;  // outermost first: by falling source stride
   uint64_t run_bytes_ = 0;
-  uint64_t source_begin_ = 0;
   uint64_t source_ = 0;
   uint64_t out_ = 0;
   uint64_t total_bytes_ = 0;
-  uint64_t span_bytes_ = 0;
   bool is_over_ = false;
 };
 
+/// All of a tensor.
+Box WholeBox(const Shape& shape);
 /// The common part of two boxes; nothing in it where some begin is at or after its end.
 Box Intersect(const Box& a, const Box& b);
 bool IsEmpty(const Box& box);

@@ -18,20 +18,27 @@ uint64_t MemoryBytes(const Catalog& catalog) {
   uint64_t bytes = sizeof(Catalog);
   for (const ObjectInfo& object : catalog.objects)
     bytes += sizeof(object) + text(object.name) + text(object.generation.value);
-  bytes += catalog.tensors.capacity() * sizeof(TensorEntry);
-  for (const TensorEntry& tensor : catalog.tensors) {
+  const auto add_tensor = [&](const TensorEntry& tensor) {
     bytes += text(tensor.name) + numbers(tensor.shape.extents) +
              tensor.pieces.capacity() * sizeof(Piece);
     for (const Piece& piece : tensor.pieces)
       bytes += numbers(piece.box.begin) + numbers(piece.box.end) + numbers(piece.byte_strides);
-    if (tensor.chunked == nullptr) continue;
+    if (tensor.chunked == nullptr) return;
     const ChunkedTensor& chunked = *tensor.chunked;
     bytes += sizeof(ChunkedTensor) + chunked.chunks.capacity() * sizeof(StoredChunk) +
              text(chunked.inline_bytes) + text(chunked.meta.fill) +
              numbers(chunked.meta.shape.extents) + numbers(chunked.meta.chunk.extents) +
              numbers(chunked.chunk.extents);
     if (chunked.meta.sharding) bytes += numbers(chunked.meta.sharding->inner.extents);
+  };
+  bytes += catalog.tensors.capacity() * sizeof(TensorEntry);
+  for (const TensorEntry& tensor : catalog.tensors) add_tensor(tensor);
+  for (const std::vector<TensorEntry>& shard : catalog.shards) {
+    bytes += sizeof(shard) + shard.capacity() * sizeof(TensorEntry);
+    for (const TensorEntry& tensor : shard) add_tensor(tensor);
   }
+  bytes += catalog.checks.capacity() * sizeof(StoredCheck);
+  for (const StoredCheck& check : catalog.checks) bytes += text(check.name);
   for (const SourceConfig& config : catalog.configs) {
     bytes += sizeof(config) + text(config.text);
     for (const auto& [key, value] : config.values) {
@@ -84,6 +91,16 @@ bool IsContiguous(const TensorEntry& tensor) {
   return tensor.chunked == nullptr && tensor.pieces.size() == 1 &&
          tensor.pieces[0].box.end == tensor.shape.extents &&
          tensor.pieces[0].byte_strides == RowMajorStrides(tensor.dtype, tensor.shape);
+}
+
+bool HasDensePieces(const TensorEntry& tensor) {
+  if (tensor.chunked != nullptr) return false;
+  return std::all_of(tensor.pieces.begin(), tensor.pieces.end(), [&](const Piece& piece) {
+    Shape box;
+    for (size_t axis = 0; axis < piece.box.begin.size(); ++axis)
+      box.extents.push_back(piece.box.end[axis] - piece.box.begin[axis]);
+    return piece.byte_strides == RowMajorStrides(tensor.dtype, box);
+  });
 }
 
 uint64_t StoredBytes(const TensorEntry& tensor) {

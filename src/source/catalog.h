@@ -53,6 +53,15 @@ struct ChunkedTensor {
   std::string inline_bytes;         ///< small chunks may lie in the index itself
 };
 
+/// How stored elements differ from the tensor's values. BoxReader and TensorStream undo it (ToPlain, element_form.h).
+struct ElementForm {
+  bool is_big_endian = false;
+  bool is_conjugated = false;  ///< C64: the stored imaginary part has the other sign
+  bool is_negated = false;     ///< float and complex types: the stored number has the other sign
+  bool IsPlain() const { return !is_big_endian && !is_conjugated && !is_negated; }
+  bool operator==(const ElementForm&) const = default;
+};
+
 /// One tensor of a source, under its own name there.
 struct TensorEntry {
   std::string name;
@@ -63,6 +72,16 @@ struct TensorEntry {
   /// Null: pieces say where it lies; else there are no pieces. Shared and never changed: catalogs
   /// are copied, and a table of chunks may be large.
   std::shared_ptr<const ChunkedTensor> chunked = nullptr;
+  ElementForm form = {};  ///< of the pieces' elements
+};
+
+/// Bytes of an object whose CRC-32 is known beforehand: a zip archive's directory has it. Held against what is read of
+/// the object (source_checks.h).
+struct StoredCheck {
+  std::string name;     ///< "archive/data/0"
+  uint32_t object = 0;  ///< index into Catalog::objects
+  ByteRange range;
+  uint32_t crc32 = 0;
 };
 
 using ConfigValue = std::variant<bool, int64_t, double, std::string>;
@@ -81,10 +100,16 @@ struct SourceConfig {
 /// A source's tensors and where their bytes lie. Plain data; its memory is part of the budget's
 /// fixed share.
 struct Catalog {
-  std::string format;  ///< "safetensors", "safetensors-index", "gguf", "orbax"
+  /// "safetensors", "safetensors-index", "gguf", "orbax", "torch-zip", "torch-legacy", "torch-index" or
+  /// "meta-consolidated"
+  std::string format;
   Uri root;            ///< the store's
   std::vector<ObjectInfo> objects;
   std::vector<TensorEntry> tensors;  ///< sorted by name, byte-wise
+  /// Model-parallel shards ("meta-consolidated"): of each its tensors, sorted by name, the same names in all. `tensors`
+  /// is then empty until model/shards.h has joined them: which axis a tensor is cut along is known to its family alone.
+  std::vector<std::vector<TensorEntry>> shards;
+  std::vector<StoredCheck> checks;  ///< by object and range, disjoint
   std::vector<SourceConfig> configs;
   std::map<std::string, std::string>
       metadata;  ///< safetensors' __metadata__ of the first shard, for inspect
@@ -108,6 +133,10 @@ TensorEntry ContiguousEntry(std::string name, DType dtype, Shape shape, uint32_t
 /// Whether the tensor lies whole and in C order in one object (as all of safetensors and GGUF do;
 /// never where it is chunked).
 bool IsContiguous(const TensorEntry& tensor);
+
+/// Whether the bytes of each piece are its box in C order: so are those of all formats but PyTorch's views (transposed,
+/// expanded, every second column). False where it is chunked.
+bool HasDensePieces(const TensorEntry& tensor);
 
 /// Bytes that a tensor takes in its objects: of all stored chunks, or size_bytes.
 uint64_t StoredBytes(const TensorEntry& tensor);

@@ -13,6 +13,7 @@
 #include "format/zarr/chunk.h"
 #include "source/box_runs.h"
 #include "source/chunk_stream.h"
+#include "source/reading.h"
 #include "source/run_segments.h"
 
 namespace ckpt {
@@ -21,12 +22,6 @@ namespace {
 // A shard of which only some inner chunks are needed is read whole up to this: reading its index
 // first would cost more.
 constexpr uint64_t kSmallShardBytes = kMiB;
-
-uint64_t InnerBytes(const ZarrArrayMeta& meta) {
-  uint64_t bytes = ElementBytes(meta.dtype);
-  for (const uint64_t extent : meta.sharding->inner.extents) bytes *= extent;
-  return bytes;
-}
 
 Shape ExtentsOf(const Box& area) {
   Shape shape;
@@ -85,17 +80,12 @@ ChunkReader::ChunkReader(const OpenObject& open, std::span<std::byte> window,
   uint64_t decode_bytes = DecodeBytes(meta);
   // At least half the window is for what is read. What cannot be decoded in the other half is taken
   // in smaller steps: by inner chunks, or as a stream.
-  if (decode_bytes > window.size() / 2 && meta.sharding) decode_bytes = InnerBytes(meta);
+  if (decode_bytes > window.size() / 2 && meta.sharding) decode_bytes = ZarrInnerBytes(meta);
   decode_bytes = RoundUp(decode_bytes, kIoAlignment);
   if (decode_bytes > window.size() / 2) decode_bytes = 0;
   stored_ = window.first(window.size() - decode_bytes);
   decoded_ = window.last(decode_bytes);
 }
-
-const ZarrCodecs& ChunkReader::codecs() const {
-  return tensor_.meta.sharding ? tensor_.meta.sharding->codecs : tensor_.meta.codecs;
-}
-bool ChunkReader::IsPlain() const { return codecs().compression == Compression::kNone; }
 
 Result<void> ChunkReader::Read() {
   ReadBatch batch(open_, stored_);
@@ -168,14 +158,9 @@ Result<void> ChunkReader::Deliver(const Unit& unit, std::span<const std::byte> s
     Copy(unit.area, elements);
     return {};
   }
-  auto payload = CheckCrc(codecs(), stored);
-  if (payload && payload->size() != unit_bytes)
-    payload =
-        Fail(Code::kBadInput,
-             fmt::format("a chunk has {} bytes of elements, not {}", payload->size(), unit_bytes),
-             "the checkpoint is damaged: fetch it again");
-  if (!payload) return Fail(AtUnit(unit)(std::move(payload).error()));
-  Copy(unit.area, *payload);
+  CKPT_TRY(const std::span<const std::byte> elements,
+           PlainElements(codecs(), stored, unit_bytes).map_error(AtUnit(unit)));
+  Copy(unit.area, elements);
   return {};
 }
 
@@ -235,25 +220,6 @@ Result<void> ChunkReader::ReadInner(const Unit& shard) {
 }
 
 Result<void> ChunkReader::ReadLarge(const Unit& unit) {
-  if (!IsPlain() || unit.is_shard) return ReadAsStream(unit);
-  const BoxRuns runs(tensor_.meta.dtype, unit.area,
-                     RowMajorStrides(tensor_.meta.dtype, ExtentsOf(unit.area)), box_);
-  return runs.total_bytes() < BoxBytes(tensor_.meta.dtype, unit.area) / 2 ? ReadPart(unit)
-                                                                          : ReadAsStream(unit);
-}
-
-Result<void> ChunkReader::ReadPart(const Unit& unit) {
-  const ZarrArrayMeta& meta = tensor_.meta;
-  const BoxRuns runs(meta.dtype, unit.area, RowMajorStrides(meta.dtype, ExtentsOf(unit.area)),
-                     box_);
-  CKPT_TRY(const uint64_t read_bytes,
-           ReadRuns(open_, stored_, unit.place.object, unit.place.offset, runs, out_)
-               .map_error(AtUnit(unit)));
-  requested_bytes_ += read_bytes;
-  return {};
-}
-
-Result<void> ChunkReader::ReadAsStream(const Unit& unit) {
   const ZarrArrayMeta& meta = tensor_.meta;
   if (unit.is_shard)  // an inline shard: reading it by inner chunks would need an object
     return Fail(AtUnit(unit)({Code::kResources,
@@ -262,32 +228,36 @@ Result<void> ChunkReader::ReadAsStream(const Unit& unit) {
                               {},
                               {},
                               "give a larger --memory"}));
-  const BoxRuns runs(meta.dtype, unit.area, RowMajorStrides(meta.dtype, ExtentsOf(unit.area)),
-                     box_);
-  CKPT_TRY(const uint64_t read_bytes, StreamChunk(open_, stored_, tensor_, codecs(), unit.place,
-                                                  BoxBytes(meta.dtype, unit.area), runs, out_)
-                                          .map_error(AtUnit(unit)));
-  requested_bytes_ += read_bytes;
+  const BoxRuns runs = RunsOf(unit.area);
+  const uint64_t unit_bytes = BoxBytes(meta.dtype, unit.area);
+  const bool is_part = IsPlain() && runs.total_bytes() < unit_bytes / 2;
+  auto read = is_part ? ReadRuns(open_, stored_, unit.place.object, unit.place.offset, runs, out_)
+                      : StreamChunk(open_, stored_, tensor_, codecs(), unit.place, unit_bytes, runs,
+                                    out_);
+  if (!read) return Fail(AtUnit(unit)(std::move(read).error()));
+  requested_bytes_ += *read;
   return {};
 }
 
-void ChunkReader::Fill(const Box& area) {
+BoxRuns ChunkReader::RunsOf(const Box& area) const {
   const DType dtype = tensor_.meta.dtype;
-  BoxRuns runs(dtype, area, RowMajorStrides(dtype, ExtentsOf(area)), box_);
+  return {dtype, area, RowMajorStrides(dtype, ExtentsOf(area)), box_};
+}
+
+void ChunkReader::Fill(const Box& area) {
+  BoxRuns runs = RunsOf(area);
   for (BoxRun run; runs.Next(run);) FillElements(tensor_.meta, out_.subspan(run.out, run.bytes));
 }
 
 void ChunkReader::Copy(const Box& area, std::span<const std::byte> elements) {
-  const DType dtype = tensor_.meta.dtype;
-  BoxRuns runs(dtype, area, RowMajorStrides(dtype, ExtentsOf(area)), box_);
+  BoxRuns runs = RunsOf(area);
   for (BoxRun run; runs.Next(run);)
     std::memcpy(out_.data() + run.out, elements.data() + run.source, run.bytes);
 }
 
 std::function<Error(Error)> ChunkReader::AtUnit(const Unit& unit) const {
   return [this, &unit](Error error) {
-    const bool has_file = std::any_of(error.where.begin(), error.where.end(),
-                                      [](const Place& place) { return place.kind == "file"; });
+    const bool has_file = NamesFile(error);
     if (unit.place.object != kInlineChunk && !has_file)
       error.where.push_back({"byte", std::to_string(unit.place.offset)});
     error.where.push_back({"key", ZarrChunkKey(tensor_.meta, unit.number)});

@@ -5,6 +5,7 @@
 #include <span>
 
 #include "base/result.h"
+#include "source/box_runs.h"
 #include "source/catalog.h"
 #include "source/read_batch.h"
 
@@ -33,16 +34,15 @@ class ChunkReader {
     bool is_shard = false;
   };
 
-  const ZarrCodecs& codecs() const;
-  bool IsPlain() const;
-  Result<void> Take(uint64_t number, Box area);
+  const ZarrCodecs& codecs() const { return tensor_.meta.element_codecs(); }
+  bool IsPlain() const { return codecs().compression == Compression::kNone; }
   Result<void> Enqueue(ReadBatch& batch, Unit unit);
   Result<void> Flush(ReadBatch& batch);
   Result<void> Deliver(const Unit& unit, std::span<const std::byte> stored);
   Result<void> ReadInner(const Unit& shard);
   Result<void> ReadLarge(const Unit& unit);
-  Result<void> ReadPart(const Unit& unit);
-  Result<void> ReadAsStream(const Unit& unit);
+  // What a unit's dense elements have in common with the box.
+  BoxRuns RunsOf(const Box& area) const;
   void Fill(const Box& area);
   void Copy(const Box& area, std::span<const std::byte> elements);
   std::function<Error(Error)> AtUnit(const Unit& unit) const;

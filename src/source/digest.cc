@@ -62,7 +62,7 @@ class Slabs {
       if (row_bytes <= limit_bytes) break;
     }
     if (axis_ == shape_.rank()) return;  // a scalar
-    const uint64_t chunk_rows = tensor.chunked->chunk[axis_];
+    const uint64_t chunk_rows = tensor.chunked == nullptr ? 1 : tensor.chunked->chunk[axis_];
     rows_ = std::max<uint64_t>(1, std::max(most_bytes, row_bytes) / row_bytes);
     if (rows_ < chunk_rows) rows_ = std::min(chunk_rows, limit_bytes / row_bytes);
     if (rows_ > chunk_rows) rows_ -= rows_ % chunk_rows;
@@ -103,7 +103,7 @@ class Slabs {
 
 }  // namespace
 
-Result<void> TensorStream::StreamChunked(const TensorEntry& tensor, const Visit& visit) {
+Result<void> TensorStream::StreamBoxes(const TensorEntry& tensor, const Visit& visit) {
   if (tensor.size_bytes == 0) return {};
   Slabs slabs(tensor, buffer_bytes_, std::max(buffer_bytes_, budget_.limit_bytes() / 4));
   const uint64_t slab_bytes = std::max<uint64_t>(slabs.slab_bytes(), ElementBytes(tensor.dtype));
@@ -163,8 +163,7 @@ Result<void> TensorStream::Stream(const TensorEntry& tensor, const Visit& visit)
 }
 
 Result<void> TensorStream::ForEachChunk(const TensorEntry& tensor, const Visit& visit) {
-  if (tensor.chunked != nullptr) return StreamChunked(tensor, visit);
-  CKPT_CHECK(IsContiguous(tensor));
+  if (!IsContiguous(tensor) || !tensor.form.IsPlain()) return StreamBoxes(tensor, visit);
   auto streamed = Stream(tensor, visit);
   if (streamed) return streamed;
   const ObjectInfo& object = catalog_.objects[tensor.pieces.front().object];

@@ -29,9 +29,8 @@ class TensorStream {
                uint64_t buffer_bytes = kStreamBytes)
       : store_(store), catalog_(catalog), budget_(budget), buffer_bytes_(buffer_bytes) {}
 
-  /// All bytes of `tensor`, which must be chunked or contiguous (IsContiguous; CKPT_CHECKed). A
-  /// contiguous one passes through two buffers of at most buffer_bytes: one is read while the other
-  /// is visited. A chunked one passes slab by slab, of buffer_bytes, or of a row of its chunks up
+  /// All bytes of `tensor`. A contiguous one (IsContiguous, its elements as they count) passes through two buffers of at most buffer_bytes: one is read while the other
+  /// is visited. Any other passes slab by slab, of buffer_bytes, or of a row of its chunks up
   /// to a quarter of the budget. Errors: those of the store and of `visit`, with tensor and file;
   /// kResources if the budget has no room.
   Result<void> ForEachChunk(const TensorEntry& tensor, const Visit& visit);
@@ -41,7 +40,7 @@ class TensorStream {
 
  private:
   Result<void> Stream(const TensorEntry& tensor, const Visit& visit);
-  Result<void> StreamChunked(const TensorEntry& tensor, const Visit& visit);
+  Result<void> StreamBoxes(const TensorEntry& tensor, const Visit& visit);
   Result<void> Open(uint32_t object);
 
   Store& store_;

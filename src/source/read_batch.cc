@@ -56,10 +56,8 @@ std::vector<ReadBatch::Request> ReadBatch::Merge() {
 Result<void> ReadBatch::Read(std::vector<Request>& requests) {
   Result<void> result;
   for (Request& request : requests) {
-    const uint32_t object = ranges_[request.first].object;
-    auto reader = open_(object);
+    auto reader = open_(ranges_[request.first].object);
     if (!reader) {
-      failed_object_ = object;
       result = Fail(std::move(reader).error());
       break;
     }
@@ -71,9 +69,7 @@ Result<void> ReadBatch::Read(std::vector<Request>& requests) {
   for (Request& request : requests) {
     if (!request.done.valid()) continue;
     Result<void> done = request.done.get();
-    if (done || !result) continue;
-    failed_object_ = ranges_[request.first].object;
-    result = std::move(done);
+    if (!done && result) result = std::move(done);
   }
   return result;
 }
@@ -85,7 +81,6 @@ Result<void> ReadBatch::Run(const Visit& visit) {
     const uint64_t window_begin = RoundDown(request.range.begin, kIoAlignment);
     for (size_t i = request.first; result && i < request.first + request.count; ++i) {
       const Part& part = ranges_[i];
-      failed_object_ = part.object;
       result = visit(part.tag,
                      request.window.subspan(part.range.begin - window_begin, part.range.size()));
     }

@@ -38,13 +38,10 @@ class ReadBatch {
   /// False if the range does not fit beside those that are there: Run() first. An empty batch takes
   /// what has Need() <= the window.
   bool Add(uint32_t object, ByteRange range, uint64_t tag);
-  bool empty() const { return ranges_.empty(); }
 
   /// Reads all ranges, merged where they lie close together, then visits each. Empty afterwards.
-  /// Errors: those of the store, with nothing left under way; those of `visit`. `failed_object`
-  /// says whose.
+  /// Errors: those of the store, with nothing left under way; those of `visit`.
   Result<void> Run(const Visit& visit);
-  uint32_t failed_object() const { return failed_object_; }
   uint64_t requested_bytes() const { return requested_bytes_; }
 
  private:
@@ -69,7 +66,6 @@ class ReadBatch {
   std::vector<Part> ranges_;
   uint64_t needed_bytes_ = 0;
   uint64_t requested_bytes_ = 0;
-  uint32_t failed_object_ = 0;
 };
 
 }  // namespace ckpt

@@ -18,7 +18,8 @@ Result<std::shared_ptr<ObjectReader>> ReaderPool::Get(uint32_t object) {
   const ObjectInfo& info = catalog_.objects[object];
   auto opened = store_.Open(info);
   if (!opened) return Fail(InFile(store_, info.name)(std::move(opened).error()));
-  std::shared_ptr<ObjectReader> reader = *std::move(opened);
+  std::shared_ptr<ObjectReader> reader =
+      checks_ == nullptr ? *std::move(opened) : checks_->Watch(*std::move(opened), object);
   std::shared_ptr<ObjectReader> closed;  // ends after the lock
   const std::lock_guard lock(mutex_);
   if (const auto at = places_.find(object); at != places_.end()) return at->second->reader;

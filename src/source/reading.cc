@@ -21,11 +21,14 @@ Result<Grant> GrantNow(MemoryBudget& budget, uint64_t bytes, std::string_view wh
   return *std::move(grant);
 }
 
+bool NamesFile(const Error& error) {
+  return std::any_of(error.where.begin(), error.where.end(),
+                     [](const Place& place) { return place.kind == "file"; });
+}
+
 std::function<Error(Error)> InFile(const Store& store, std::string_view name) {
   return [file = Printable(store.root().PrintBelow(name))](Error error) {
-    const bool is_said = std::any_of(error.where.begin(), error.where.end(),
-                                     [](const Place& place) { return place.kind == "file"; });
-    if (!is_said) error.where.push_back({"file", file});
+    if (!NamesFile(error)) error.where.push_back({"file", file});
     return error;
   };
 }
@@ -34,6 +37,13 @@ Result<void> AppendRange(ObjectReader& reader, ByteRange range, std::string& tex
   const size_t before = text.size();
   text.resize(before + range.size());
   return reader.Read(range, std::as_writable_bytes(std::span(text)).subspan(before));
+}
+
+const ObjectInfo* FindObject(std::span<const ObjectInfo> sorted, std::string_view name) {
+  const auto at = std::lower_bound(
+      sorted.begin(), sorted.end(), name,
+      [](const ObjectInfo& object, std::string_view wanted) { return object.name < wanted; });
+  return at != sorted.end() && at->name == name ? &*at : nullptr;
 }
 
 std::string_view FolderOf(std::string_view name) {

@@ -33,8 +33,10 @@ std::optional<RunSegment> RunSegments::Next() {
     has_current_ = runs_.Next(current_);
     if (!has_current_) return segment;
     const uint64_t end = current_.source + current_.bytes;
-    // Runs ascend, but those of a strided source may overlap: a gap is what lies between.
-    if (current_.source > segment.range.end + kMergeGapBytes || end - begin > most_bytes_)
+    // Runs ascend, but those of a strided source may overlap (a gap is what lies between), and
+    // those of overlapping windows begin anew.
+    if (current_.source < begin || current_.source > segment.range.end + kMergeGapBytes ||
+        end - begin > most_bytes_)
       return segment;
     segment.range.end = std::max(segment.range.end, end);
     ++segment.rest_count;

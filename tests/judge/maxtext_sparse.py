@@ -16,6 +16,7 @@ import maxtext_reference
 import real_orbax
 from llama import meta_name_of_hf
 from maxtext_reference import Leaf
+from sparse_check import interleaved, planted_values
 from support import make_model
 
 
@@ -31,24 +32,13 @@ class Sampler:
         planted = [begin // (2 * extents[1]) for begin, _ in self._random.sample(blocks, min(len(blocks), self._samples))]
         return sorted({0, extents[0] - 1, *planted, self._random.randrange(extents[0])})
 
-    def _values(self, name, extents, row):
-        """bf16 patterns of a source row, or of a whole vector."""
-        out = np.zeros(extents[-1], np.uint16)
-        if len(extents) == 1:
-            for begin, end in make_model.planted_blocks(name, extents, self._every):
-                out[begin // 2 : end // 2] = make_model.planted_pattern(name, begin, (end - begin) // 2)
-        else:
-            for column, pattern in make_model.planted_row(name, extents, row, self._every).items():
-                out[column] = pattern
-        return out
-
     def _channel(self, meta, row):
         """Index over the kernel's own axes of the output channel that a source row becomes; None: the whole axis."""
         d = self._shape.head_dim
         if meta.endswith(("wq.weight", "wk.weight", "wv.weight")):
             head, at = divmod(row, d)
             if self._interleaved and not meta.endswith("wv.weight"):
-                at = 2 * at if at < d // 2 else 2 * (at - d // 2) + 1
+                at = interleaved(at, d)
             return [None, head, at]
         return [None, None, row] if meta.endswith("wo.weight") else [None, row]
 
@@ -59,7 +49,7 @@ class Sampler:
 
     def _parts_of(self, output, name, meta, extents):
         for row in self._rows(name, extents) if len(extents) == 2 else [0]:
-            bits = self._values(name, extents, row)
+            bits = planted_values(name, extents, row, self._every)
             if meta in maxtext_reference.TOP:
                 index = [row, None] if meta == "tok_embeddings.weight" else [None, row] if len(extents) == 2 else [None]
                 yield "params/params/" + maxtext_reference.TOP[meta], index, Leaf("bfloat16", bits)

@@ -119,21 +119,20 @@ def is_described(leaf):
     return isinstance(leaf, tuple)
 
 
-def target_of(job, sharded):
-    """(item, restore_args) for a job's tree; what is not under `params` is left to extra leaves, as a server does."""
-    flat = {path: row for path, row in job["tree"].items() if path != "step"}
-    tree = nested({path: (np.dtype(row[0]), tuple(row[1])) for path, row in flat.items()})
+def target_of(tree, sharding):
+    """What restores a tree of (dtype, shape), each shape with `sharding(shape)`: keywords for Checkpointer.restore."""
     item = jax.tree_util.tree_map(lambda leaf: jax.ShapeDtypeStruct(leaf[1], leaf[0]), tree, is_leaf=is_described)
     arguments = jax.tree_util.tree_map(
-        lambda leaf: ocp.ArrayRestoreArgs(restore_type=jax.Array, dtype=leaf[0], sharding=sharding_of(leaf[1], sharded)),
+        lambda leaf: ocp.ArrayRestoreArgs(restore_type=jax.Array, dtype=leaf[0], sharding=sharding(leaf[1])),
         tree, is_leaf=is_described)
-    return item, arguments
+    return {"item": item, "transforms": {}, "restore_args": arguments}
 
 
 def by_args(job, sharded=False):
-    item, arguments = target_of(job, sharded)
-    checkpointer = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
-    tree = checkpointer.restore(epath.Path(job["path"]), item=item, transforms={}, restore_args=arguments)
+    """The weights: the step is left to extra leaves, as a server does."""
+    flat = {path: (np.dtype(row[0]), tuple(row[1])) for path, row in job["tree"].items() if path != "step"}
+    target = target_of(nested(flat), lambda shape: sharding_of(shape, sharded))
+    tree = ocp.Checkpointer(ocp.PyTreeCheckpointHandler()).restore(epath.Path(job["path"]), **target)
     if sharded:
         for path, value in walk(tree):
             assert value.sharding == sharding_of(value.shape, True), f"{path} came back unsharded"

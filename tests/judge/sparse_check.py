@@ -17,6 +17,24 @@ from safetensors_file import SafetensorsFile
 from support import make_model
 
 
+def planted_values(name, extents, row, every):
+    """bf16 patterns of one row of a source tensor, or of a whole vector."""
+    out = np.zeros(extents[-1], np.uint16)
+    if len(extents) == 1:
+        for begin, end in make_model.planted_blocks(name, extents, every):
+            out[begin // 2 : end // 2] = make_model.planted_pattern(name, begin, (end - begin) // 2)
+    else:
+        for column, pattern in make_model.planted_row(name, extents, row, every).items():
+            out[column] = pattern
+    return out
+
+
+def interleaved(at, head_dim):
+    """Where an element of a head in Hugging Face's order (halves) lies among neighbouring pairs."""
+    half = head_dim // 2
+    return 2 * at if at < half else 2 * (at - half) + 1
+
+
 def source_row(name, row, head_dim):
     """The source's row of an output row: q and k pairs lie apart by half a head in Hugging Face's order."""
     if not name.endswith(("self_attn.q_proj.weight", "self_attn.k_proj.weight")):
@@ -30,8 +48,7 @@ def output_row(name, row, head_dim):
     if not name.endswith(("self_attn.q_proj.weight", "self_attn.k_proj.weight")):
         return row
     head, at = divmod(row, head_dim)
-    half = head_dim // 2
-    return head * head_dim + (2 * at if at < half else 2 * (at - half) + 1)
+    return head * head_dim + interleaved(at, head_dim)
 
 
 class Checker:
@@ -51,20 +68,6 @@ class Checker:
             self._check_array("model.embed_tokens.weight", "output.weight", (self._shape.vocab, self._shape.dim), kind)
         return self.elements
 
-    def _source(self, name, extents, row):
-        """bf16 patterns of one source row."""
-        out = np.zeros(extents[-1], np.uint16)
-        for column, pattern in make_model.planted_row(name, extents, row, self._every).items():
-            out[column] = pattern
-        return out
-
-    def _vector(self, name, extents):
-        """bf16 patterns of a tensor of one axis."""
-        out = np.zeros(extents[0], np.uint16)
-        for begin, end in make_model.planted_blocks(name, extents, self._every):
-            out[begin // 2 : end // 2] = make_model.planted_pattern(name, begin, (end - begin) // 2)
-        return out
-
     def _output(self, name, dtype, row, width):
         step = width * dtype().itemsize
         return np.frombuffer(self._file.bytes_of(name)[row * step : (row + 1) * step], dtype)
@@ -80,7 +83,7 @@ class Checker:
         assert entry.shape == tuple(extents), f"{meta}: shape {entry.shape}, expected {extents}"
         if len(extents) == 1:
             made = np.frombuffer(self._file.bytes_of(meta), np.uint16)
-            self._equal(meta, 0, made, self._vector(name, extents))
+            self._equal(meta, 0, made, planted_values(name, extents, 0, self._every))
             return
         column_scale = None
         if kind != "bf16" and meta == quantize_reference.EMBEDDING:
@@ -88,7 +91,7 @@ class Checker:
         for row in self._rows(name, extents):
             out_row = output_row(name, row, self._shape.head_dim)
             assert source_row(name, out_row, self._shape.head_dim) == row
-            source = self._source(name, extents, row)
+            source = planted_values(name, extents, row, self._every)
             if kind == "bf16":
                 self._equal(meta, out_row, self._output(meta, np.uint16, out_row, extents[1]), source)
                 continue

@@ -67,10 +67,10 @@ DAMAGES = {
 }
 
 
-def assert_found(ran, place):
-    """Verify refuses, names the place and says what to do."""
+def assert_found(ran, *places):
+    """Verify refuses, names one of the places and says what to do."""
     assert ran.exit_code in (65, 74), f"{ran.exit_code}\n{ran.stdout}\n{ran.stderr}"
-    assert place in ran.stderr, ran.stderr
+    assert any(place in ran.stderr for place in places), ran.stderr
     assert "remedy" in ran.stderr
 
 
@@ -109,10 +109,7 @@ def test_verify_finds_a_damaged_chunk(output, damage, copy):
         flip(path, 1)  # the first chunk's first element: alignment gaps are no part of any value
     else:
         DAMAGES[damage](path)
-    ran = support.run("verify", copy)
-    assert ran.exit_code in (65, 74), f"{ran.exit_code}\n{ran.stdout}\n{ran.stderr}"
-    assert path.name in ran.stderr or output in ran.stderr
-    assert "remedy" in ran.stderr
+    assert_found(support.run("verify", copy), path.name, output)
 
 
 @pytest.mark.parametrize("name", ["manifest.ocdbt", "node"])

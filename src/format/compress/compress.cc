@@ -14,6 +14,7 @@
 namespace ckpt {
 namespace {
 
+constexpr std::string_view kDamaged = "the file is damaged: fetch it again";
 constexpr size_t kGrowBytes = 64U << 10U;  // what DecompressZstd grows by
 
 struct FreeZstd {
@@ -21,8 +22,8 @@ struct FreeZstd {
   void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
 };
 
-Result<void> Refuse(std::string what) {
-  return Fail(Code::kBadInput, std::move(what), "the file is damaged: fetch it again");
+tl::unexpected<Error> Refuse(std::string what) {
+  return Fail(Code::kBadInput, std::move(what), std::string(kDamaged));
 }
 
 // In one call, straight into `out`: a stream would hold its window a second time, up to 128 MiB.
@@ -76,7 +77,7 @@ Result<void> Decompress(Compression kind, std::span<const std::byte> in, std::sp
   return {};
 }
 
-Result<std::string> DecompressZstd(std::string_view frame, uint64_t limit_bytes) {
+Result<std::string> DecompressZstd(std::string_view frame, uint64_t limit_bytes, Code over_limit) {
   CKPT_TRY(Decompressor decompressor, Decompressor::Make(Compression::kZstd));
   std::span<const std::byte> in = std::as_bytes(std::span(frame));
   std::string text;
@@ -91,16 +92,12 @@ Result<std::string> DecompressZstd(std::string_view frame, uint64_t limit_bytes)
     const bool is_stuck = in.size() + out.size() == before;
     size = text.size() - out.size();
     if (size > limit_bytes)
-      return Fail(Code::kBadInput, fmt::format("decodes to more than {} bytes", limit_bytes),
-                  "the file is damaged: fetch it again");
+      return Fail(over_limit, fmt::format("decodes to more than {} bytes", limit_bytes),
+                  std::string(over_limit == Code::kBadInput ? kDamaged : "give a larger --memory"));
     if (!is_over && (is_stuck || in.empty()) && !out.empty())
-      return Fail(Code::kBadInput,
-                  fmt::format("truncated: the zstd frame of {} bytes has no end", frame.size()),
-                  "the file is damaged: fetch it again");
+      return Refuse(fmt::format("truncated: the zstd frame of {} bytes has no end", frame.size()));
   }
-  if (!in.empty())
-    return Fail(Code::kBadInput, fmt::format("{} bytes follow the zstd frame", in.size()),
-                "the file is damaged: fetch it again");
+  if (!in.empty()) return Refuse(fmt::format("{} bytes follow the zstd frame", in.size()));
   text.resize(size);
   return text;
 }

@@ -14,9 +14,10 @@ namespace ckpt {
 /// such stream, decodes to fewer or more than out.size() bytes, is cut, or has bytes after its end.
 Result<void> Decompress(Compression kind, std::span<const std::byte> in, std::span<std::byte> out);
 
-/// Decodes one whole zstd frame of unknown size. kBadInput as above, and for more than
-/// `limit_bytes`.
-Result<std::string> DecompressZstd(std::string_view frame, uint64_t limit_bytes);
+/// Decodes one whole zstd frame of unknown size. kBadInput as above; `over_limit` for more than
+/// `limit_bytes`: kBadInput where that is the format's limit, kResources where it is the memory's.
+Result<std::string> DecompressZstd(std::string_view frame, uint64_t limit_bytes,
+                                   Code over_limit = Code::kBadInput);
 
 /// The most bytes that a zstd frame of `size_bytes` takes.
 uint64_t ZstdBound(uint64_t size_bytes);

@@ -16,6 +16,7 @@ namespace {
 constexpr std::string_view kRemedy = "the file is damaged: fetch it again";
 constexpr int kZlibWindow = 15;              // zlib's words: the header says zlib
 constexpr int kGzipWindow = 15 + 16;         // the header says gzip
+constexpr int kDeflateWindow = -15;          // no header
 constexpr size_t kMostZlibStep = 1U << 30U;  // zlib counts in unsigned int
 
 struct FreeZstd {
@@ -53,8 +54,10 @@ Result<Decompressor> Decompressor::Make(Compression kind, int window_log) {
         state->zstd != nullptr && ZSTD_isError(ZSTD_DCtx_setParameter(
                                       state->zstd.get(), ZSTD_d_windowLogMax, window_log)) == 0;
   } else {
-    is_ready =
-        inflateInit2(&state->zlib, kind == Compression::kGzip ? kGzipWindow : kZlibWindow) == Z_OK;
+    const int window = kind == Compression::kDeflate ? kDeflateWindow
+                       : kind == Compression::kGzip  ? kGzipWindow
+                                                     : kZlibWindow;
+    is_ready = inflateInit2(&state->zlib, window) == Z_OK;
     state->is_zlib = is_ready;
   }
   if (!is_ready)

@@ -13,7 +13,8 @@ enum class Compression : uint8_t {
   kNone,
   kZstd,  ///< one frame
   kZlib,
-  kGzip,  ///< one member
+  kGzip,     ///< one member
+  kDeflate,  ///< without header and checksum, as zip archives have it
 };
 
 /// The largest distance that a zstd frame may look back, log 2: what a decoder must keep.

@@ -136,37 +136,37 @@ Result<void> Read(std::string_view text, uint64_t first_byte, const Visit& visit
   });
 }
 
+std::string_view ShortEscape(uint32_t code_point) {
+  switch (code_point) {
+    case '"':
+      return R"(\")";
+    case '\\':
+      return R"(\\)";
+    case '\b':
+      return R"(\b)";
+    case '\t':
+      return R"(\t)";
+    case '\n':
+      return R"(\n)";
+    case '\f':
+      return R"(\f)";
+    case '\r':
+      return R"(\r)";
+    default:
+      return "";
+  }
+}
+
 void AppendString(std::string& json, std::string_view text) {
   json += '"';
   for (const char c : text) {
-    switch (c) {
-      case '"':
-        json += "\\\"";
-        break;
-      case '\\':
-        json += "\\\\";
-        break;
-      case '\b':
-        json += "\\b";
-        break;
-      case '\t':
-        json += "\\t";
-        break;
-      case '\n':
-        json += "\\n";
-        break;
-      case '\f':
-        json += "\\f";
-        break;
-      case '\r':
-        json += "\\r";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20)
-          json += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-        else
-          json += c;
-    }
+    const auto code = static_cast<unsigned char>(c);
+    if (const std::string_view escape = ShortEscape(code); !escape.empty())
+      json += escape;
+    else if (code < 0x20)
+      json += fmt::format("\\u{:04x}", code);
+    else
+      json += c;
   }
   json += '"';
 }

@@ -47,6 +47,9 @@ using Visit = std::function<Result<void>(const Token&)>;
 /// error with the byte where the offending token ends.
 Result<void> Read(std::string_view text, uint64_t first_byte, const Visit& visit);
 
+/// The escape of two characters that JSON has for this one ("\\n"), or "".
+std::string_view ShortEscape(uint32_t code_point);
+
 /// Appends `text` (UTF-8) in quotes, escaped as serde_json and Python's json (without ensure_ascii)
 /// do: short escapes for the quote, the backslash and \b \t \n \f \r, \u00xx for other controls,
 /// all else as it is.

@@ -5,9 +5,7 @@
 namespace ckpt {
 namespace {
 
-constexpr std::string_view kNotTorch =
-    "PyTorch files are not read by this version: name a safetensors or GGUF release of this "
-    "model";
+constexpr std::string_view kNameTorch = "name it as what it is, with the ending .pth or .bin";
 
 bool IsJsonSpace(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
 
@@ -47,9 +45,9 @@ KindWords Words(FileKind kind) {
     case FileKind::kGguf:
       return {"a GGUF file", "name it with the ending .gguf"};
     case FileKind::kTorchZip:
-      return {"a zip archive (PyTorch's .pth and .bin are)", kNotTorch};
+      return {"a zip archive (PyTorch's .pth and .bin are)", kNameTorch};
     case FileKind::kTorchPickle:
-      return {"a Python pickle (an old PyTorch file)", kNotTorch};
+      return {"a Python pickle (an old PyTorch file)", kNameTorch};
     case FileKind::kJson:
       return {"a JSON text, not weights",
               "name the folder that holds it, or the file with the weights"};

@@ -2,7 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <span>
 #include <utility>
+
+#include "base/endian.h"
 
 namespace ckpt::ocdbt {
 namespace {
@@ -13,17 +16,7 @@ constexpr uint32_t kWordBits = 64;
 
 template <class Number>
 Number LittleEndian(std::string_view bytes) {
-  Number value = 0;
-  for (size_t i = 0; i < sizeof(Number); ++i)
-    value |=
-        static_cast<Number>(static_cast<Number>(static_cast<unsigned char>(bytes[i])) << (8 * i));
-  return value;
-}
-
-template <class Number>
-void AppendLittleEndian(std::string& out, Number value) {
-  for (size_t i = 0; i < sizeof(Number); ++i)
-    out += static_cast<char>(static_cast<unsigned char>(value >> (8 * i)));
+  return static_cast<Number>(FromLittleEndian(std::as_bytes(std::span(bytes))));
 }
 
 }  // namespace
@@ -91,7 +84,5 @@ void AppendVarint(std::string& out, uint64_t value) {
     out += static_cast<char>(static_cast<unsigned char>(value | kMoreFollows));
   out += static_cast<char>(static_cast<unsigned char>(value));
 }
-void AppendU32(std::string& out, uint32_t value) { AppendLittleEndian(out, value); }
-void AppendU64(std::string& out, uint64_t value) { AppendLittleEndian(out, value); }
 
 }  // namespace ckpt::ocdbt

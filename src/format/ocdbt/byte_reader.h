@@ -9,8 +9,6 @@
 /// Parts that manifest and nodes share. For format/ocdbt only.
 namespace ckpt::ocdbt {
 
-inline constexpr uint32_t kMostVarintBytes = 10;
-
 /// Walks over the body of a manifest or node, a cheap value: a copy marks a column. Every take is
 /// held against the bytes left. Errors: kBadInput with the byte, counted in the file's structure
 /// (`first_byte`) or, for a compressed body, in what it decodes to.
@@ -48,7 +46,5 @@ class ByteReader {
 
 /// The encoders' side.
 void AppendVarint(std::string& out, uint64_t value);
-void AppendU32(std::string& out, uint32_t value);
-void AppendU64(std::string& out, uint64_t value);
 
 }  // namespace ckpt::ocdbt

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/crc32c.h"
+#include "base/endian.h"
 #include "format/compress/compress.h"
 
 namespace ckpt::ocdbt {
@@ -20,10 +21,14 @@ constexpr uint64_t kRaw = 0;
 constexpr uint64_t kZstd = 1;
 constexpr uint32_t kNumberBits = 32;
 
-std::string BigEndian(uint32_t value) {
+// What tells the kinds apart in messages.
+std::string_view MagicName(uint32_t magic) {
+  return magic == kManifestMagic ? "an OCDBT manifest" : "a node of an OCDBT tree";
+}
+
+std::string MagicBytes(uint32_t magic) {
   std::string text;
-  for (int shift = 24; shift >= 0; shift -= 8)
-    text += static_cast<char>(static_cast<unsigned char>(value >> static_cast<unsigned>(shift)));
+  AppendBigEndian(text, magic, kMagicBytes);
   return text;
 }
 
@@ -58,7 +63,7 @@ Result<void> CheckFrame(uint32_t magic, std::string_view bytes) {
   if (bytes.size() < kLeastBytes)
     return Damaged(0, fmt::format("truncated: {} of {} bytes, the least are {}", MagicName(magic),
                                   bytes.size(), kLeastBytes));
-  if (!bytes.starts_with(BigEndian(magic)))
+  if (!bytes.starts_with(MagicBytes(magic)))
     return Damaged(0, fmt::format("not {}: it begins with {}, not with {:08x}", MagicName(magic),
                                   Hex(bytes.substr(0, kMagicBytes)), magic));
   ByteReader header(bytes, 0, false);
@@ -77,11 +82,8 @@ Result<void> CheckFrame(uint32_t magic, std::string_view bytes) {
 
 }  // namespace
 
-std::string_view MagicName(uint32_t magic) {
-  return magic == kManifestMagic ? "an OCDBT manifest" : "a node of an OCDBT tree";
-}
-
-Result<Body> Unseal(uint32_t magic, std::string_view bytes, uint64_t most_decoded_bytes) {
+Result<Body> Unseal(uint32_t magic, std::string_view bytes, uint64_t most_decoded_bytes,
+                    Code over_limit) {
   CKPT_TRY_VOID(CheckFrame(magic, bytes));
   ByteReader in(bytes.substr(0, bytes.size() - kCrcBytes), 0, false);
   CKPT_TRY_VOID(in.Take(kMagicBytes + kLengthBytes));
@@ -94,23 +96,19 @@ Result<Body> Unseal(uint32_t magic, std::string_view bytes, uint64_t most_decode
   if (compression == kRaw) return body;
   if (compression != kZstd)
     return TooNew(fmt::format("compression method {} is unknown", compression));
-  auto decoded = DecompressZstd(body.stored, most_decoded_bytes);
-  if (!decoded)
-    return std::move(decoded)
-        .map([](const std::string&) { return Body(); })
-        .map_error(Where("byte", std::to_string(body.first_byte)));
-  body.decoded = *std::move(decoded);
+  CKPT_TRY(body.decoded, DecompressZstd(body.stored, most_decoded_bytes, over_limit)
+                             .map_error(Where("byte", std::to_string(body.first_byte))));
   body.is_decoded = true;
   return body;
 }
 
 std::string Seal(uint32_t magic, std::string_view body) {
-  std::string out = BigEndian(magic);
-  AppendU64(out, kLengthBytes + kMagicBytes + 2 + body.size() + kCrcBytes);
+  std::string out = MagicBytes(magic);
+  AppendLittleEndian(out, kLengthBytes + kMagicBytes + 2 + body.size() + kCrcBytes, kLengthBytes);
   AppendVarint(out, kVersion);
   AppendVarint(out, kRaw);
   out += body;
-  AppendU32(out, CrcOf(out));
+  AppendLittleEndian(out, CrcOf(out), kCrcBytes);
   return out;
 }
 

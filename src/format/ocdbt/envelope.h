@@ -16,9 +16,6 @@ namespace ckpt::ocdbt {
 inline constexpr uint32_t kManifestMagic = 0x0cdb3a2a;
 inline constexpr uint32_t kNodeMagic = 0x0cdb20de;
 
-/// What tells the kinds apart in messages.
-std::string_view MagicName(uint32_t magic);
-
 /// A body inside its envelope, or decompressed out of it.
 struct Body {
   std::string decoded;      ///< owns the bytes of a compressed body
@@ -30,9 +27,10 @@ struct Body {
 };
 
 /// `bytes` is exactly one structure. Errors: kBadInput with the byte: shorter than an envelope,
-/// magic, length, checksum, version, compression, damaged or too large (`most_decoded_bytes`)
-/// compressed body.
-Result<Body> Unseal(uint32_t magic, std::string_view bytes, uint64_t most_decoded_bytes);
+/// magic, length, checksum, version, compression, damaged compressed body; `over_limit` (see
+/// DecompressZstd) for one of more than `most_decoded_bytes`.
+Result<Body> Unseal(uint32_t magic, std::string_view bytes, uint64_t most_decoded_bytes,
+                    Code over_limit = Code::kBadInput);
 
 /// Uncompressed.
 std::string Seal(uint32_t magic, std::string_view body);

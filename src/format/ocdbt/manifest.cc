@@ -8,14 +8,13 @@
 #include <span>
 #include <vector>
 
+#include "base/endian.h"
 #include "format/ocdbt/byte_reader.h"
 #include "format/ocdbt/envelope.h"
 
 namespace ckpt {
 namespace {
 
-using ocdbt::AppendU32;
-using ocdbt::AppendU64;
 using ocdbt::AppendVarint;
 using ocdbt::ByteReader;
 
@@ -183,7 +182,8 @@ std::string EncodeOcdbtManifest(const OcdbtConfig& config, const OcdbtVersion& v
   AppendVarint(body, config.max_decoded_node_bytes);
   body += static_cast<char>(config.version_tree_arity_log2);
   AppendVarint(body, config.zstd_level ? kZstdMethod : 0);
-  if (config.zstd_level) AppendU32(body, std::bit_cast<uint32_t>(*config.zstd_level));
+  if (config.zstd_level) 
+    AppendLittleEndian(body, std::bit_cast<uint32_t>(*config.zstd_level), sizeof(uint32_t));
   ocdbt::AppendFileTable(body, std::span(&version.file, 1));
   AppendVarint(body, 1);  // versions
   AppendVarint(body, version.generation);
@@ -194,7 +194,7 @@ std::string EncodeOcdbtManifest(const OcdbtConfig& config, const OcdbtVersion& v
   AppendVarint(body, version.statistics.keys);
   AppendVarint(body, version.statistics.tree_bytes);
   AppendVarint(body, version.statistics.indirect_bytes);
-  AppendU64(body, version.commit_time_ns);
+  AppendLittleEndian(body, version.commit_time_ns, sizeof(uint64_t));
   AppendVarint(body, 0);  // version tree nodes
   return ocdbt::Seal(ocdbt::kManifestMagic, body);
 }

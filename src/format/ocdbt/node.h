@@ -59,7 +59,8 @@ using OcdbtNodeVisit =
 /// `bytes` is exactly the node. `height`: what its parent promises; `transitive`: the base of the
 /// file that holds it. Entries are never held all at once: shared prefixes let a small node stand
 /// for any number of key bytes. Memory: the decoded body, at most `most_decoded_bytes`. Errors:
-/// kBadInput with the byte in the node; those of `visit`.
+/// kBadInput with the byte in the node; kResources, before the first visit, for a body that needs
+/// more than `most_decoded_bytes` where a node may have more; those of `visit`.
 Result<void> DecodeOcdbtNode(std::string_view bytes, uint8_t height, std::string_view transitive,
                              uint64_t most_decoded_bytes, const OcdbtNodeVisit& visit);
 

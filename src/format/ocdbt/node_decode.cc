@@ -163,7 +163,10 @@ Result<void> ReadInterior(ByteReader& in, const OcdbtNodeHeader& header, Keys& k
 
 Result<void> DecodeOcdbtNode(std::string_view bytes, uint8_t height, std::string_view transitive,
                              uint64_t most_decoded_bytes, const OcdbtNodeVisit& visit) {
-  CKPT_TRY(const ocdbt::Body body, ocdbt::Unseal(ocdbt::kNodeMagic, bytes, most_decoded_bytes));
+  const Code over_limit =
+      most_decoded_bytes < kOcdbtMaxDecodedNodeBytes ? Code::kResources : Code::kBadInput;
+  CKPT_TRY(const ocdbt::Body body,
+           ocdbt::Unseal(ocdbt::kNodeMagic, bytes, most_decoded_bytes, over_limit));
   ByteReader in = body.reader();
   OcdbtNodeHeader header;
   const ByteReader at_height = in;

@@ -60,9 +60,9 @@ uint64_t OcdbtTreeBuilder::LeafCost(const OcdbtEntry& entry) const {
 }
 
 Result<void> OcdbtTreeBuilder::Add(OcdbtEntry entry) {
-  if (has_entries_ && entry.key <= last_key_)
-    return Refuse(entry.key,
-                  fmt::format("follows the key \"{}\"", Excerpt(last_key_, kShownBytes)));
+  if (!leaf_.empty() && entry.key <= leaf_.back().key)
+    return Refuse(entry.key, fmt::format("follows the key \"{}\"",
+                                         Excerpt(leaf_.back().key, kShownBytes)));
   if (entry.key.size() > kOcdbtMaxKeyBytes)
     return Refuse(entry.key, fmt::format("a key of {} bytes, at most {} can be stored",
                                          entry.key.size(), kOcdbtMaxKeyBytes));
@@ -78,10 +78,10 @@ Result<void> OcdbtTreeBuilder::Add(OcdbtEntry entry) {
                               range->offset, range->file, files_.size() - 1));
   const uint64_t cost = LeafCost(entry);
   if (!leaf_.empty() &&
-      (leaf_cost_ + cost > config_.max_decoded_node_bytes || leaf_.size() == kOcdbtMaxEntries))
-    CKPT_TRY_VOID(FlushLeaf(false));
-  last_key_ = entry.key;
-  has_entries_ = true;
+      (leaf_cost_ + cost > config_.max_decoded_node_bytes || leaf_.size() == kOcdbtMaxEntries)) {
+    CKPT_TRY(Child leaf, WriteLeaf(false));
+    CKPT_TRY_VOID(AddChild(0, std::move(leaf)));
+  }
   leaf_cost_ += cost;
   leaf_.push_back(std::move(entry));
   return {};
@@ -94,7 +94,7 @@ Result<OcdbtRange> OcdbtTreeBuilder::Write(const std::string& node) {
   return range;
 }
 
-Result<void> OcdbtTreeBuilder::FlushLeaf(bool is_root) {
+Result<OcdbtTreeBuilder::Child> OcdbtTreeBuilder::WriteLeaf(bool is_root) {
   Child child;
   child.key = leaf_.front().key;
   child.value.prefix_bytes = is_root ? 0 : ocdbt::CommonPrefix(leaf_.front().key, leaf_.back().key);
@@ -114,12 +114,7 @@ Result<void> OcdbtTreeBuilder::FlushLeaf(bool is_root) {
   child.value.statistics.tree_bytes = node.size();
   leaf_.clear();
   leaf_cost_ = 0;
-  if (!is_root) return AddChild(0, std::move(child));
-  version_.root_height = 0;
-  version_.offset = child.value.range.offset;
-  version_.length = child.value.range.length;
-  version_.statistics = child.value.statistics;
-  return {};
+  return child;
 }
 
 Result<OcdbtTreeBuilder::Child> OcdbtTreeBuilder::WriteGroup(size_t level,
@@ -165,13 +160,10 @@ Result<void> OcdbtTreeBuilder::AddChild(size_t level, Child child) {
 }
 
 Result<std::string> OcdbtTreeBuilder::Finish() {
-  version_.file = files_.back();
-  if (!has_entries_) {
-    version_.file = {};
-    return EncodeOcdbtManifest(config_, version_);
-  }
-  CKPT_TRY_VOID(FlushLeaf(levels_.empty()));
+  if (leaf_.empty()) return EncodeOcdbtManifest(config_, OcdbtVersion());
+  CKPT_TRY(Child top, WriteLeaf(levels_.empty()));
   for (size_t level = 0; level < levels_.size(); ++level) {
+    CKPT_TRY_VOID(AddChild(level, std::move(top)));
     std::vector<Child> closed = std::exchange(levels_[level].closed, {});
     std::vector<Child> open = std::exchange(levels_[level].open, {});
     if (!closed.empty()) {  // then the open group has one child
@@ -185,18 +177,15 @@ Result<std::string> OcdbtTreeBuilder::Finish() {
                     std::make_move_iterator(closed.end()));
       }
     }
-    const bool is_root = level + 1 == levels_.size();
-    CKPT_TRY(Child parent, WriteGroup(level, open, is_root));
-    if (!is_root) {
-      CKPT_TRY_VOID(AddChild(level + 1, std::move(parent)));
-      continue;
-    }
-    version_.root_height = static_cast<uint8_t>(level + 1);
-    version_.offset = parent.value.range.offset;
-    version_.length = parent.value.range.length;
-    version_.statistics = parent.value.statistics;
+    CKPT_TRY(top, WriteGroup(level, open, level + 1 == levels_.size()));
   }
-  return EncodeOcdbtManifest(config_, version_);
+  OcdbtVersion version;
+  version.root_height = static_cast<uint8_t>(levels_.size());
+  version.file = files_.back();
+  version.offset = top.value.range.offset;
+  version.length = top.value.range.length;
+  version.statistics = top.value.statistics;
+  return EncodeOcdbtManifest(config_, version);
 }
 
 }  // namespace ckpt

@@ -49,7 +49,7 @@ class OcdbtTreeBuilder {
  private:
   struct Level;
   struct Child;
-  Result<void> FlushLeaf(bool is_root);
+  Result<Child> WriteLeaf(bool is_root);
   Result<void> AddChild(size_t level, Child child);
   Result<Child> WriteGroup(size_t level, const std::vector<Child>& group, bool is_root);
   Result<OcdbtRange> Write(const std::string& node);
@@ -58,13 +58,10 @@ class OcdbtTreeBuilder {
   std::vector<OcdbtFile> files_;  // the data files, then the node file
   const OcdbtConfig config_;
   Append append_;
-  std::vector<OcdbtEntry> leaf_;
+  std::vector<OcdbtEntry> leaf_;  // never empty after the first Add
   uint64_t leaf_cost_ = 0;
   std::vector<Level> levels_;  // levels_[0] holds nodes of height 1
   uint64_t written_bytes_ = 0;
-  std::string last_key_;
-  bool has_entries_ = false;
-  OcdbtVersion version_;
 };
 
 }  // namespace ckpt

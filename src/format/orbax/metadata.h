@@ -20,6 +20,10 @@ inline constexpr std::string_view kOrbaxMetadataName = "_METADATA";
 inline constexpr std::string_view kOrbaxStepMetadataName = "_CHECKPOINT_METADATA";
 inline constexpr std::string_view kOrbaxMarkerName = "commit_success.txt";
 
+/// "key_type" in "_METADATA": an index of a list, or a key of a dict.
+inline constexpr uint64_t kOrbaxSequenceKeyType = 1;
+inline constexpr uint64_t kOrbaxDictKeyType = 2;
+
 /// Bounds of our own.
 inline constexpr uint64_t kOrbaxMaxMetadataBytes = 256ULL << 20U;
 inline constexpr uint64_t kOrbaxMaxLeaves = 1ULL << 20U;

@@ -11,8 +11,6 @@ namespace ckpt {
 namespace {
 
 constexpr size_t kShownBytes = 200;
-constexpr uint64_t kSequenceKey = 1;
-constexpr uint64_t kDictKey = 2;
 
 // Depths of the tokens that matter:
 //   1  members of the whole           2  text keys of tree_metadata
@@ -45,10 +43,7 @@ class Decoder {
   }
 
   Result<OrbaxMetadata> Finish() {
-    if (!has_tree_)
-      return Fail(Code::kBadInput, "\"tree_metadata\" is missing",
-                  "the checkpoint's _METADATA is damaged: fetch it again");
-    CKPT_TRY_VOID(CheckPathsDiffer());
+    CKPT_TRY_VOID(CheckWhole());
     return std::move(metadata_);
   }
 
@@ -127,9 +122,10 @@ class Decoder {
       has_name_ = true;
     } else if (member_ == "key_type") {
       if (token.kind != json::Kind::kUnsigned ||
-          (token.unsigned_value != kSequenceKey && token.unsigned_value != kDictKey))
+          (token.unsigned_value != kOrbaxSequenceKeyType &&
+           token.unsigned_value != kOrbaxDictKeyType))
         return Refuse("a key's type is neither 1 (index) nor 2 (name)");
-      key.is_sequence = token.unsigned_value == kSequenceKey;
+      key.is_sequence = token.unsigned_value == kOrbaxSequenceKeyType;
       has_type_ = true;
     }
     return {};
@@ -142,7 +138,9 @@ class Decoder {
       leaf.skip_deserialize = token.is_true;
   }
 
-  Result<void> CheckPathsDiffer() const {
+  // What only shows at the end: there is a tree, and no path in it twice.
+  Result<void> CheckWhole() const {
+    if (!has_tree_) return Refuse("\"tree_metadata\" is missing");
     std::vector<std::string> names;
     names.reserve(metadata_.leaves.size());
     for (const OrbaxLeaf& leaf : metadata_.leaves) names.push_back(OrbaxParamName(leaf.path));

@@ -10,8 +10,6 @@ namespace {
 
 constexpr std::string_view kHandler =
     "orbax.checkpoint._src.handlers.pytree_checkpoint_handler.PyTreeCheckpointHandler";
-constexpr int kSequenceKey = 1;
-constexpr int kDictKey = 2;
 
 std::string_view Bool(bool value) { return value ? "true" : "false"; }
 
@@ -21,8 +19,8 @@ void AppendLeaf(std::string& json, const OrbaxLeaf& leaf) {
   for (size_t i = 0; i < leaf.path.size(); ++i) {
     json += i > 0 ? R"(, {"key": )" : R"({"key": )";
     python::AppendJsonString(json, leaf.path[i].name);
-    json +=
-        fmt::format(R"(, "key_type": {}}})", leaf.path[i].is_sequence ? kSequenceKey : kDictKey);
+    json += fmt::format(R"(, "key_type": {}}})",
+                        leaf.path[i].is_sequence ? kOrbaxSequenceKeyType : kOrbaxDictKeyType);
   }
   json += R"(], "value_metadata": {"value_type": )";
   python::AppendJsonString(json, leaf.value_type);

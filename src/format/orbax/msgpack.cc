@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/endian.h"
 #include "base/text.h"
 #include "format/orbax/metadata.h"
 
@@ -30,11 +31,6 @@ constexpr size_t kFixCountEnd = 16;
 constexpr size_t kFixStrEnd = 32;
 constexpr size_t k8BitEnd = 0x100;
 constexpr size_t k16BitEnd = 0x10000;
-
-void AppendBigEndian(std::string& out, uint64_t value, uint32_t bytes) {
-  for (uint32_t i = bytes; i-- > 0;)
-    out += static_cast<char>(static_cast<unsigned char>(value >> (8U * i)));
-}
 
 void AppendText(std::string& out, std::string_view text) {
   CKPT_CHECK(text.size() < k16BitEnd);

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "format/json/json.h"
+
 namespace ckpt::python {
 namespace {
 
@@ -84,34 +86,12 @@ void AppendJsonString(std::string& json, std::string_view text) {
   json += '"';
   while (!text.empty()) {
     const uint32_t code = TakeCodePoint(text);
-    switch (code) {
-      case '"':
-        json += "\\\"";
-        break;
-      case '\\':
-        json += "\\\\";
-        break;
-      case '\b':
-        json += "\\b";
-        break;
-      case '\t':
-        json += "\\t";
-        break;
-      case '\n':
-        json += "\\n";
-        break;
-      case '\f':
-        json += "\\f";
-        break;
-      case '\r':
-        json += "\\r";
-        break;
-      default:
-        if (code < kFirstPrintable || code >= kDelete)
-          AppendUnicodeEscape(json, code);
-        else
-          json += static_cast<char>(code);
-    }
+    if (const std::string_view escape = json::ShortEscape(code); !escape.empty())
+      json += escape;
+    else if (code < kFirstPrintable || code >= kDelete)
+      AppendUnicodeEscape(json, code);
+    else
+      json += static_cast<char>(code);
   }
   json += '"';
 }

@@ -95,11 +95,9 @@ std::string Insert(Node& root, std::span<const OrbaxKey> path) {
 
 }  // namespace
 
-bool IsEmptyType(std::string_view value_type) {
-  return std::find(kEmptyTypes.begin(), kEmptyTypes.end(), value_type) != kEmptyTypes.end();
-}
 bool IsEmptyLeaf(const OrbaxLeaf& leaf) {
-  return leaf.skip_deserialize || IsEmptyType(leaf.value_type);
+  return leaf.skip_deserialize || std::find(kEmptyTypes.begin(), kEmptyTypes.end(),
+                                            leaf.value_type) != kEmptyTypes.end();
 }
 
 std::string OrbaxParamName(std::span<const OrbaxKey> path) { return Join(path, '.'); }

@@ -26,10 +26,8 @@ struct OrbaxLeaf {
   bool operator==(const OrbaxLeaf&) const = default;
 };
 
-/// Whether a leaf of this type has no data of its own: "None", "Dict", "List", "Tuple",
-/// "NamedTuple".
-bool IsEmptyType(std::string_view value_type);
-/// Whether this leaf has no array: an empty type, or one that is not deserialized.
+/// Whether this leaf has no array: one that is not deserialized, or of a type without data of its
+/// own ("None", "Dict", "List", "Tuple", "NamedTuple").
 bool IsEmptyLeaf(const OrbaxLeaf& leaf);
 
 /// The name of a leaf's array among the keys or files: the path joined with '.', nothing escaped.

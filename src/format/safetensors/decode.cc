@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/endian.h"
 #include "base/text.h"
 #include "format/json/json.h"
 #include "format/kind/kind.h"
@@ -280,9 +281,8 @@ Result<uint64_t> DecodeHeaderLength(std::string_view front, uint64_t file_bytes)
     return refuse(fmt::format("not a safetensors file: {} bytes, the header length alone needs {}",
                               file_bytes, kLengthBytes),
                   "the download is incomplete: fetch the file again");
-  uint64_t length = 0;
-  for (size_t i = 0; i < kLengthBytes; ++i)
-    length |= static_cast<uint64_t>(static_cast<unsigned char>(front[i])) << (8 * i);
+  const uint64_t length =
+      FromLittleEndian(std::as_bytes(std::span(front.substr(0, kLengthBytes))));
   if (length > kMaxHeaderBytes) {
     const FileKind kind = PeekFileKind(front);
     const KindWords words = Words(kind);

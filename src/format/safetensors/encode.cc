@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/checked.h"
+#include "base/endian.h"
 #include "base/text.h"
 #include "format/json/json.h"
 #include "format/safetensors/header.h"
@@ -100,8 +101,7 @@ Result<EncodedHeader> EncodeHeader(std::vector<TensorSpec> tensors,
     return Refuse(
         fmt::format("the header would have {} bytes, over {}", json.size(), kMaxHeaderBytes));
 
-  for (size_t i = 0; i < kLengthBytes; ++i)
-    header.bytes += static_cast<char>(static_cast<unsigned char>(json.size() >> (8 * i)));
+  AppendLittleEndian(header.bytes, json.size(), kLengthBytes);
   header.bytes += json;
   return header;
 }

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/check.h"
+#include "base/endian.h"
 #include "format/compress/compress.h"
 #include "format/zarr/dtypes.h"
 #include "format/zarr/scatter.h"
@@ -15,17 +16,20 @@ namespace ckpt {
 namespace {
 
 constexpr uint64_t kIndexEntryBytes = 16;
-constexpr uint32_t kByteBits = 8;
 
 tl::unexpected<Error> Damaged(std::string what) {
   return Fail(Code::kBadInput, std::move(what), "the checkpoint is damaged: fetch it again");
 }
 
-uint64_t LittleEndian(std::span<const std::byte> bytes) {
-  uint64_t value = 0;
-  for (size_t i = 0; i < bytes.size(); ++i)
-    value |= std::to_integer<uint64_t>(bytes[i]) << (kByteBits * i);
-  return value;
+// The payload of a stored value with its CRC-32C checked and taken off; the value itself where it
+// has none.
+Result<std::span<const std::byte>> TakeCrc(bool has_crc32c, std::span<const std::byte> stored) {
+  if (!has_crc32c) return stored;
+  if (stored.size() < kChunkCrcBytes)
+    return Damaged(fmt::format("truncated: a chunk of {} bytes has no checksum", stored.size()));
+  const auto payload = stored.first(stored.size() - kChunkCrcBytes);
+  CKPT_TRY_VOID(CheckCrcValue(Crc32c::Of(payload), stored.last(kChunkCrcBytes)));
+  return payload;
 }
 
 // The low `bits` of each byte, with its sign.
@@ -65,18 +69,16 @@ Result<void> DecodeShard(const ZarrArrayMeta& meta, std::span<const std::byte> s
 
 }  // namespace
 
-Result<std::span<const std::byte>> CheckCrc(const ZarrCodecs& codecs,
-                                            std::span<const std::byte> stored) {
-  if (!codecs.has_crc32c) return stored;
-  if (stored.size() < kChunkCrcBytes)
-    return Damaged(fmt::format("truncated: a chunk of {} bytes has no checksum", stored.size()));
-  const auto payload = stored.first(stored.size() - kChunkCrcBytes);
-  CKPT_TRY_VOID(CheckCrcValue(Crc32c::Of(payload), stored.last(kChunkCrcBytes)));
-  return payload;
+Result<std::span<const std::byte>> PlainElements(const ZarrCodecs& codecs,
+                                                 std::span<const std::byte> stored,
+                                                 uint64_t bytes) {
+  CKPT_TRY(const std::span<const std::byte> payload, TakeCrc(codecs.has_crc32c, stored));
+  if (payload.size() == bytes) return payload;
+  return Damaged(fmt::format("a chunk has {} bytes of elements, not {}", payload.size(), bytes));
 }
 
 Result<void> CheckCrcValue(const Crc32c& found, std::span<const std::byte> trailer) {
-  const auto said = static_cast<uint32_t>(LittleEndian(trailer));
+  const auto said = static_cast<uint32_t>(FromLittleEndian(trailer));
   if (said == found.value()) return {};
   return Damaged(fmt::format("a chunk's checksum (CRC-32C) is {:08x}, its bytes have {:08x}", said,
                              found.value()));
@@ -84,18 +86,17 @@ Result<void> CheckCrcValue(const Crc32c& found, std::span<const std::byte> trail
 
 Result<void> DecodeStored(const ZarrCodecs& codecs, std::span<const std::byte> stored,
                           std::span<std::byte> out) {
-  CKPT_TRY(const std::span<const std::byte> payload, CheckCrc(codecs, stored));
-  if (codecs.compression != Compression::kNone) return Decompress(codecs.compression, payload, out);
-  if (payload.size() != out.size())
-    return Damaged(
-        fmt::format("a chunk has {} bytes of elements, not {}", payload.size(), out.size()));
-  if (!out.empty()) std::memcpy(out.data(), payload.data(), out.size());
+  if (codecs.compression != Compression::kNone) {
+    CKPT_TRY(const std::span<const std::byte> payload, TakeCrc(codecs.has_crc32c, stored));
+    return Decompress(codecs.compression, payload, out);
+  }
+  CKPT_TRY(const std::span<const std::byte> elements, PlainElements(codecs, stored, out.size()));
+  if (!out.empty()) std::memcpy(out.data(), elements.data(), out.size());
   return {};
 }
 
 void FinishElements(const ZarrArrayMeta& meta, std::span<std::byte> elements) {
-  const ZarrCodecs& codecs = meta.sharding ? meta.sharding->codecs : meta.codecs;
-  if (codecs.is_big_endian) {
+  if (meta.element_codecs().is_big_endian) {
     const uint32_t swap_bytes = zarr::SwapBytes(meta.dtype);
     for (; !elements.empty(); elements = elements.subspan(swap_bytes))
       std::reverse(elements.begin(), elements.begin() + swap_bytes);
@@ -112,8 +113,7 @@ void FillElements(const ZarrArrayMeta& meta, std::span<std::byte> elements) {
   }
   // The fill value is kept little endian: turned here, it is turned back with the other elements.
   std::string fill = meta.fill;
-  const ZarrCodecs& codecs = meta.sharding ? meta.sharding->codecs : meta.codecs;
-  if (codecs.is_big_endian) {
+  if (meta.element_codecs().is_big_endian) {
     const uint32_t swap_bytes = zarr::SwapBytes(meta.dtype);
     for (size_t at = 0; at < fill.size(); at += swap_bytes)
       std::reverse(fill.begin() + static_cast<std::ptrdiff_t>(at),
@@ -124,10 +124,7 @@ void FillElements(const ZarrArrayMeta& meta, std::span<std::byte> elements) {
 }
 
 uint64_t ChunkScratchBytes(const ZarrArrayMeta& meta) {
-  if (!meta.sharding || meta.sharding->inner == meta.chunk) return 0;
-  uint64_t bytes = ElementBytes(meta.dtype);
-  for (const uint64_t extent : meta.sharding->inner.extents) bytes *= extent;
-  return bytes;
+  return meta.sharding && meta.sharding->inner != meta.chunk ? ZarrInnerBytes(meta) : 0;
 }
 
 Result<void> DecodeChunkAsStored(const ZarrArrayMeta& meta, std::span<const std::byte> stored,
@@ -163,9 +160,7 @@ Result<ByteRange> ShardIndexRange(const ZarrArrayMeta& meta, uint64_t stored_byt
 
 Result<ShardIndex> ShardIndex::Open(const ZarrArrayMeta& meta, std::span<const std::byte> index,
                                     uint64_t stored_bytes) {
-  ZarrCodecs codecs;
-  codecs.has_crc32c = meta.sharding->index_has_crc32c;
-  auto payload = CheckCrc(codecs, index);
+  auto payload = TakeCrc(meta.sharding->index_has_crc32c, index);
   if (!payload) return Damaged("shard index: " + payload.error().what);
   ShardIndex opened;
   opened.entries_ = *payload;
@@ -178,21 +173,14 @@ uint64_t ShardIndex::size() const { return entries_.size() / kIndexEntryBytes; }
 Result<InnerChunk> ShardIndex::At(uint64_t number) const {
   const auto entry = entries_.subspan(number * kIndexEntryBytes, kIndexEntryBytes);
   InnerChunk chunk;
-  chunk.offset = LittleEndian(entry.first(kIndexEntryBytes / 2));
-  chunk.length = LittleEndian(entry.last(kIndexEntryBytes / 2));
+  chunk.offset = FromLittleEndian(entry.first(kIndexEntryBytes / 2));
+  chunk.length = FromLittleEndian(entry.last(kIndexEntryBytes / 2));
   chunk.is_absent = chunk.offset == UINT64_MAX && chunk.length == UINT64_MAX;
   if (chunk.is_absent) return chunk;
   if (chunk.offset > stored_bytes_ || chunk.length > stored_bytes_ - chunk.offset)
     return Damaged(fmt::format("shard index: inner chunk {} has {} bytes at byte {} of {}", number,
                                chunk.length, chunk.offset, stored_bytes_));
   return chunk;
-}
-
-std::array<std::byte, kChunkCrcBytes> EncodeChunkTrailer(const Crc32c& crc) {
-  std::array<std::byte, kChunkCrcBytes> trailer{};
-  for (size_t i = 0; i < trailer.size(); ++i)
-    trailer[i] = static_cast<std::byte>(static_cast<uint8_t>(crc.value() >> (kByteBits * i)));
-  return trailer;
 }
 
 uint64_t CompressedChunkBound(uint64_t chunk_bytes) { return ZstdBound(chunk_bytes); }

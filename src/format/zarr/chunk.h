@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -35,11 +34,11 @@ Result<void> DecodeChunkAsStored(const ZarrArrayMeta& meta, std::span<const std:
 /// sharding, or of an inner chunk of a shard.
 Result<void> DecodeStored(const ZarrCodecs& codecs, std::span<const std::byte> stored,
                           std::span<std::byte> out);
-/// The payload of a stored value with its CRC-32C checked and taken off; the value itself where the
-/// codecs have none.
-Result<std::span<const std::byte>> CheckCrc(const ZarrCodecs& codecs,
-                                            std::span<const std::byte> stored);
-/// The same check where the CRC was made on the way.
+/// The same where nothing is compressed: the `bytes` of elements inside the stored bytes, their
+/// CRC-32C checked and taken off.
+Result<std::span<const std::byte>> PlainElements(const ZarrCodecs& codecs,
+                                                 std::span<const std::byte> stored, uint64_t bytes);
+/// The check of a chunk's CRC-32C where that was made on the way.
 Result<void> CheckCrcValue(const Crc32c& found, std::span<const std::byte> trailer);
 /// Makes element bytes in stored order what DecodeChunk gives. Any number of whole elements.
 void FinishElements(const ZarrArrayMeta& meta, std::span<std::byte> elements);
@@ -70,9 +69,8 @@ class ShardIndex {
   uint64_t stored_bytes_ = 0;
 };
 
-/// The writer's side: what follows an uncompressed chunk whose codecs end with crc32c, and a chunk
-/// as one zstd frame with a content checksum (its size; `out` has CompressedChunkBound bytes).
-std::array<std::byte, kChunkCrcBytes> EncodeChunkTrailer(const Crc32c& crc);
+/// The writer's side: a chunk as one zstd frame with a content checksum (its size; `out` has
+/// CompressedChunkBound bytes).
 uint64_t CompressedChunkBound(uint64_t chunk_bytes);
 Result<uint64_t> CompressChunk(std::span<const std::byte> elements, int level,
                                std::span<std::byte> out);

@@ -16,7 +16,7 @@ constexpr int kMostLevel = 22;
 enum class Stage : uint8_t { kBytes, kCompression, kChecksum };
 
 int ReadLevel(const JsonValue* configuration) {
-  const JsonValue* const level = configuration != nullptr ? configuration->Find("level") : nullptr;
+  const JsonValue* const level = FindIn(configuration, "level");
   if (level == nullptr || level->kind != json::Kind::kUnsigned ||
       level->unsigned_value > static_cast<uint64_t>(kMostLevel))
     return 1;  // says nothing to a reader
@@ -25,8 +25,7 @@ int ReadLevel(const JsonValue* configuration) {
 
 Result<void> ReadByteOrder(const JsonValue* configuration, uint32_t element_bytes,
                            ZarrCodecs& codecs) {
-  const JsonValue* const endian =
-      configuration != nullptr ? configuration->Find("endian") : nullptr;
+  const JsonValue* const endian = FindIn(configuration, "endian");
   if (endian == nullptr) {
     if (element_bytes == 1) return {};
     return Damaged("codecs", "the codec \"bytes\" says no byte order");
@@ -59,8 +58,7 @@ Result<ZarrCodecs> ReadChain(const JsonValue& list, uint32_t element_bytes) {
     } else if ((name == "zstd" || name == "gzip") && next == Stage::kCompression) {
       codecs.compression = name == "zstd" ? Compression::kZstd : Compression::kGzip;
       codecs.level = ReadLevel(configuration);
-      const JsonValue* const checksum =
-          configuration != nullptr ? configuration->Find("checksum") : nullptr;
+      const JsonValue* const checksum = FindIn(configuration, "checksum");
       codecs.has_content_checksum = name == "zstd" && checksum != nullptr && checksum->is_true;
       next = Stage::kChecksum;
     } else if (name == "crc32c" && next != Stage::kBytes && !codecs.has_crc32c) {

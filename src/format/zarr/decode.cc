@@ -73,9 +73,7 @@ Result<void> ReadV3Keys(const JsonValue& root, ZarrArrayMeta& meta) {
     return Unsupported("chunk_key_encoding", fmt::format("the encoding \"{}\" is unknown",
                                                          Excerpt(name->text, kShownBytes)));
   meta.separator = meta.has_prefix ? '/' : '.';
-  const JsonValue* const configuration = encoding->Find("configuration");
-  const JsonValue* const separator =
-      configuration != nullptr ? configuration->Find("separator") : nullptr;
+  const JsonValue* const separator = zarr::FindIn(encoding->Find("configuration"), "separator");
   if (separator == nullptr) return {};
   if (separator->text != "." && separator->text != "/")
     return Damaged("chunk_key_encoding", R"(a separator that is neither "." nor "/")");
@@ -154,12 +152,7 @@ Result<ZarrArrayMeta> DecodeZarrMeta(ZarrForm form, std::string_view json) {
   CKPT_TRY_VOID(form == ZarrForm::kV2 ? ReadV2(root, meta) : ReadV3(root, meta));
   CKPT_TRY_VOID(CheckSizes(meta));
   CKPT_TRY(const JsonValue* const fill, Need(root, "fill_value"));
-  auto bytes = zarr::ParseFill(meta.dtype, *fill);
-  if (!bytes)
-    return std::move(bytes)
-        .map([](const std::string&) { return ZarrArrayMeta(); })
-        .map_error(Where("key", "fill_value"));
-  meta.fill = *std::move(bytes);
+  CKPT_TRY(meta.fill, zarr::ParseFill(meta.dtype, *fill).map_error(Where("key", "fill_value")));
   if (std::all_of(meta.fill.begin(), meta.fill.end(), [](char c) { return c == 0; }))
     meta.fill.clear();
   return meta;

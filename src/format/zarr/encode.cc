@@ -58,6 +58,8 @@ std::string V2Compressor(const ZarrCodecs& codecs) {
       return fmt::format(R"({{"id":"zlib","level":{}}})", codecs.level);
     case Compression::kGzip:
       return fmt::format(R"({{"id":"gzip","level":{}}})", codecs.level);
+    case Compression::kDeflate:
+      break;  // no codec of zarr
   }
   CKPT_UNREACHABLE("all compressions are listed");
 }

@@ -7,6 +7,7 @@
 #include <limits>
 #include <optional>
 
+#include "base/endian.h"
 #include "base/float.h"
 
 namespace ckpt::zarr {
@@ -18,13 +19,6 @@ constexpr uint32_t kHexBase = 16;
 tl::unexpected<Error> Refuse(DType dtype) {
   return Fail(Code::kBadInput, fmt::format("a fill value that {} cannot hold", Name(dtype)),
               "the array's metadata is damaged, or of a form that this program does not read");
-}
-
-std::string LittleEndian(uint64_t bits, uint32_t size) {
-  std::string bytes;
-  for (uint32_t i = 0; i < size; ++i)
-    bytes += static_cast<char>(static_cast<unsigned char>(bits >> (kByteBits * i)));
-  return bytes;
 }
 
 // "0x7fc0": the element's bits as one number.
@@ -125,20 +119,21 @@ std::optional<uint64_t> ElementBits(DType dtype, const JsonValue& value, uint32_
 Result<std::string> ParseFill(DType dtype, const JsonValue& value) {
   const uint32_t size = ElementBytes(dtype);
   if (value.is_null()) return std::string(size, '\0');
+  std::string bytes;
   if (dtype != DType::kC64) {
     const auto bits = ElementBits(dtype, value, size);
     if (!bits) return Refuse(dtype);
-    return LittleEndian(*bits, size);
+    AppendLittleEndian(bytes, *bits, size);
+    return bytes;
   }
   if (!value.is_array() || value.members.size() != 2) {
     if (Number(value) == 0.0) return std::string(size, '\0');
     return Refuse(dtype);
   }
-  std::string bytes;
   for (const JsonValue& part : value.members) {
     const auto bits = ElementBits(dtype, part, size / 2);
     if (!bits) return Refuse(dtype);
-    bytes += LittleEndian(*bits, size / 2);
+    AppendLittleEndian(bytes, *bits, size / 2);
   }
   return bytes;
 }

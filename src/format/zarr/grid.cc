@@ -17,6 +17,16 @@ std::vector<uint64_t> ChunkIndex(const Shape& grid, uint64_t number) {
   return index;
 }
 
+uint64_t DenseBytes(DType dtype, const Shape& shape) {
+  uint64_t bytes = ElementBytes(dtype);
+  for (const uint64_t extent : shape.extents) bytes *= extent;
+  return bytes;
+}
+
+uint64_t GridExtent(const ZarrArrayMeta& meta, size_t axis) {
+  return CeilDiv(meta.shape[axis], meta.chunk[axis]);
+}
+
 // A decimal without sign and leading zeros, from the front of `text`.
 std::optional<uint64_t> TakeNumber(std::string_view& text) {
   uint64_t value = 0;
@@ -29,16 +39,15 @@ std::optional<uint64_t> TakeNumber(std::string_view& text) {
 
 }  // namespace
 
-uint64_t ZarrChunkBytes(const ZarrArrayMeta& meta) {
-  uint64_t bytes = ElementBytes(meta.dtype);
-  for (const uint64_t extent : meta.chunk.extents) bytes *= extent;
-  return bytes;
+uint64_t ZarrChunkBytes(const ZarrArrayMeta& meta) { return DenseBytes(meta.dtype, meta.chunk); }
+uint64_t ZarrInnerBytes(const ZarrArrayMeta& meta) {
+  return DenseBytes(meta.dtype, meta.sharding->inner);
 }
 
 Shape ZarrGrid(const ZarrArrayMeta& meta) {
   Shape grid;
   for (size_t axis = 0; axis < meta.shape.rank(); ++axis)
-    grid.extents.push_back(CeilDiv(meta.shape[axis], meta.chunk[axis]));
+    grid.extents.push_back(GridExtent(meta, axis));
   return grid;
 }
 
@@ -58,16 +67,16 @@ std::optional<uint64_t> ZarrChunkNumber(const ZarrArrayMeta& meta, std::string_v
     if (!key.starts_with('c')) return std::nullopt;
     key.remove_prefix(1);
   }
-  const Shape grid = ZarrGrid(meta);
   uint64_t number = 0;
-  for (size_t axis = 0; axis < grid.rank(); ++axis) {
+  for (size_t axis = 0; axis < meta.shape.rank(); ++axis) {
+    const uint64_t extent = GridExtent(meta, axis);
     if (axis > 0 || meta.has_prefix) {
       if (!key.starts_with(meta.separator)) return std::nullopt;
       key.remove_prefix(1);
     }
     const auto index = TakeNumber(key);
-    if (!index || *index >= grid[axis]) return std::nullopt;
-    number = number * grid[axis] + *index;
+    if (!index || *index >= extent) return std::nullopt;
+    number = number * extent + *index;
   }
   return key.empty() ? std::optional<uint64_t>(number) : std::nullopt;
 }

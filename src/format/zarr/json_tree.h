@@ -32,6 +32,11 @@ struct JsonValue {
   const JsonValue* Find(std::string_view name) const;
 };
 
+/// The member of an object that may itself not be there.
+inline const JsonValue* FindIn(const JsonValue* object, std::string_view name) {
+  return object != nullptr ? object->Find(name) : nullptr;
+}
+
 /// Errors: kBadInput with the byte: no JSON, a key twice in one object, over kMaxJsonValues values.
 Result<JsonValue> ReadJsonTree(std::string_view text);
 

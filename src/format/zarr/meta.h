@@ -59,6 +59,8 @@ struct ZarrArrayMeta {
   char separator = '/';    ///< between the numbers of a chunk's key
   bool has_prefix = true;  ///< keys begin with "c" and a separator; always in version 3's default
   std::string fill;        ///< bytes of one element, little endian; empty: zeros
+  /// What the elements themselves pass through: the codecs of inner chunks where there are any.
+  const ZarrCodecs& element_codecs() const { return sharding ? sharding->codecs : codecs; }
   bool operator==(const ZarrArrayMeta&) const = default;
 };
 
@@ -76,8 +78,10 @@ Result<ZarrArrayMeta> DecodeZarrMeta(ZarrForm form, std::string_view json);
 /// "bfloat16"; nothing where zarr has no such type. `form` matters: "<f4" or "float32".
 std::optional<std::string_view> ZarrDTypeName(ZarrForm form, DType dtype);
 
-/// Bytes of one element, and of one decoded chunk (whole, at edges too). Of checked metadata.
+/// Bytes of one decoded chunk (whole, at edges too), and of one inner chunk of an array with
+/// sharding. Of checked metadata.
 uint64_t ZarrChunkBytes(const ZarrArrayMeta& meta);
+uint64_t ZarrInnerBytes(const ZarrArrayMeta& meta);
 /// Chunks along each axis; 0 for an extent of 0.
 Shape ZarrGrid(const ZarrArrayMeta& meta);
 

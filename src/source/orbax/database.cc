@@ -37,17 +37,15 @@ Result<OcdbtManifest> ReadManifest(OrbaxItem& item, MemoryBudget& budget, std::s
   CKPT_TRY(const Grant grant, GrantNow(budget, info.size_bytes, "the manifest"));
   std::string bytes(info.size_bytes, '\0');
   CKPT_TRY_VOID(item.Read(object, 0, std::as_writable_bytes(std::span(bytes))));
-  auto manifest = DecodeOcdbtManifest(bytes);
-  if (!manifest) return std::move(manifest).map_error(in_file);
-  return manifest;
+  return DecodeOcdbtManifest(bytes).map_error(in_file);
 }
 
 // The name of the state with the highest number, or "".
 std::string HighestNumbered(const OrbaxItem& item) {
   std::string highest;
   for (const ObjectInfo& object : item.all()) {
-    if (!object.name.starts_with(item.folder() + std::string(kNumberedPrefix))) continue;
     const std::string_view name = std::string_view(object.name).substr(item.folder().size());
+    if (!name.starts_with(kNumberedPrefix)) continue;
     const std::string_view digits = name.substr(kNumberedPrefix.size());
     const bool is_number = digits.size() == kNumberedDigits &&
                            digits.find_first_not_of("0123456789abcdef") == std::string_view::npos;
@@ -95,9 +93,7 @@ class Walk {
     const ObjectInfo& info = item_.object(object);
     return std::move(visited).map_error([&](Error error) {
       // The innermost node names its place; those above it only lead there.
-      const bool is_said = std::any_of(error.where.begin(), error.where.end(),
-                                       [](const Place& place) { return place.kind == "file"; });
-      if (is_said) return error;
+      if (NamesFile(error)) return error;
       error.where.push_back(
           {"byte", fmt::format("{} of the file, where the node begins", range.offset)});
       return InFile(item_.store(), info.name)(std::move(error));
@@ -129,9 +125,8 @@ class Walk {
           is_first = false;
           return Take(header, entry, prefix);
         });
-    if (visited || most >= kOcdbtMaxDecodedNodeBytes ||
-        !visited.error().what.starts_with("decodes to more than"))
-      return visited;
+    const bool is_too_large = !visited && is_first && visited.error().code == Code::kResources;
+    if (!is_too_large) return visited;
     return Fail(Code::kResources,
                 fmt::format("a node of the tree needs more than {} of memory", FormatMemory(most)),
                 "give a larger --memory");

@@ -9,16 +9,32 @@
 
 namespace ckpt {
 
+namespace {
+
+// The objects whose names begin with `folder` lie side by side in a list that is sorted by name.
+std::span<const ObjectInfo> Below(std::span<const ObjectInfo> sorted, std::string_view folder) {
+  const auto begin = std::partition_point(
+      sorted.begin(), sorted.end(), [&](const ObjectInfo& object) { return object.name < folder; });
+  const auto end = std::partition_point(begin, sorted.end(), [&](const ObjectInfo& object) {
+    return object.name.starts_with(folder);
+  });
+  return {begin, end};
+}
+
+}  // namespace
+
+OrbaxItem::OrbaxItem(Store& store, std::string folder, std::span<const ObjectInfo> all)
+    : store_(store), folder_(std::move(folder)), all_(Below(all, folder_)) {}
+
 const ObjectInfo* OrbaxItem::Find(std::string_view name) const {
-  const std::string full = folder_ + std::string(name);
-  const auto at = std::lower_bound(
-      all_.begin(), all_.end(), full,
-      [](const ObjectInfo& object, const std::string& wanted) { return object.name < wanted; });
-  return at != all_.end() && at->name == full ? &*at : nullptr;
+  return FindObject(all_, folder_ + std::string(name));
 }
 
 Result<uint32_t> OrbaxItem::Use(std::string_view name) {
-  const auto in_file = InFile(store_, folder_ + std::string(name));
+  // A database names the same few files once for each of its keys.
+  const std::string full = folder_ + std::string(name);
+  if (const auto used = numbers_.find(full); used != numbers_.end()) return used->second;
+  const auto in_file = InFile(store_, full);
   CKPT_TRY_VOID(SafeName(name).map_error(in_file));
   const ObjectInfo* const object = Find(name);
   if (object == nullptr)

@@ -20,13 +20,13 @@ namespace ckpt {
 /// Store and listing must outlive it. Not thread-safe.
 class OrbaxItem {
  public:
-  /// `folder`: "" or with its '/'. `all`: objects of the store below it, sorted by name; others are
-  /// ignored.
-  OrbaxItem(Store& store, std::string folder, std::span<const ObjectInfo> all)
-      : store_(store), folder_(std::move(folder)), all_(all) {}
+  /// `folder`: "" or with its '/'. `all`: objects of the store, sorted by name; those that do not
+  /// lie below the folder are left out.
+  OrbaxItem(Store& store, std::string folder, std::span<const ObjectInfo> all);
 
   Store& store() const { return store_; }
   const std::string& folder() const { return folder_; }
+  /// All objects below the folder, under their full names.
   std::span<const ObjectInfo> all() const { return all_; }
   /// The object with this name below the folder, or null.
   const ObjectInfo* Find(std::string_view name) const;

@@ -23,10 +23,13 @@ constexpr std::string_view kProcessMark = "ocdbt.process_";
 constexpr size_t kNamesShown = 6;
 
 bool Has(std::span<const ObjectInfo> all, const std::string& name) {
-  const auto at = std::lower_bound(
-      all.begin(), all.end(), name,
-      [](const ObjectInfo& object, const std::string& wanted) { return object.name < wanted; });
-  return at != all.end() && at->name == name;
+  return FindObject(all, name) != nullptr;
+}
+
+// Whether `folder` ("" or with its '/') is an item.
+bool IsOrbaxItem(std::span<const ObjectInfo> all, const std::string& folder) {
+  return Has(all, folder + std::string(kOrbaxMetadataName)) ||
+         Has(all, folder + std::string(kOcdbtManifestName));
 }
 
 // `folder`, or its "items/" or "default/"; "" is an answer of its own, so: nothing.
@@ -65,6 +68,11 @@ Error Refusal(const Store& store, const std::string& folder, std::string what, s
   return InFile(store, folder)(Error{Code::kBadInput, std::move(what), {}, {}, std::move(remedy)});
 }
 
+// A rename makes a checkpoint of a folder; a bucket has none, so there a marker does.
+bool LacksMarker(const Store& store, std::span<const ObjectInfo> all, const std::string& step) {
+  return store.root().scheme() == "gs" && !Has(all, step + std::string(kOrbaxMarkerName));
+}
+
 // Errors for an item that its writer has not finished. `step`: the folder by which it was found.
 Result<void> CheckFinished(const Store& store, std::span<const ObjectInfo> all,
                            const std::string& item, const std::string& step) {
@@ -73,8 +81,7 @@ Result<void> CheckFinished(const Store& store, std::span<const ObjectInfo> all,
     return Fail(Refusal(store, item,
                         "the checkpoint is still being written, or its writer was stopped",
                         "wait for its writer, or name another step"));
-  // A rename makes a checkpoint of a folder; a bucket has none, so there a marker does.
-  if (store.root().scheme() != "gs" || Has(all, step + std::string(kOrbaxMarkerName))) return {};
+  if (!LacksMarker(store, all, step)) return {};
   return Fail(Refusal(
       store, step,
       fmt::format("the checkpoint has no {}: it is still being written, or its writer was stopped",
@@ -90,10 +97,7 @@ Result<std::optional<std::string>> ItemOfSteps(const Store& store, const std::st
     std::string_view name = step;
     name = name.substr(folder.size(), step.size() - folder.size() - 1);
     const auto number = StepNumber(name);
-    if (!number || !ItemOf(all, step)) continue;
-    const bool is_unfinished =
-        store.root().scheme() == "gs" && !Has(all, step + std::string(kOrbaxMarkerName));
-    if (is_unfinished) continue;
+    if (!number || !ItemOf(all, step) || LacksMarker(store, all, step)) continue;
     steps.emplace_back(*number, step);
   }
   if (steps.empty()) return std::optional<std::string>();
@@ -126,11 +130,6 @@ std::vector<std::string> AllItems(std::span<const ObjectInfo> all, std::string_v
 }
 
 }  // namespace
-
-bool IsOrbaxItem(std::span<const ObjectInfo> all, std::string_view folder) {
-  return Has(all, std::string(folder) + std::string(kOrbaxMetadataName)) ||
-         Has(all, std::string(folder) + std::string(kOcdbtManifestName));
-}
 
 Result<std::optional<std::string>> FindOrbaxItem(const Store& store, std::string_view folder,
                                                  std::span<const ObjectInfo> all) {

@@ -10,10 +10,7 @@
 
 namespace ckpt {
 
-/// Whether `folder` ("" or with its '/') is an item: holds "_METADATA" or "manifest.ocdbt".
-bool IsOrbaxItem(std::span<const ObjectInfo> all, std::string_view folder);
-
-/// The item folder that `folder` stands for: itself; its "items" or "default"; the same of its
+/// The item folder (it holds "_METADATA" or "manifest.ocdbt") that `folder` stands for: itself; its "items" or "default"; the same of its
 /// highest step (a decimal name, also zero-padded or as PREFIX_N); or the only item below it.
 /// Nothing where there is no item. `all`: the objects below `folder`, sorted by name. Errors:
 /// kBadInput with the place "file": a folder that is still being written (its name says so, or, on

@@ -55,7 +55,6 @@ Result<SmallFile> ReadSmall(OrbaxItem& item, MemoryBudget& budget, std::string_v
 // The keys of an item without a database: its files.
 Result<void> ListFiles(OrbaxItem& item, KeyTable& keys) {
   for (const ObjectInfo& object : item.all()) {
-    if (!object.name.starts_with(item.folder())) continue;
     const std::string_view name = std::string_view(object.name).substr(item.folder().size());
     if (name.find('/') == std::string_view::npos) continue;  // the item's own files
     CKPT_TRY_VOID(keys.AddStored("", name, {item.Use(object), 0, object.size_bytes}));
@@ -118,8 +117,7 @@ class Reader {
       tree_ = GuessTree(keys_);
       catalog_.warnings.emplace_back(
           "the checkpoint has no _METADATA: the tree is guessed from the arrays' names, where a "
-          "dot "
-          "may also be part of a key");
+          "dot may also be part of a key");
     }
     if (!item_.Has(kOrbaxMetadataName)) tree_->use_zarr3 = HasZarr3(keys_);
     ArrayFinder finder(item_, keys_, *tree_, budget_);
@@ -162,8 +160,7 @@ class Reader {
     const bool has_arrays =
         std::any_of(item_.all().begin(), item_.all().end(), [&](const ObjectInfo& object) {
           const std::string_view name = BaseName(object.name);
-          return object.name.starts_with(item_.folder()) &&
-                 (name == kZarrV2Name || name == kZarrV3Name);
+          return name == kZarrV2Name || name == kZarrV3Name;
         });
     if (has_arrays || !tree_ || (!has_database && tree_->leaves.empty())) return {};
     return Fail(InFile(item_.store(), item_.folder() + std::string(kOcdbtManifestName))(

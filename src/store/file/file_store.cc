@@ -115,7 +115,8 @@ class FileStore final : public Store {
   }
 
   Result<void> Rename(const SplitName& from, const SplitName& to) {
-    CKPT_TRY(const Descriptor old_folder, folders_.Make(from.folder));
+    CKPT_TRY(const Descriptor old_folder, folders_.Open(from.folder));
+    if (!old_folder.is_open()) return FailFile(FileSide::kOutput, ENOENT, "give it its name");
     CKPT_TRY(const Descriptor new_folder, folders_.Make(to.folder));
     if (renameat(old_folder.get(), from.leaf.c_str(), new_folder.get(), to.leaf.c_str()) != 0)
       return FailFile(FileSide::kOutput, errno, "give it its name");

@@ -234,9 +234,9 @@ Result<OutputSpec> JetstreamPytorchTarget::Describe(const Model& model, const Ca
   CKPT_TRY_VOID(AddCompanions(catalog, source_files, output));
   output.how_to_load.push_back(
       settings.quantize.empty()
-          ? "--checkpoint_path=DEST/model.safetensors"
+          ? "--checkpoint_path=DEST/model.safetensors (JetStream with PyTorch/XLA)"
           : fmt::format("--checkpoint_path=DEST/model.safetensors --quantize_weights=True "
-                        "--quantize_type={}",
+                        "--quantize_type={} (JetStream with PyTorch/XLA)",
                         settings.quantize));
   return output;
 }

@@ -123,10 +123,7 @@ Result<void> AddQuantized(TreeBuilder& tree, size_t role, const CellInstance& ce
                             cell.name),
                 "leave the quantized outputs out");
   ChunkedSlice slice = tree.SliceOf(role, cell);
-  const DType dtype = type.type == QuantType::kInt8   ? DType::kI8
-                      : type.type == QuantType::kInt4 ? DType::kI4
-                                                      : DType::kF8E4M3;
-  const size_t array = tree.ArrayAt(QuantizedValuePath(kernel, layout), dtype, cell, slice);
+  const size_t array = tree.ArrayAt(QuantizedValuePath(kernel, layout), type.dtype, cell, slice);
   const size_t scales = tree.output().arrays.size();
   ChunkedArray scale;
   scale.path = QuantizedScalePath(kernel, layout);

@@ -8,23 +8,23 @@ namespace ckpt::maxtext {
 namespace {
 
 constexpr std::array<QuantizedOutput, 5> kQuantized = {{
-    {"int8", QuantType::kInt8,
+    {"int8", QuantType::kInt8, DType::kI8,
      "weights int8 per output channel with bf16 scales; the server quantizes activations to int8",
      "int8", "", ""},
-    {"int8w", QuantType::kInt8,
+    {"int8w", QuantType::kInt8, DType::kI8,
      "weights int8 per output channel with bf16 scales; activations stay bf16", "intmp",
      "int8_weight_only.json", "{\n  \"__default__\": {\"w_bits\": 8, \"a_bits\": null}\n}\n"},
-    {"intmp", QuantType::kInt8,
+    {"intmp", QuantType::kInt8, DType::kI8,
      "mixed precision as its JSON file says: weights int8 per output channel with bf16 scales; "
      "activations stay bf16",
      "intmp", "int8_weight_only.json",
      "{\n  \"__default__\": {\"w_bits\": 8, \"a_bits\": null}\n}\n"},
-    {"int4w", QuantType::kInt4,
+    {"int4w", QuantType::kInt4, DType::kI4,
      "weights int4 (stored one to a byte) per output channel with bf16 scales; activations stay "
      "bf16",
      "intmp", "int4_weight_only.json",
      "{\n  \"__default__\": {\"w_bits\": 4, \"a_bits\": null}\n}\n"},
-    {"fp8", QuantType::kFp8E4M3,
+    {"fp8", QuantType::kFp8E4M3, DType::kF8E4M3,
      "weights float8 e4m3 per output channel with bf16 scales; activations stay bf16", "intmp",
      "fp8_weight_only.json", "{\n  \"__default__\": {\"w_bits\": \"e4m3\"}\n}\n"},
 }};

@@ -13,6 +13,7 @@ namespace ckpt::maxtext {
 struct QuantizedOutput {
   std::string_view name;  ///< "int8", "int4w"
   QuantType type;
+  DType dtype;                           ///< of the stored values, one to a byte
   std::string_view meaning;              ///< for people
   std::string_view server_quantization;  ///< the server's `quantization=`
   std::string_view config_file;          ///< the JSON that the server needs beside, or ""

@@ -7,7 +7,6 @@
 
 #include "base/text.h"
 #include "target/maxtext/outputs.h"
-#include "target/orbax/checkpoint.h"
 
 namespace ckpt {
 namespace {
@@ -47,9 +46,10 @@ std::string Named(const Model& model) {
 
 std::vector<std::string> LoadFloat(const Model& model, const ChunkedOutput& output,
                                    const ChunkedSettings& settings) {
-  return {fmt::format("{}load_parameters_path={}/{} scan_layers={} weight_dtype={}{}", Named(model),
-                      output.root, output.items, output.name == "scanned",
-                      settings.is_f32 ? "float32" : "bfloat16", RopeFlag(model))};
+  return {fmt::format(
+      "{}load_parameters_path={}/{} scan_layers={} weight_dtype={}{} (any MaxText server)",
+      Named(model), output.root, output.items, output.name == "scanned",
+      settings.is_f32 ? "float32" : "bfloat16", RopeFlag(model))};
 }
 
 std::vector<std::string> LoadQuantized(const Model& model, const ChunkedOutput& output,
@@ -105,8 +105,12 @@ Result<QuantLayout> ParseLayout(const ChunkedSettings& settings) {
               "give linen (JetStream) or nnx (today's MaxText)");
 }
 
-Result<ChunkedOutput> Make(const Model& model, const ChunkedSettings& settings,
-                           const std::string& name) {
+}  // namespace
+
+std::span<const std::string> MaxTextTarget::OutputNames() const { return Names(); }
+
+Result<ChunkedOutput> MaxTextTarget::Make(const Model& model, const ChunkedSettings& settings,
+                                          const std::string& name) {
   CKPT_TRY(const QuantLayout layout, ParseLayout(settings));
   const std::optional<QuantizedOutput> type = maxtext::FindQuantized(name);
   ChunkedOutput output;
@@ -139,13 +143,9 @@ Result<ChunkedOutput> Make(const Model& model, const ChunkedSettings& settings,
         {below + std::string(type->config_file), std::string(type->config_text), std::nullopt});
   output.how_to_load =
       type ? LoadQuantized(model, output, *type, layout) : LoadFloat(model, output, settings);
-  CKPT_TRY_VOID(orbax::CheckNames(output));
+  CKPT_TRY_VOID(CheckNames(output));
   return output;
 }
-
-}  // namespace
-
-std::span<const std::string> MaxTextTarget::OutputNames() const { return Names(); }
 
 Result<std::vector<ChunkedOutput>> MaxTextTarget::Describe(
     const Model& model, const ChunkedSettings& settings, std::vector<std::string>& warnings) const {
@@ -165,33 +165,6 @@ Result<std::vector<ChunkedOutput>> MaxTextTarget::Describe(
     outputs.push_back(std::move(output));
   }
   return outputs;
-}
-
-std::string MaxTextTarget::DataFileName(const ChunkedPlan& plan, size_t output,
-                                        uint32_t bundle) const {
-  return orbax::DataFileName(plan, output, bundle);
-}
-std::string MaxTextTarget::ChunkObjectName(const ChunkedOutput& output, size_t array,
-                                           uint64_t chunk) const {
-  return orbax::ChunkObjectName(output, array, chunk);
-}
-uint64_t MaxTextTarget::PackedBound(uint64_t chunk_bytes) const {
-  return orbax::PackedBound(chunk_bytes);
-}
-Result<uint64_t> MaxTextTarget::Pack(std::span<const std::byte> chunk,
-                                     std::span<std::byte> out) const {
-  return orbax::Pack(chunk, out);
-}
-std::vector<CommitObject> MaxTextTarget::CommitObjects(const ChunkedPlan& plan, size_t output,
-                                                       std::span<const ChunkPlace> places,
-                                                       std::span<const uint64_t> first) const {
-  return orbax::CommitObjects(plan, output, places, first);
-}
-std::string MaxTextTarget::TemporarySuffix(const ChunkedPlan& plan) const {
-  return orbax::TemporarySuffix(plan);
-}
-bool MaxTextTarget::IsMarker(std::string_view object_name) const {
-  return orbax::IsMarker(object_name);
 }
 
 }  // namespace ckpt

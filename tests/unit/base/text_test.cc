@@ -57,5 +57,11 @@ TEST(Excerpt, CutsBetweenCharacters) {
   EXPECT_EQ(Excerpt("\n\n", 1), "\\x0a...");
 }
 
+TEST(Below, JoinsWithASlashWhatIsThere) {
+  EXPECT_EQ(Below("a/b", "c"), "a/b/c");
+  EXPECT_EQ(Below("", "c"), "c");
+  EXPECT_EQ(Below("a/b", ""), "a/b");
+}
+
 }  // namespace
 }  // namespace ckpt

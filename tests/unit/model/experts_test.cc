@@ -104,6 +104,14 @@ TEST(Experts, OneOfAnotherTypeOrShapeIsNamed) {
             HasSubstr("layers.1.experts.2.w1: holds F16, but layers.1.experts.0.w1 holds BF16")));
 }
 
+TEST(Experts, ACountThatNoModelHasIsRefusedBeforeNamesAreMade) {
+  std::vector<SourceConfig> config = ExpertConfig();
+  config[0].values["experts"] = int64_t{1} << 60;
+  const Result<Model> model = BindTo(ParseTable(std::string(kExperts)), ExpertShapes(), config);
+  ASSERT_FALSE(model);
+  EXPECT_THAT(Text(model.error()), HasSubstr("1152921504606846976 tensors of one role: axis x"));
+}
+
 TEST(Experts, TableIsProved) {
   const Result<FamilyProof> proof = CheckFamily(*ParseTable(std::string(kExperts)));
   ASSERT_TRUE(proof) << proof.error().Print();

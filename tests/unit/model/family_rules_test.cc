@@ -2,6 +2,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <string>
+#include <utility>
+
 #include "model/family.h"
 
 namespace ckpt {
@@ -54,6 +57,15 @@ TEST(FamilyRules, ValueMustBeAnExpressionOfDimensions) {
               AllOf(HasSubstr("tensor[0].hf.value"), HasSubstr("no dimension width")));
   EXPECT_THAT(FaultOf(LayerRow(R"(name = "b.{l}", layout = "e", value = "bf16(x) + l")")),
               HasSubstr("there is no dimension l"));
+}
+
+TEST(FamilyRules, AMisspeltKeyIsHeldToAllThatTheTableKnows) {
+  for (const auto& [wrong, right] : {std::pair("unscaned", "unscanned"), std::pair("valu", "value"),
+                                     std::pair("shard_axes", "shard_axis"),
+                                     std::pair("resise", "resize"), std::pair("whn", "when")}) {
+    EXPECT_THAT(FaultOf(RowOf(std::string("layout = \"e\", ") + wrong + " = \"1\"")),
+                AllOf(HasSubstr("unknown key"), HasSubstr(std::string("did you mean ") + right)));
+  }
 }
 
 TEST(FamilyRules, ReduceNamesAxesOfAQuantizedCell) {

@@ -46,11 +46,9 @@ TEST(BoxRuns, HasNothingWhereBoxesDoNotMeet) {
   EXPECT_EQ((BoxRuns{DType::kU8, {{0}, {3}}, {1}, {{3}, {5}}}.total_bytes()), 0U);
 }
 
-TEST(BoxRuns, KnowTheirBytesAndSpan) {
+TEST(BoxRuns, KnowTheirBytes) {
   const BoxRuns runs(DType::kU8, {{0, 0}, {4, 8}}, {8, 1}, {{1, 2}, {3, 4}});
   EXPECT_EQ(runs.total_bytes(), 4U);
-  EXPECT_EQ(runs.span_begin(), 10U);
-  EXPECT_EQ(runs.span_bytes(), 10U);
 }
 
 // Copies by element, by segments and as a stream must agree.

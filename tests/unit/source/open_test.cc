@@ -6,6 +6,7 @@
 #include "tests/unit/format/error_of.h"
 #include "tests/unit/source/make_files.h"
 #include "tests/unit/source/memory_store.h"
+#include "tests/unit/source/orbax_builder.h"
 
 namespace ckpt {
 namespace {
@@ -152,6 +153,65 @@ TEST_F(OpenSourceTest, ReadsANamedIndex) {
   Put("s1", "a");
   store_->Put("other.index.json", R"({"weight_map":{"a":"s1"}})");
   EXPECT_EQ(Tensors("other.index.json"), "a");
+}
+
+// --source-format: what the user says of a folder with several.
+class SourceFormatTest : public OpenSourceTest {
+ protected:
+  // What is read of the folder or object, by the name of its only tensor; or the error.
+  std::string Read(const std::string& format, const std::string& object = "") {
+    const auto catalog = OpenSource({store_, object, format}, budget_);
+    if (!catalog) return ErrorText(catalog);
+    EXPECT_TRUE(catalog->format.starts_with(format)) << catalog->format;
+    return catalog->tensors.at(0).name;
+  }
+  Code CodeOf(const std::string& format, const std::string& object = "") {
+    return OpenSource({store_, object, format}, budget_).error().code;
+  }
+  void PutOrbax(const std::string& folder) {
+    OrbaxBuilder builder;
+    const ZarrArrayMeta meta = MakeZarrMeta(ZarrForm::kV3, DType::kU8, {4}, {4});
+    builder.Array("orbax", meta).Chunk("orbax", meta, 0, "abcd").PutFiles(*store_, folder);
+  }
+};
+
+TEST_F(SourceFormatTest, ChoosesAmongAllInAFolder) {
+  Put("model.safetensors", "safetensors");
+  store_->Put("q.gguf", GgufFile("gguf", 1));
+  PutOrbax("0/items/");
+  EXPECT_EQ(Read(""), "safetensors");
+  EXPECT_EQ(Read("safetensors"), "safetensors");
+  EXPECT_EQ(Read("gguf"), "gguf");
+  EXPECT_EQ(Read("orbax"), "params.orbax");
+}
+
+TEST_F(SourceFormatTest, ChoosesInAFolderThatIsNamedInsideTheStore) {
+  Put("sub/model.safetensors", "safetensors");
+  store_->Put("sub/q.gguf", GgufFile("gguf", 1));
+  EXPECT_EQ(Read("gguf", "sub"), "gguf");
+}
+
+TEST_F(SourceFormatTest, AnIndexIsSafetensorsToo) {
+  Put("s1.safetensors", "safetensors");
+  store_->Put("model.safetensors.index.json", R"({"weight_map":{"safetensors":"s1.safetensors"}})");
+  EXPECT_EQ(Read("safetensors"), "safetensors");
+}
+
+TEST_F(SourceFormatTest, FindsNothingWhereTheFolderHoldsOtherFormats) {
+  Put("model.safetensors", "safetensors");
+  EXPECT_EQ(CodeOf("gguf"), Code::kNotFound);
+  EXPECT_THAT(Read("gguf"), HasSubstr("there are: model.safetensors"));
+  EXPECT_EQ(CodeOf("orbax"), Code::kNotFound);
+}
+
+TEST_F(SourceFormatTest, RefusesANamedFileOfAnother) {
+  Put("model.safetensors", "safetensors");
+  store_->Put("q.gguf", GgufFile("gguf", 1));
+  EXPECT_EQ(Read("gguf", "q.gguf"), "gguf");
+  EXPECT_EQ(CodeOf("gguf", "model.safetensors"), Code::kBadInput);
+  EXPECT_THAT(Read("gguf", "model.safetensors"), HasSubstr("the source is safetensors, not gguf"));
+  EXPECT_THAT(Read("safetensors", "q.gguf"), HasSubstr("the source is gguf, not safetensors"));
+  EXPECT_THAT(Read("orbax", "q.gguf"), HasSubstr("the source is gguf, not orbax"));
 }
 
 }  // namespace

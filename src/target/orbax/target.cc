@@ -1,4 +1,4 @@
-#include "target/orbax/checkpoint.h"
+#include "target/orbax/target.h"
 
 #include <fmt/format.h>
 
@@ -9,13 +9,15 @@
 
 #include "base/check.h"
 #include "base/sha256.h"
+#include "base/text.h"
 #include "format/ocdbt/tree_builder.h"
 #include "format/orbax/metadata.h"
 #include "format/orbax/msgpack.h"
 #include "format/zarr/chunk.h"
 #include "format/zarr/meta.h"
+#include "plan/chunked_plan.h"
 
-namespace ckpt::orbax {
+namespace ckpt {
 namespace {
 
 constexpr std::string_view kManifestName = "manifest.ocdbt";
@@ -27,7 +29,7 @@ constexpr std::string_view kTreeWord = "tree";
 constexpr std::string_view kUuidWord = "uuid";
 
 std::string InItems(const ChunkedOutput& output, std::string_view name) {
-  return output.items.empty() ? std::string(name) : fmt::format("{}/{}", output.items, name);
+  return Below(output.items, name);
 }
 
 // 64 hexadecimal digits from what enters the output alone.
@@ -95,6 +97,18 @@ CommitObject Text(std::string name, std::string text) {
           false};
 }
 
+// The keys of an array's chunks below its name, ordered, with their numbers.
+std::vector<std::pair<std::string, uint64_t>> SortedKeys(const ChunkedArray& array,
+                                                         const ZarrArrayMeta& meta) {
+  const uint64_t count = ChunkCount(array);
+  std::vector<std::pair<std::string, uint64_t>> keys;
+  keys.reserve(count);
+  for (uint64_t chunk = 0; chunk < count; ++chunk)
+    keys.emplace_back(ZarrChunkKey(meta, chunk), chunk);
+  std::sort(keys.begin(), keys.end());
+  return keys;
+}
+
 // The tree of all keys, as a stream: arrays in the order of their keys, then each array's chunks in
 // the order of theirs.
 class TreeWriter {
@@ -129,16 +143,10 @@ class TreeWriter {
   Result<void> AddArray(OcdbtTreeBuilder& builder, const std::string& prefix, size_t a) {
     const ChunkedOutput& output = plan_.outputs[index_];
     const ZarrArrayMeta meta = MetaOf(output, output.arrays[a]);
-    std::vector<std::pair<std::string, uint64_t>> keys;
-    const uint64_t count = first_[a + 1] - first_[a];
-    keys.reserve(count);
-    for (uint64_t chunk = 0; chunk < count; ++chunk)
-      keys.emplace_back(prefix + ZarrChunkKey(meta, chunk), first_[a] + chunk);
-    std::sort(keys.begin(), keys.end());
     // "c/..." comes before "zarr.json".
-    for (auto& [key, place] : keys) {
-      const ChunkPlace& at = places_[place];
-      CKPT_TRY_VOID(builder.Add({std::move(key), OcdbtRange{at.bundle, at.offset, at.length}}));
+    for (const auto& [key, chunk] : SortedKeys(output.arrays[a], meta)) {
+      const ChunkPlace& at = places_[first_[a] + chunk];
+      CKPT_TRY_VOID(builder.Add({prefix + key, OcdbtRange{at.bundle, at.offset, at.length}}));
     }
     return builder.Add({prefix + std::string(kZarrV3Name), EncodeZarrMeta(meta)});
   }
@@ -152,24 +160,36 @@ class TreeWriter {
 
 }  // namespace
 
-std::string DataFileName(const ChunkedPlan& plan, size_t output, uint32_t bundle) {
+std::string OrbaxTarget::DataFileName(const ChunkedPlan& plan, size_t output,
+                                      uint32_t bundle) const {
   return InItems(plan.outputs[output], DataPath(plan, output, fmt::format("{}", bundle)));
 }
 
-std::string ChunkObjectName(const ChunkedOutput& output, size_t array, uint64_t chunk) {
+std::string OrbaxTarget::ChunkObjectName(const ChunkedOutput& output, size_t array,
+                                         uint64_t chunk) const {
   const ChunkedArray& spec = output.arrays[array];
   return InItems(output,
                  fmt::format("{}/{}", ParamName(spec), ZarrChunkKey(MetaOf(output, spec), chunk)));
 }
 
-uint64_t PackedBound(uint64_t chunk_bytes) { return CompressedChunkBound(chunk_bytes); }
-Result<uint64_t> Pack(std::span<const std::byte> chunk, std::span<std::byte> out) {
+std::vector<uint64_t> OrbaxTarget::KeyOrder(const ChunkedOutput& output, size_t array) const {
+  const ChunkedArray& spec = output.arrays[array];
+  std::vector<uint64_t> order;
+  for (const auto& [key, chunk] : SortedKeys(spec, MetaOf(output, spec))) order.push_back(chunk);
+  return order;
+}
+
+uint64_t OrbaxTarget::PackedBound(uint64_t chunk_bytes) const {
+  return CompressedChunkBound(chunk_bytes);
+}
+Result<uint64_t> OrbaxTarget::Pack(std::span<const std::byte> chunk,
+                                   std::span<std::byte> out) const {
   return CompressChunk(chunk, kZstdLevel, out);
 }
 
-std::vector<CommitObject> CommitObjects(const ChunkedPlan& plan, size_t output,
-                                        std::span<const ChunkPlace> places,
-                                        std::span<const uint64_t> first) {
+std::vector<CommitObject> OrbaxTarget::CommitObjects(const ChunkedPlan& plan, size_t output,
+                                                     std::span<const ChunkPlace> places,
+                                                     std::span<const uint64_t> first) const {
   const ChunkedOutput& spec = plan.outputs[output];
   std::vector<CommitObject> objects;
   const auto tree = std::make_shared<TreeWriter>(plan, output, places, first);
@@ -204,12 +224,12 @@ std::vector<CommitObject> CommitObjects(const ChunkedPlan& plan, size_t output,
   return objects;
 }
 
-std::string TemporarySuffix(const ChunkedPlan& plan) {
+std::string OrbaxTarget::TemporarySuffix(const ChunkedPlan& plan) const {
   return fmt::format("orbax-checkpoint-tmp-{}",
                      std::stoull(plan.run_digest.substr(0, kSuffixDigits), nullptr, 16));
 }
 
-bool IsMarker(std::string_view object_name) {
+bool OrbaxTarget::IsMarker(std::string_view object_name) const {
   const size_t slash = object_name.rfind('/');
   const std::string_view leaf =
       slash == std::string_view::npos ? object_name : object_name.substr(slash + 1);
@@ -217,6 +237,8 @@ bool IsMarker(std::string_view object_name) {
          leaf == kOrbaxStepMetadataName;
 }
 
-Result<void> CheckNames(const ChunkedOutput& output) { return CheckOrbaxTree(LeavesOf(output)); }
+Result<void> OrbaxTarget::CheckNames(const ChunkedOutput& output) {
+  return CheckOrbaxTree(LeavesOf(output));
+}
 
-}  // namespace ckpt::orbax
+}  // namespace ckpt

@@ -1,0 +1,109 @@
+#include "format/pickle/walk.h"
+
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "base/text.h"
+#include "format/pickle/refusal.h"
+
+namespace ckpt::pickle {
+namespace {
+
+constexpr size_t kShownBytes = 200;
+
+class Walk {
+ public:
+  using Visit = std::function<Result<void>(const std::string&, const TensorValue&)>;
+
+  Walk(const Arena& arena, uint64_t byte, const Visit& visit)
+      : arena_(arena), byte_(byte), visit_(visit), is_open_(arena.containers.size(), false) {}
+
+  Result<void> Run(const Value& root) {
+    CKPT_TRY_VOID(Enter(root));
+    while (!levels_.empty()) {
+      Level& level = levels_.back();
+      path_.resize(level.path_bytes);
+      const std::vector<Value>& items = arena_.containers[level.container].items;
+      const size_t step = level.is_dict ? 2 : 1;
+      if (level.next + step > items.size()) {
+        is_open_[level.container] = false;
+        levels_.pop_back();
+        continue;
+      }
+      const size_t at = level.next;
+      level.next += step;
+      if (!MayHoldTensors(items[at + step - 1])) {
+        CKPT_TRY_VOID(Count());
+        continue;
+      }
+      CKPT_TRY_VOID(AddName(level.is_dict ? std::optional(items[at]) : std::nullopt, at));
+      CKPT_TRY_VOID(Enter(items[at + step - 1]));
+    }
+    return {};
+  }
+
+ private:
+  struct Level {
+    uint32_t container = 0;
+    bool is_dict = false;
+    size_t next = 0;
+    size_t path_bytes = 0;
+  };
+
+  static bool MayHoldTensors(const Value& value) {
+    return value.kind == Kind::kTensor || value.kind == Kind::kDict || value.kind == Kind::kList ||
+           value.kind == Kind::kTuple;
+  }
+
+  Result<void> Count() {
+    if (++nodes_ <= kMostNodes) return {};
+    return NotPlain(byte_, fmt::format("the pickle's dicts and lists share their parts so often that they have over {} "
+                                       "items",
+                                       kMostNodes));
+  }
+
+  // `key` of a dict, or the number `index` of a list's item.
+  Result<void> AddName(const std::optional<Value>& key, size_t index) {
+    if (levels_.size() > 1) path_ += '.';
+    if (!key) {
+      path_ += std::to_string(index);
+    } else if (key->kind == Kind::kString) {
+      path_ += arena_.Text(*key);
+    } else if (key->kind == Kind::kInt) {
+      path_ += std::to_string(key->number);
+    } else {
+      return NotPlain(byte_, fmt::format("below \"{}\" tensors lie under a key that is neither a string nor an integer",
+                                         Excerpt(path_, kShownBytes)));
+    }
+    return {};
+  }
+
+  Result<void> Enter(const Value& value) {
+    CKPT_TRY_VOID(Count());
+    if (value.kind == Kind::kTensor) return visit_(path_, arena_.tensors[value.index]);
+    if (!MayHoldTensors(value)) return {};
+    if (is_open_[value.index])
+      return NotPlain(byte_, fmt::format("a container that holds itself, at \"{}\"", Excerpt(path_, kShownBytes)));
+    is_open_[value.index] = true;
+    levels_.push_back({value.index, value.kind == Kind::kDict, 0, path_.size()});
+    return {};
+  }
+
+  const Arena& arena_;
+  const uint64_t byte_;
+  const Visit& visit_;
+  std::vector<bool> is_open_;  // by container: on the way from the root
+  std::vector<Level> levels_;
+  std::string path_;
+  uint64_t nodes_ = 0;
+};
+
+}  // namespace
+
+Result<void> ForEachTensor(const Arena& arena, const Value& root, uint64_t byte,
+                           const std::function<Result<void>(const std::string& name, const TensorValue& tensor)>& visit) {
+  return Walk(arena, byte, visit).Run(root);
+}
+
+}  // namespace ckpt::pickle

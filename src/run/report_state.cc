@@ -1,0 +1,44 @@
+#include "run/report_state.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/units.h"
+#include "run/journal.h"
+#include "run/mark.h"
+#include "run/report.h"
+
+namespace ckpt {
+namespace {
+
+// Some hundred thousand arrays; a report beyond that is not one of ours.
+constexpr uint64_t kMostReportBytes = 256 * kMiB;
+
+}  // namespace
+
+Result<ReportState> ReadReportState(Store& destination) {
+  const Result<std::string> text = ReadSmallObject(destination, kReportName, kMostReportBytes);
+  if (!text) {
+    if (text.error().code == Code::kNotFound || text.error().code == Code::kBadInput)
+      return ReportState{};
+    return Fail(text.error());
+  }
+  const auto json = nlohmann::json::parse(*text, nullptr, false);
+  if (!json.is_object() || json.value("program", nlohmann::json()) != "ckpt") return ReportState{};
+  if (json.value("result", nlohmann::json()) == "failed")
+    return ReportState{ReportState::Kind::kFailed, ""};
+  const auto digest = json.find("run_digest");
+  if (digest == json.end() || !digest->is_string()) return ReportState{};
+  return ReportState{ReportState::Kind::kDone, digest->get<std::string>()};
+}
+
+Result<void> WriteFailureReport(Store& destination, const std::string& text) {
+  CKPT_TRY(const ReportState state, ReadReportState(destination));
+  CKPT_TRY(const std::vector<ObjectInfo> objects, ListDestination(destination, kStateFolder));
+  if (!objects.empty() && state.kind != ReportState::Kind::kFailed)
+    return Fail(Code::kCannotCreate, "the destination holds the state of another run");
+  if (objects.empty()) CKPT_TRY_VOID(WriteMark(destination, PlanBase{}, Mark{}));
+  CKPT_TRY_VOID(WriteSmallObject(destination, kReportName, text, {.is_create_only = false}));
+  return {};
+}
+
+}  // namespace ckpt

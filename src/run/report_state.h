@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+
+#include "plan/plan_base.h"
+#include "store/store.h"
+
+namespace ckpt {
+
+/// What the report in a destination says of the run that left it.
+struct ReportState {
+  enum class Kind {
+    kNone,    ///< no report, or none of ours
+    kFailed,  ///< why a run ended; nothing was committed
+    kDone,
+  };
+  Kind kind = Kind::kNone;
+  std::string run_digest;  ///< of a finished run
+};
+Result<ReportState> ReadReportState(Store& destination);
+
+/// Leaves the text of a failure (JSON, an object with "result": "failed") as the destination's
+/// report, marked as ours, so that a next run clears it. Only where the destination holds no state
+/// of another run. Errors: kCannotCreate where there is one; those of the store.
+Result<void> WriteFailureReport(Store& destination, const std::string& text);
+
+}  // namespace ckpt

@@ -1,0 +1,191 @@
+#include "run/report_state.h"
+
+#include <gtest/gtest.h>
+
+#include "run/chunked_convert.h"
+#include "run/chunked_destination.h"
+#include "run/convert.h"
+#include "run/destination.h"
+#include "run/mark.h"
+#include "run/report.h"
+#include "tests/unit/run/tiny_maxtext.h"
+#include "tests/unit/source/memory_store.h"
+
+namespace ckpt {
+namespace {
+
+using Kind = ReportState::Kind;
+
+const std::string kFailure = R"({"program":"ckpt","result":"failed","exit_code":65})";
+const std::string kReport(kReportName);
+const std::string kMark(kMarkName);
+
+ReportState StateOf(Store& store) {
+  const auto state = ReadReportState(store);
+  EXPECT_TRUE(state);
+  return state ? *state : ReportState{};
+}
+
+std::vector<std::string> NamesOf(Store& store) {
+  std::vector<std::string> names;
+  const auto objects = store.List("");
+  EXPECT_TRUE(objects);
+  for (const ObjectInfo& object : *objects) names.push_back(object.name);
+  return names;
+}
+
+// Plans of which a destination needs only the names.
+Plan FilePlan() {
+  Plan plan;
+  plan.output.file.name = "model.safetensors";
+  return plan;
+}
+ChunkedPlan FolderPlan() {
+  ChunkedPlan plan;
+  plan.outputs.emplace_back();
+  plan.outputs[0].name = "unscanned";
+  plan.outputs[0].root = "bf16/unscanned";
+  return plan;
+}
+
+// --------------------------------------------------------------------- reading
+
+TEST(ReadReportState, AnEmptyDestinationHasNone) {
+  MemoryStore store;
+  EXPECT_EQ(StateOf(store).kind, Kind::kNone);
+  store.Put("model.safetensors", "x");
+  EXPECT_EQ(StateOf(store).kind, Kind::kNone);
+}
+
+TEST(ReadReportState, AForeignOrDamagedReportIsNone) {
+  for (const char* text :
+       {"", "{", "[]", "\"ckpt\"", "{}", R"({"result":"failed"})",
+        R"({"program":"other","result":"failed"})", R"({"program":["ckpt"],"result":"failed"})",
+        R"({"program":"other","run_digest":"d"})", R"({"program":"ckpt"})",
+        R"({"program":"ckpt","run_digest":7})", "\xff\xfe"}) {
+    MemoryStore store;
+    store.Put(kReport, text);
+    EXPECT_EQ(StateOf(store).kind, Kind::kNone) << text;
+  }
+}
+
+TEST(ReadReportState, TellsAFailureFromAFinishedRun) {
+  MemoryStore store;
+  store.Put(kReport, kFailure);
+  EXPECT_EQ(StateOf(store).kind, Kind::kFailed);
+  EXPECT_EQ(StateOf(store).run_digest, "");
+  store.Put(kReport, R"({"program":"ckpt","result":"failed","run_digest":"d"})");
+  EXPECT_EQ(StateOf(store).kind, Kind::kFailed);
+  store.Put(kReport, R"({"program":"ckpt","run_digest":"d"})");
+  EXPECT_EQ(StateOf(store).kind, Kind::kDone);
+  EXPECT_EQ(StateOf(store).run_digest, "d");
+}
+
+TEST(ReadReportState, KnowsTheReportOfARunOfEitherForm) {
+  const auto source = std::make_shared<MemoryStore>();
+  TinyLlama{.layers = 1}.WriteTo(*source);
+  Watch watch;
+  {
+    const auto plan = MakeTinyPlan(source, {""});
+    ASSERT_TRUE(plan);
+    MemoryStore destination;
+    MemoryBudget budget(plan->memory.budget_bytes);
+    ASSERT_TRUE(Convert(*plan, JetstreamPytorchTarget(), *source, destination, budget,
+                        {false, 2, "auto", "0"}, watch));
+    EXPECT_EQ(StateOf(destination).kind, Kind::kDone);
+    EXPECT_EQ(StateOf(destination).run_digest, plan->run_digest);
+  }
+  TinyMaxText options;
+  options.settings.outputs = {"unscanned"};
+  const auto plan = MakeTinyMaxTextPlan(source, options);
+  ASSERT_TRUE(plan);
+  MemoryStore destination;
+  MemoryBudget budget(plan->memory.budget_bytes);
+  const auto result = ConvertChunked(*plan, MaxTextTarget(), *source, destination, budget,
+                                     {false, 2, "auto", "0"}, watch);
+  ASSERT_TRUE(result) << result.error().Print();
+  EXPECT_EQ(StateOf(destination).kind, Kind::kDone);
+  EXPECT_EQ(StateOf(destination).run_digest, plan->run_digest);
+}
+
+// --------------------------------------------------------------------- writing
+
+TEST(WriteFailureReport, LeavesTheTextMarkedAsOurs) {
+  MemoryStore store;
+  ASSERT_TRUE(WriteFailureReport(store, kFailure));
+  EXPECT_EQ(store.Get(kReport), kFailure);
+  EXPECT_EQ(NamesOf(store), (std::vector<std::string>{kReport, kMark}));
+  ASSERT_TRUE(ReadMark(store));
+  EXPECT_TRUE(ReadMark(store)->files.empty());
+  EXPECT_TRUE(ReadMark(store)->folders.empty());
+  EXPECT_EQ(StateOf(store).kind, Kind::kFailed);
+}
+
+TEST(WriteFailureReport, ReplacesAnEarlierFailure) {
+  MemoryStore store;
+  ASSERT_TRUE(WriteFailureReport(store, kFailure));
+  const std::string later = R"({"program":"ckpt","result":"failed","exit_code":74})";
+  ASSERT_TRUE(WriteFailureReport(store, later));
+  EXPECT_EQ(store.Get(kReport), later);
+  EXPECT_EQ(NamesOf(store), (std::vector<std::string>{kReport, kMark}));
+}
+
+TEST(WriteFailureReport, RefusesTheStateOfAnotherRun) {
+  const std::vector<std::pair<std::string, std::string>> states = {
+      {kReport, R"({"program":"ckpt","run_digest":"d"})"},           // finished
+      {kMark, R"({"program":"ckpt","run_digest":"d","files":[]})"},  // under way
+      {".ckpt-state/journal/1", "x"},
+      {kReport, R"({"program":"other"})"},
+      {".ckpt-state/notes.txt", "somebody's"}};
+  for (const auto& [name, text] : states) {
+    MemoryStore store;
+    store.Put(name, text);
+    const auto written = WriteFailureReport(store, kFailure);
+    ASSERT_FALSE(written) << name;
+    EXPECT_EQ(written.error().code, Code::kCannotCreate);
+    EXPECT_EQ(NamesOf(store), std::vector<std::string>{name});
+    EXPECT_EQ(store.Get(name), text);
+  }
+}
+
+TEST(WriteFailureReport, AFilesNextRunTakesItForItsOwn) {
+  MemoryStore store;
+  ASSERT_TRUE(WriteFailureReport(store, kFailure));
+  const JetstreamPytorchTarget target;
+  ASSERT_TRUE(CheckDestination(store, target, false));
+  const auto warnings = ClearDestination(store, FilePlan(), target, false);
+  ASSERT_TRUE(warnings) << warnings.error().Print();
+  EXPECT_TRUE(warnings->empty());
+  EXPECT_TRUE(NamesOf(store).empty());
+}
+
+TEST(WriteFailureReport, AFoldersNextRunTakesItForItsOwn) {
+  MemoryStore store;
+  ASSERT_TRUE(WriteFailureReport(store, kFailure));
+  const MaxTextTarget target;
+  ASSERT_TRUE(CheckDestination(store, FolderPlan(), target, false));
+  ASSERT_TRUE(ClearDestination(store, FolderPlan(), target, false));
+  EXPECT_TRUE(NamesOf(store).empty());
+}
+
+TEST(WriteFailureReport, NeverMakesSomebodysFilesOurs) {
+  MemoryStore store;
+  store.Put("model.safetensors", "somebody's");
+  store.Put("bf16/unscanned/_METADATA", "somebody's");
+  ASSERT_TRUE(WriteFailureReport(store, kFailure));
+  EXPECT_FALSE(ClearDestination(store, FilePlan(), JetstreamPytorchTarget(), false));
+  EXPECT_FALSE(ClearDestination(store, FolderPlan(), MaxTextTarget(), false));
+  EXPECT_EQ(store.Get("model.safetensors"), "somebody's");
+  EXPECT_EQ(store.Get("bf16/unscanned/_METADATA"), "somebody's");
+}
+
+TEST(CheckDestination, AFailureOfSomebodyElseIsNotOurs) {
+  // The text alone, without the mark.
+  MemoryStore store;
+  store.Put(kReport, kFailure);
+  EXPECT_FALSE(CheckDestination(store, JetstreamPytorchTarget(), false));
+  EXPECT_FALSE(CheckDestination(store, FolderPlan(), MaxTextTarget(), false));
+}
+
+}  // namespace
+}  // namespace ckpt
