@@ -15,6 +15,7 @@
 #include "cli/machine.h"
 #include "cli/registry.h"
 #include "model/model.h"
+#include "model/shards.h"
 #include "plan/memory.h"
 #include "run/band_kernel.h"
 #include "run/tile_kernel.h"
@@ -89,6 +90,25 @@ void ParseResources(const Arguments& arguments, Settings& settings, Faults& faul
   }
 }
 
+// A source whose headers are read, and what it is.
+struct OpenedModel {
+  SourcePlace place;
+  Catalog catalog;
+  Model model;
+};
+Result<OpenedModel> OpenModel(const std::string& source, const Settings& settings) {
+  OpenedModel opened;
+  CKPT_TRY(opened.place, FindSource(source, settings.io_mode));
+  opened.place.format = settings.source_format;
+  // Headers are read under the budget that the run will have at least.
+  const Resources& resources = settings.plan.resources;
+  MemoryBudget header_budget(resources.memory_bytes > 0 ? resources.memory_bytes
+                                                        : resources.least_memory_bytes);
+  CKPT_TRY(opened.catalog, OpenSource(opened.place, header_budget));
+  CKPT_TRY(opened.model, BindWith(opened.catalog, settings));
+  return opened;
+}
+
 // The small files that the target carries along, where the source has them.
 Result<std::vector<ObjectInfo>> FilesBeside(const SourcePlace& place, const Target& target) {
   std::vector<ObjectInfo> files;
@@ -118,6 +138,11 @@ void AddResourceOptions(CLI::App& app, Arguments& arguments) {
   app.add_option("--family", arguments.family,
                  "a family table to add or override (FILE.toml), or the name of the family to take")
       ->type_name("FILE|NAME");
+  app.add_option(
+         "--source-format", arguments.source_format,
+         "safetensors, torch, gguf or orbax, where a folder holds several (default: the first that "
+         "is there)")
+      ->type_name("FORMAT");
 }
 
 void AddConversionOptions(CLI::App& app, Arguments& arguments) {
@@ -154,12 +179,20 @@ Result<Settings> ParseSettings(const Arguments& arguments) {
       settings.family_name = arguments.family;
     }
   }
+  if (!arguments.source_format.empty()) {
+    const std::vector<std::string> known = {"safetensors", "torch", "gguf", "orbax"};
+    if (std::find(known.begin(), known.end(), arguments.source_format) == known.end())
+      faults.Add(fmt::format("--source-format {} is unknown", Printable(arguments.source_format)),
+                 DidYouMean(arguments.source_format, known));
+    settings.source_format = arguments.source_format;
+  }
   CKPT_TRY_VOID(faults.Get());
   return settings;
 }
 
-Result<Model> BindWith(const Catalog& catalog, const Settings& settings) {
+Result<Model> BindWith(Catalog& catalog, const Settings& settings) {
   CKPT_TRY(const auto families, LoadFamilies(settings.family_files));
+  CKPT_TRY_VOID(JoinShards(families, settings.family_name, catalog));
   // The name of a server's model binds only where the target asks for one.
   return BindModel(families, catalog,
                    {settings.family_name, settings.chunked_settings.model_name,
@@ -169,18 +202,15 @@ Result<Model> BindWith(const Catalog& catalog, const Settings& settings) {
 Result<PlannedChunkedRun> PlanChunkedRun(const std::string& source, const Settings& settings,
                                          bool keeps_sides) {
   PlannedChunkedRun run;
-  CKPT_TRY(run.place, FindSource(source, settings.io_mode));
-  const Resources& resources = settings.plan.resources;
-  MemoryBudget header_budget(resources.memory_bytes > 0 ? resources.memory_bytes
-                                                        : resources.least_memory_bytes);
-  CKPT_TRY(Catalog catalog, OpenSource(run.place, header_budget));
-  CKPT_TRY(Model model, BindWith(catalog, settings));
+  CKPT_TRY(OpenedModel opened, OpenModel(source, settings));
+  run.place = std::move(opened.place);
   std::vector<std::string> warnings;
   CKPT_TRY(std::vector<ChunkedOutput> outputs,
-           settings.chunked->Describe(model, settings.chunked_settings, warnings));
-  CKPT_TRY(run.plan, MakeChunkedPlan(std::move(catalog), std::move(model), *settings.chunked,
-                                     std::move(outputs), settings.chunked_settings,
-                                     {resources, settings.plan.bundle_bytes, keeps_sides}));
+           settings.chunked->Describe(opened.model, settings.chunked_settings, warnings));
+  CKPT_TRY(run.plan,
+           MakeChunkedPlan(std::move(opened.catalog), std::move(opened.model), *settings.chunked,
+                           std::move(outputs), settings.chunked_settings,
+                           {settings.plan.resources, settings.plan.bundle_bytes, keeps_sides}));
   run.plan.warnings.insert(run.plan.warnings.end(), warnings.begin(), warnings.end());
   CKPT_TRY_VOID(CheckKernels(run.plan));
   run.budget = std::make_unique<MemoryBudget>(run.plan.memory.budget_bytes);
@@ -189,17 +219,12 @@ Result<PlannedChunkedRun> PlanChunkedRun(const std::string& source, const Settin
 
 Result<PlannedRun> PlanRun(const std::string& source, const Settings& settings) {
   PlannedRun run;
-  CKPT_TRY(run.place, FindSource(source, settings.io_mode));
-  // Headers are read under the budget that the run will have at least.
-  const Resources& resources = settings.plan.resources;
-  MemoryBudget header_budget(resources.memory_bytes > 0 ? resources.memory_bytes
-                                                        : resources.least_memory_bytes);
-  CKPT_TRY(Catalog catalog, OpenSource(run.place, header_budget));
-  CKPT_TRY(Model model, BindWith(catalog, settings));
+  CKPT_TRY(OpenedModel opened, OpenModel(source, settings));
+  run.place = std::move(opened.place);
   CKPT_TRY(const std::vector<ObjectInfo> beside, FilesBeside(run.place, *settings.target));
-  CKPT_TRY(OutputSpec output,
-           settings.target->Describe(model, catalog, beside, settings.target_settings));
-  CKPT_TRY(run.plan, MakePlan(std::move(catalog), std::move(model), *settings.target,
+  CKPT_TRY(OutputSpec output, settings.target->Describe(opened.model, opened.catalog, beside,
+                                                        settings.target_settings));
+  CKPT_TRY(run.plan, MakePlan(std::move(opened.catalog), std::move(opened.model), *settings.target,
                               std::move(output), settings.target_settings, settings.plan));
   CKPT_TRY_VOID(CheckKernels(run.plan));
   run.budget = std::make_unique<MemoryBudget>(run.plan.memory.budget_bytes);

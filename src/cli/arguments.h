@@ -24,7 +24,8 @@ struct Arguments {
   std::string target;
   std::string quantize;
   std::string model_name;
-  std::string family;  ///< a file to add, or the name of a family to take
+  std::string source_format;  ///< safetensors, gguf, orbax; "" where the files tell
+  std::string family;         ///< a file to add, or the name of a family to take
   std::string memory;
   std::string bundle_size;
   std::string outputs;                    ///< "scanned,unscanned,int8"
@@ -55,6 +56,7 @@ struct Settings {
   std::string destination;  ///< the common root of DEST and all outputs
   PlanOptions plan;
   IoMode io_mode = IoMode::kAuto;
+  std::string source_format;
   std::vector<std::string> family_files;
   std::string family_name;
 };
@@ -77,7 +79,7 @@ struct PlannedChunkedRun {
 Result<PlannedChunkedRun> PlanChunkedRun(const std::string& source, const Settings& settings,
                                          bool keeps_sides);
 
-/// A model's catalog and what it is, for the verbs that do not convert.
-Result<Model> BindWith(const Catalog& catalog, const Settings& settings);
+/// What a catalog's model is, for the verbs that do not convert; joins the catalog's shards.
+Result<Model> BindWith(Catalog& catalog, const Settings& settings);
 
 }  // namespace ckpt

@@ -55,15 +55,23 @@ class FamiliesVerb final : public Verb {
       if (family->file() != check_) continue;
       CKPT_TRY(const FamilyProof proof, CheckFamily(*family).map_error(Where("file", check_)));
       if (is_json_) {
-        const nlohmann::ordered_json json = {
-            {"family", family->name()}, {"rows", proof.rows},     {"schemes", proof.schemes},
-            {"pairs", proof.pairs},     {"models", proof.models}, {"elements", proof.elements}};
+        const nlohmann::ordered_json json = {{"family", family->name()},
+                                             {"rows", proof.rows},
+                                             {"schemes", proof.schemes},
+                                             {"pairs", proof.pairs},
+                                             {"models", proof.models},
+                                             {"elements", proof.elements},
+                                             {"unused_cells", proof.unused_cells}};
         fmt::print("{}\n", json.dump(1));
       } else {
         fmt::print(
             "{}: {} rows in {} schemes; {} pairs of layouts on {} random models, {} elements, all "
             "back bit for bit\n",
             family->name(), proof.rows, proof.schemes, proof.pairs, proof.models, proof.elements);
+        if (proof.unused_cells > 0) {
+          fmt::print("not proved: {} cells whose condition (when) held in none of these models\n",
+                     proof.unused_cells);
+        }
       }
     }
     return {};

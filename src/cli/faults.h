@@ -26,6 +26,15 @@ class Faults {
   void Take(const Result<T>& result, std::string_view option) {
     Add(fmt::format("{}: {}", option, result.error().what), result.error().remedy);
   }
+  /// All that an error of the same kind names.
+  void AddAll(const Error& error) {
+    if (error.details.empty()) {
+      Add(error.what, error.remedy);
+      return;
+    }
+    for (const std::string& text : error.details) Add(text, "");
+    if (!error.remedy.empty()) remedies_.push_back(error.remedy);
+  }
   Result<void> Get() const {
     if (texts_.empty()) return {};
     Error error{

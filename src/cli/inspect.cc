@@ -86,8 +86,9 @@ class InspectVerb final : public Verb {
     const Resources& resources = settings.plan.resources;
     MemoryBudget budget(resources.memory_bytes > 0 ? resources.memory_bytes
                                                    : resources.least_memory_bytes);
-    CKPT_TRY(const Catalog catalog, OpenSource(place, budget));
+    CKPT_TRY(Catalog catalog, OpenSource(place, budget));
     CKPT_TRY(const auto families, LoadFamilies(settings.family_files));
+    CKPT_TRY_VOID(JoinShards(families, settings.family_name, catalog));
     const Result<Model> model = BindModel(families, catalog, {settings.family_name});
     std::vector<std::string> warnings = catalog.warnings;
     if (model) warnings.insert(warnings.end(), model->warnings.begin(), model->warnings.end());

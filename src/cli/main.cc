@@ -3,12 +3,14 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
-#include <cerrno>
+#include <algorithm>
 #include <cstdio>
-#include <new>
-#include <system_error>
+#include <cstdlib>
+#include <optional>
 
 #include "base/text.h"
+#include "cli/entrypoint/entrypoint.h"
+#include "cli/guard.h"
 #include "cli/signals.h"
 #include "cli/verbs.h"
 #include "cli/version.h"
@@ -24,6 +26,11 @@ constexpr std::string_view kFooter =
     "\nExit codes: 0 done, 64 arguments, 65 source damaged or unsupported, 66 not found, 73 output "
     "cannot be made;\n"
     "docs/exit-codes.md has all.";
+
+std::optional<std::string> ReadEnvironment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
 
 // Words that no option or verb takes: the nearest known one is the remedy.
 Error UnknownWords(const CLI::App& app, const std::vector<std::string>& words) {
@@ -82,7 +89,8 @@ Result<Parsed> Parse(CLI::App& root, int argc, char** argv) {
   }
 }
 
-Result<void> Run(int argc, char** argv) {
+// The exit status of a run that has told its own errors, or 0.
+Result<int> Run(int argc, char** argv) {
   CLI::App root{
       "ckpt: turns published LLM weights into the checkpoint that an inference server loads"};
   root.name("ckpt");
@@ -95,29 +103,21 @@ Result<void> Run(int argc, char** argv) {
   verbs.push_back(AddInspect(root));
   verbs.push_back(AddVerify(root));
   verbs.push_back(AddFamilies(root));
+  verbs.push_back(AddManifest(root));
+  const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+  std::vector<std::string> names;
+  for (const std::unique_ptr<Verb>& verb : verbs) names.push_back(verb->app->get_name());
+  const std::string_view program = argc > 0 ? argv[0] : "ckpt";
+  if (contract::IsAddressed(program, words, names))
+    return contract::Run(program, words, ReadEnvironment);
   CKPT_TRY(const Parsed parsed, Parse(root, argc, argv));
-  if (parsed.is_answered) return {};
+  if (parsed.is_answered) return 0;
   for (const std::unique_ptr<Verb>& verb : verbs) {
-    if (verb->app->parsed()) return verb->Run();
+    if (!verb->app->parsed()) continue;
+    CKPT_TRY_VOID(verb->Run());
+    return 0;
   }
   return Fail(Code::kUsage, "no verb", "see ckpt --help");
-}
-
-// What no other place caught.
-Result<void> RunGuarded(int argc, char** argv) {
-  try {
-    return Run(argc, argv);
-  } catch (const std::bad_alloc&) {
-    return Fail(Code::kResources, "out of memory", "give this process more memory");
-  } catch (const std::system_error& error) {
-    if (error.code().value() != EPIPE)
-      return Fail(Code::kInternal, fmt::format("unexpected: {}", error.what()),
-                  "please report this");
-    return Fail(Code::kIo, "whoever read standard output has stopped",
-                "read it to its end, or write it to a file");
-  } catch (const std::exception& error) {
-    return Fail(Code::kInternal, fmt::format("unexpected: {}", error.what()), "please report this");
-  }
 }
 
 }  // namespace
@@ -125,7 +125,7 @@ Result<void> RunGuarded(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   ckpt::BlockStopSignals();
-  const ckpt::Result<void> result = ckpt::RunGuarded(argc, argv);
+  const ckpt::Result<int> result = ckpt::Guarded<int>([&] { return ckpt::Run(argc, argv); });
   if (!result) {
     std::fflush(stdout);
     fmt::print(stderr, "{}\n", result.error().Print());
@@ -133,5 +133,5 @@ int main(int argc, char** argv) {
   }
   // Output that did not arrive is a failure, not a success.
   if (std::fflush(stdout) != 0) return ckpt::ExitStatus(ckpt::Code::kIo);
-  return 0;
+  return *result;
 }

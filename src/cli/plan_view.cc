@@ -10,8 +10,65 @@
 
 namespace ckpt {
 
+std::string FiguresText(const RunFigures& figures, uint64_t written_bytes, uint64_t budget_bytes) {
+  const auto moved = static_cast<double>(figures.execute.read_bytes + written_bytes);
+  return fmt::format("  {} in, {} out, {:.2f} s, {} moved; CPU {:.2f} s\n",
+                     FormatBytes(figures.execute.read_bytes), FormatBytes(written_bytes),
+                     figures.wall_s, FormatRate(moved / std::max(1e-3, figures.wall_s)),
+                     figures.cpu_s) +
+         fmt::format("  peak memory {} of a budget of {}\n", FormatMemory(figures.peak_rss_bytes),
+                     FormatMemory(budget_bytes));
+}
+
 void PrintWarnings(const std::vector<std::string>& warnings) {
   for (const std::string& warning : warnings) fmt::print(stderr, "warning: {}\n", warning);
+}
+
+nlohmann::ordered_json SourceJson(const PlanBase& plan) {
+  return {{"uri", plan.catalog.root.Print()},
+          {"format", plan.catalog.format},
+          {"scheme", plan.model.source_scheme}};
+}
+
+nlohmann::ordered_json BytesJson(const PlanBase& plan) {
+  const Totals& totals = plan.totals;
+  return {{"read", totals.read_bytes},
+          {"read_twice", totals.read_again_bytes},
+          {"headers", totals.header_bytes},
+          {"source_tensors", totals.source_tensor_bytes},
+          {"written", totals.written_bytes}};
+}
+
+nlohmann::ordered_json RereadsJson(const PlanBase& plan) {
+  auto rereads = nlohmann::ordered_json::array();
+  for (const Reread& reread : plan.rereads)
+    rereads.push_back({{"array", reread.array}, {"why", reread.why}, {"bytes", reread.bytes}});
+  return rereads;
+}
+
+std::string PlanRow(std::string_view name, std::string_view value) {
+  return fmt::format("{:<10}{}\n", name, value);
+}
+
+std::string SourceText(const PlanBase& plan) {
+  return fmt::format("{} ({}, scheme {})", plan.catalog.root.Print(), plan.catalog.format,
+                     plan.model.source_scheme);
+}
+
+std::string ReadRows(const PlanBase& plan) {
+  const Totals& totals = plan.totals;
+  std::string text =
+      PlanRow("read", fmt::format("{} ({} bytes) in {} requests", FormatBytes(totals.read_bytes),
+                                  totals.read_bytes, totals.requests));
+  for (const Reread& reread : plan.rereads)
+    text += PlanRow("", fmt::format("{} of it again: {}, {}", FormatBytes(reread.bytes),
+                                    reread.array, reread.why));
+  return text;
+}
+
+std::string DigestRows(const PlanBase& plan) {
+  return PlanRow("disk", "none beside the output") + PlanRow("layout", plan.layout_digest) +
+         PlanRow("run", plan.run_digest);
 }
 
 std::string PrintPlan(const Plan& plan) {
@@ -21,19 +78,14 @@ std::string PrintPlan(const Plan& plan) {
   for (const auto& [name, extent] : plan.model.dims)
     dims += fmt::format("{}{}={}", dims.empty() ? "" : " ", name, extent);
   std::string text;
-  const auto row = [&](std::string_view name, std::string value) {
-    text += fmt::format("{:<10}{}\n", name, value);
+  const auto row = [&](std::string_view name, const std::string& value) {
+    text += PlanRow(name, value);
   };
-  row("source", fmt::format("{} ({}, scheme {})", plan.catalog.root.Print(), plan.catalog.format,
-                            plan.model.source_scheme));
+  row("source", SourceText(plan));
   row("family", fmt::format("{}  {}", plan.model.family->name(), dims));
   row("target", fmt::format("{}, {}: {} arrays in {}", plan.target, plan.output.name,
                             plan.output.arrays.size(), plan.output.file.name));
-  row("read", fmt::format("{} ({} bytes) in {} requests", FormatBytes(totals.read_bytes),
-                          totals.read_bytes, totals.requests));
-  for (const Reread& reread : plan.rereads)
-    row("",
-        fmt::format("{} of it again: {}, {}", FormatBytes(reread.bytes), reread.array, reread.why));
+  text += ReadRows(plan);
   row("write", fmt::format("{} ({} bytes) in {} files", FormatBytes(totals.written_bytes),
                            totals.written_bytes, 1 + plan.output.companions.size()));
   row("memory", fmt::format("{} at most, of a budget of {}", FormatMemory(memory.peak_bytes),
@@ -41,9 +93,7 @@ std::string PrintPlan(const Plan& plan) {
   row("work", fmt::format("{} bundles of up to {}, {} lanes, tiles of {}", plan.bundles.size() + 1,
                           FormatMemory(plan.bundle_bytes), memory.lanes,
                           FormatMemory(memory.tile_in_bytes)));
-  row("disk", "none beside the output");
-  row("layout", plan.layout_digest);
-  row("run", plan.run_digest);
+  text += DigestRows(plan);
   return text;
 }
 
@@ -51,9 +101,6 @@ std::string PlanJson(const Plan& plan) {
   using Json = nlohmann::ordered_json;
   const Totals& totals = plan.totals;
   const MemoryPlan& memory = plan.memory;
-  Json rereads = Json::array();
-  for (const Reread& reread : plan.rereads)
-    rereads.push_back({{"array", reread.array}, {"why", reread.why}, {"bytes", reread.bytes}});
   Json companions = Json::array();
   for (const CompanionSpec& companion : plan.output.companions)
     companions.push_back(companion.name);
@@ -61,21 +108,13 @@ std::string PlanJson(const Plan& plan) {
       {"target", plan.target},
       {"output", plan.output.name},
       {"family", plan.model.family->name()},
-      {"source",
-       {{"uri", plan.catalog.root.Print()},
-        {"format", plan.catalog.format},
-        {"scheme", plan.model.source_scheme}}},
+      {"source", SourceJson(plan)},
       {"dims", plan.model.dims},
       {"arrays", plan.output.arrays.size()},
       {"file", {{"name", plan.output.file.name}, {"size_bytes", plan.output.file.size_bytes}}},
       {"companions", companions},
-      {"bytes",
-       {{"read", totals.read_bytes},
-        {"read_twice", totals.read_again_bytes},
-        {"headers", totals.header_bytes},
-        {"source_tensors", totals.source_tensor_bytes},
-        {"written", totals.written_bytes}}},
-      {"rereads", rereads},
+      {"bytes", BytesJson(plan)},
+      {"rereads", RereadsJson(plan)},
       {"requests", totals.requests},
       {"bundles", plan.bundles.size() + 1},
       {"bundle_bytes", plan.bundle_bytes},

@@ -45,6 +45,14 @@ Result<std::shared_ptr<Store>> OpenDestination(const std::string& argument, IoMo
   return std::shared_ptr<Store>(std::move(store));
 }
 
+bool IsSameFolder(const Store& a, const Store& b) {
+  struct stat first {};
+  struct stat second {};
+  return a.KeepsObjects() && b.KeepsObjects() && stat(a.root().path().c_str(), &first) == 0 &&
+         stat(b.root().path().c_str(), &second) == 0 && first.st_dev == second.st_dev &&
+         first.st_ino == second.st_ino;
+}
+
 Result<SourcePlace> FindSource(const std::string& argument, IoMode io_mode) {
   CKPT_TRY(const Uri uri, Uri::Parse(argument));
   if (uri.scheme() != "file") return UnknownScheme(uri);

@@ -23,6 +23,9 @@ Result<IoMode> ParseIoMode(std::string_view word);
 /// The store of a folder or sink that is written to.
 Result<std::shared_ptr<Store>> OpenDestination(const std::string& argument, IoMode io_mode);
 
+/// Whether two stores are one folder, however spelled.
+bool IsSameFolder(const Store& a, const Store& b);
+
 /// The store and object that a source argument names: a folder, or one file. kNotFound if there is
 /// nothing.
 Result<SourcePlace> FindSource(const std::string& argument, IoMode io_mode);

@@ -25,5 +25,6 @@ std::unique_ptr<Verb> AddPlan(CLI::App& root);
 std::unique_ptr<Verb> AddInspect(CLI::App& root);
 std::unique_ptr<Verb> AddVerify(CLI::App& root);
 std::unique_ptr<Verb> AddFamilies(CLI::App& root);
+std::unique_ptr<Verb> AddManifest(CLI::App& root);
 
 }  // namespace ckpt

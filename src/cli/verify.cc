@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/arguments.h"
+#include "cli/differences.h"
 #include "cli/plan_view.h"
 #include "cli/registry.h"
 #include "cli/verbs.h"
@@ -22,7 +23,6 @@ namespace ckpt {
 namespace {
 
 constexpr uint64_t kMostReportBytes = 256ULL << 20U;
-constexpr size_t kMostFaults = 10;
 
 // The parts of a report that verifying needs; the report is input like any other, so nothing of it
 // is trusted.
@@ -52,6 +52,9 @@ Result<Report> ReadReport(Store& store) {
                       "convert again with --overwrite"});
   };
   const nlohmann::json& json = report.json;
+  if (json.is_object() && json.value("result", nlohmann::json()) == "failed")
+    return Fail(Code::kNotFound, "the last run into this folder failed, its report says why",
+                "run it again; verify what it leaves then");
   if (!json.is_object() || json.value("schema_version", nlohmann::json()) != kReportSchemaVersion)
     return damaged();
   if (IsChunkedReport(json)) return report;
@@ -165,19 +168,7 @@ class VerifyVerb final : public Verb {
       if (!text || companion["crc32c"] != Hex(Crc32c::Of(std::as_bytes(std::span(*text)))))
         faults.push_back(fmt::format("file {} is missing or changed", Printable(name)));
     }
-    if (!faults.empty()) {
-      Error error{Code::kBadInput,
-                  fmt::format("the output is not what was written: {} differences", faults.size()),
-                  {},
-                  {{"folder", place.store->root().Print()}},
-                  "convert again with --overwrite"};
-      if (faults.size() > kMostFaults) {
-        faults.resize(kMostFaults);
-        faults.emplace_back("...");
-      }
-      error.details = std::move(faults);
-      return Fail(std::move(error));
-    }
+    if (!faults.empty()) return FailDifferences(place.store->root().Print(), std::move(faults));
     Print(catalog.tensors.size(), bytes, "as reported");
     return {};
   }

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "cli/differences.h"
 #include "cli/registry.h"
 #include "cli/version.h"
 #include "cli/watched.h"
@@ -23,7 +24,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kMostFaults = 10;
 constexpr int kMostParents = 8;
 constexpr uint64_t kReadBytes = 1ULL << 20U;
 
@@ -43,20 +43,6 @@ Result<T> Guarded(const std::string& dest, const std::function<Result<T>()>& wor
   } catch (const json::exception&) {
     return Damaged(dest);
   }
-}
-
-tl::unexpected<Error> Differences(const std::string& dest, std::vector<std::string> faults) {
-  Error error{Code::kBadInput,
-              fmt::format("the output is not what was written: {} differences", faults.size()),
-              {},
-              {{"folder", dest}},
-              "convert again with --overwrite"};
-  if (faults.size() > kMostFaults) {
-    faults.resize(kMostFaults);
-    faults.emplace_back("...");
-  }
-  error.details = std::move(faults);
-  return Fail(std::move(error));
 }
 
 Result<void> HoldOutput(const std::string& path, const json& output, const Settings& settings,
@@ -139,10 +125,6 @@ bool AreRelated(const std::string& a, const std::string& b) {
   return below_a.starts_with(below_b) || below_b.starts_with(below_a);
 }
 
-std::string Join(const std::string& folder, const std::string& name) {
-  return name.empty() ? folder : folder + "/" + name;
-}
-
 Settings SettingsOf(const json& report, Settings settings) {
   const json& given = report.at("settings");
   ChunkedSettings& chunked = settings.chunked_settings;
@@ -205,10 +187,10 @@ Result<Verified> HoldChunkedToReport(const ReportPlace& place, const json& repor
       CKPT_TRY_VOID(SafeName(root));
       if (!place.part.empty() && !AreRelated(place.part, root)) continue;
       CKPT_TRY_VOID(HoldFiles(*store, root, output, faults));
-      const std::string path = Join(Join(dest, root), output.at("items").get<std::string>());
+      const std::string path = Below(Below(dest, root), output.at("items").get<std::string>());
       CKPT_TRY_VOID(HoldOutput(path, output, settings, budget, verified, faults));
     }
-    if (!faults.empty()) return Differences(dest, std::move(faults));
+    if (!faults.empty()) return FailDifferences(dest, std::move(faults));
     return verified;
   });
 }

@@ -1,0 +1,233 @@
+#include "cli/entrypoint/job.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "base/units.h"
+#include "cli/conversion.h"
+#include "cli/entrypoint/stand_in.h"
+#include "cli/registry.h"
+#include "cli/version.h"
+#include "cli/watched.h"
+#include "model/family.h"
+#include "run/report_state.h"
+
+namespace ckpt::contract {
+namespace {
+
+constexpr std::string_view kItems = "/items";
+
+class Job {
+ public:
+  Job(const Contract& contract, const Arguments& arguments, const Environment& environment,
+      Log& log)
+      : contract_(contract),
+        arguments_(arguments),
+        environment_(environment),
+        log_(log),
+        begin_(std::chrono::steady_clock::now()) {}
+
+  Result<std::string> Run() {
+    for (const std::string& line : contract_.opening_lines) log_.Info(line);
+    for (const std::string& line : contract_.notices) log_.Notice(line);
+    for (const std::string& line : contract_.warnings) log_.Warn(line);
+    Result<std::string> ended = Work();
+    if (!ended) LeaveFailure(ended.error());
+    return ended;
+  }
+
+ private:
+  Result<std::string> Work() {
+    // What is wrong with the source and with the outputs is found before the first weight is read.
+    CKPT_TRY(const std::vector<Candidate> candidates, FindCandidates(contract_, environment_));
+    CKPT_TRY(arguments_.destination, FindDestination(contract_, environment_));
+    CKPT_TRY_VOID(PlaceOutputs());
+    CKPT_TRY_VOID(Prepare(candidates));
+    CKPT_TRY_VOID(CheckFamily());
+    for (const std::string& warning : conversion_->plan().warnings) log_.Warn(warning);
+    SayPlan();
+    CKPT_TRY(const bool is_done, conversion_->IsDone());
+    if (is_done && !contract_.is_overwriting) {
+      log_.Info("The outputs are there already, made from this source with these settings");
+      return Finish(true);
+    }
+    CKPT_TRY_VOID(CheckMemory(*conversion_));
+    CKPT_TRY_VOID(conversion_->CheckDestination(contract_.is_overwriting));
+    is_ours_ = true;
+    CKPT_TRY_VOID(Probe());
+    if (contract_.is_dry_run) {
+      log_.Info("Dry run: nothing is written");
+      log_.Show(conversion_->PlanText(), conversion_->PlanJson());
+      return std::string("dry run, exit 0: the conversion would begin\n");
+    }
+    CKPT_TRY_VOID(Convert());
+    return Finish(false);
+  }
+
+  // The outputs' paths as options of the conversion.
+  Result<void> PlaceOutputs() {
+    if (contract_.server != Server::kMaxText) return {};
+    for (const Output& output : contract_.outputs) {
+      CKPT_TRY(std::string path, LocalPath(output.path, environment_, ""));
+      // A step's folder holds the item "items".
+      if (path.ends_with(kItems)) path.resize(path.size() - kItems.size());
+      arguments_.output_paths.push_back(fmt::format(
+          "{}={}", output.role == "quantized" ? contract_.quantize : output.role, path));
+    }
+    return {};
+  }
+
+  // Plans from the first candidate that holds a model.
+  Result<void> Prepare(const std::vector<Candidate>& candidates) {
+    for (const Candidate& candidate : candidates) {
+      arguments_.source = candidate.argument;
+      CKPT_TRY(settings_, ParseSettings(arguments_));
+      Result<std::unique_ptr<Conversion>> prepared = PrepareConversion(arguments_, settings_);
+      if (prepared) {
+        conversion_ = *std::move(prepared);
+        log_.Info(fmt::format("Reading {}", Redacted(candidate.shown)));
+        return {};
+      }
+      const bool is_last = &candidate == &candidates.back();
+      if (prepared.error().code != Code::kNotFound || is_last) return Fail(prepared.error());
+      log_.Warn(
+          fmt::format("{} holds no model: {}", Redacted(candidate.shown), prepared.error().what));
+    }
+    return Fail(Code::kInternal, "no place to read from");
+  }
+
+  Result<void> CheckFamily() {
+    const std::string& family = conversion_->plan().model.family->name();
+    if (family == contract_.family) return {};
+    return Fail(Code::kUsage,
+                fmt::format("the files hold a model of family {}, the arguments say {}", family,
+                            contract_.family),
+                "give the --model_name and --model_path of this model");
+  }
+
+  // Creates and removes an object where the outputs will lie.
+  Result<void> Probe() {
+    Store& destination = *conversion_->destination;
+    const std::string probe = ".ckpt-state/probe";
+    CKPT_TRY_VOID(WriteSmallObject(destination, probe, "", {.is_create_only = false}));
+    return destination.Remove(probe);
+  }
+
+  void SayPlan() {
+    const PlanBase& plan = conversion_->plan();
+    log_.Info(fmt::format("{} tensors, {} in, {} out, at most {} of memory, no scratch disk",
+                          plan.catalog.tensors.size(), FormatBytes(plan.totals.read_bytes),
+                          FormatBytes(plan.totals.written_bytes),
+                          FormatMemory(conversion_->planned_peak_bytes())));
+    // How MaxText turns the heads is nothing that the other server asks.
+    if (contract_.server == Server::kPytorch) return;
+    for (const std::string& note : plan.model.notes) log_.Info(note);
+  }
+
+  Result<void> Convert() {
+    for (const Output& output : contract_.outputs) {
+      if (output.role == "scanned")
+        log_.Info(fmt::format("Beginning conversion of scanned checkpoint to {}", output.path));
+      if (output.role == "quantized")
+        log_.Info(fmt::format("Beginning quantizing model {} with {}",
+                              conversion_->plan().model.served_name, contract_.quantize));
+    }
+    const ConvertOptions options{contract_.is_overwriting, settings_.plan.resources.threads,
+                                 arguments_.io, std::string(kVersion)};
+    LogProgress view(log_, conversion_->plan().totals, conversion_->budget_bytes());
+    CKPT_TRY_VOID(RunWatchedBy<void>(
+        view, kAfterStop, [&](Watch& watch) { return conversion_->Run(options, watch); }));
+    for (const std::string& warning : conversion_->late_warnings) log_.Warn(warning);
+    return {};
+  }
+
+  // Everything is committed: the lines that users wait for, each with what loads it.
+  std::string Finish(bool was_done) {
+    for (const Output& output : contract_.outputs) {
+      if (output.role == "scanned")
+        log_.Info(fmt::format("Completed conversion of scanned checkpoint to {}", output.path));
+      for (const std::string& line : contract_.final_lines) {
+        if (line.ends_with(" " + EndOf(output))) {
+          if (output.role == "unscanned" && contract_.family == "gemma")
+            log_.Info(fmt::format("Successfully generated decode checkpoint at: {}", output.path));
+          log_.Info(line);
+          SayHowToLoad(output);
+        }
+      }
+    }
+    return Message(was_done);
+  }
+
+  // What a final line of the output ends with.
+  std::string EndOf(const Output& output) const {
+    return output.role == "weights" ? contract_.output_as_given : output.path;
+  }
+
+  void SayHowToLoad(const Output& output) {
+    const std::string name = output.role == "quantized" ? contract_.quantize : output.role;
+    const std::string at = output.role == "weights" ? contract_.folder : output.path;
+    for (const std::string& line : conversion_->HowToLoad(name, at, contract_.folder)) {
+      const bool is_flags = line.find('=') != std::string::npos;
+      log_.Info(is_flags ? fmt::format("Load with: {}", line) : line);
+    }
+  }
+
+  std::string Message(bool was_done) const {
+    std::vector<std::string> places;
+    for (const Output& output : contract_.outputs) places.push_back(output.path);
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+    if (was_done)
+      return fmt::format("done, exit 0: the outputs were there already\n{}\n",
+                         fmt::join(places, "\n"));
+    return fmt::format("done, exit 0: {} in, {} out, {:.1f} s, peak memory {}\n{}\n",
+                       FormatBytes(conversion_->figures().execute.read_bytes),
+                       FormatBytes(conversion_->written_bytes()), seconds,
+                       FormatMemory(conversion_->figures().peak_rss_bytes),
+                       fmt::join(places, "\n"));
+  }
+
+  // The reason of a failure, where the output can be reached and nothing else lies there.
+  void LeaveFailure(const Error& error) {
+    if (!is_ours_ || contract_.is_dry_run || error.code == Code::kCannotCreate) return;
+    nlohmann::ordered_json json;
+    json["schema_version"] = 1;
+    json["program"] = "ckpt";
+    json["version"] = kVersion;
+    json["result"] = "failed";
+    json["exit_code"] = ExitStatus(error.code);
+    nlohmann::ordered_json where = nlohmann::ordered_json::array();
+    for (const Place& place : error.where)
+      where.push_back({{"kind", place.kind}, {"value", place.value}});
+    json["error"] = {{"what", error.what},
+                     {"details", error.details},
+                     {"where", where},
+                     {"remedy", error.remedy}};
+    // Best effort: the failure itself is what counts.
+    (void)WriteFailureReport(
+        *conversion_->destination,
+        json.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  }
+
+  const Contract& contract_;
+  Arguments arguments_;
+  const Environment& environment_;
+  Log& log_;
+  const std::chrono::steady_clock::time_point begin_;
+  Settings settings_;
+  std::unique_ptr<Conversion> conversion_;
+  bool is_ours_ = false;
+};
+
+}  // namespace
+
+Result<std::string> RunJob(const Contract& contract, const Arguments& arguments,
+                           const Environment& environment, Log& log) {
+  return Job(contract, arguments, environment, log).Run();
+}
+
+}  // namespace ckpt::contract

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+
+#include "cli/entrypoint/log.h"
+#include "cli/entrypoint/settings.h"
+
+namespace ckpt::contract {
+
+/// Checks source, outputs and credentials, converts, and says so in the contract's lines; those
+/// that users wait for come after the commit. Returns the container's last message. Errors: those
+/// of the conversion; each is also left as .ckpt-state/report.json where the output is ours.
+Result<std::string> RunJob(const Contract& contract, const Arguments& arguments,
+                           const Environment& environment, Log& log);
+
+}  // namespace ckpt::contract

@@ -1,0 +1,167 @@
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "cli/entrypoint/interpreter.h"
+#include "cli/entrypoint/places.h"
+
+namespace ckpt::contract {
+namespace {
+
+std::string LastPart(std::string_view path) { return Parts(Collapsed(path)).back(); }
+
+}  // namespace
+
+void Interpreter::SettleMaxText() {
+  const std::string lower = Lower(path_);
+  const NamedModel* named = FindNamedModel(name_);
+  if (lower.find("gemma") != std::string::npos) {
+    contract_.family = "gemma";
+  } else if (lower.find("llama") != std::string::npos) {
+    contract_.family = "llama";
+  } else if (named != nullptr) {
+    contract_.family = named->family;
+  } else {
+    faults_.Add(fmt::format("--model_path {} tells no family that {} serves", Redacted(path_),
+                            kMaxTextServer),
+                fmt::format("name a path with gemma or llama in it, or --model_name: one of {}",
+                            fmt::join(ModelNames(), ", ")));
+    if (!name_.empty()) UnknownName();
+    return;
+  }
+  if (contract_.family == "gemma") {
+    SettleGemma();
+  } else {
+    SettleLlama(named);
+  }
+}
+
+void Interpreter::SettleLlama(const NamedModel* named) {
+  const NamedModel* told = GenerationOf(path_);
+  if (name_.empty()) {
+    named = told;
+    if (named != nullptr) {
+      contract_.notices.push_back(
+          fmt::format("Model name {} is taken from the model path", named->name));
+    } else {
+      faults_.Add(fmt::format("--model_name is missing, and {} does not tell it", Redacted(path_)),
+                  fmt::format("give --model_name: one of {}", fmt::join(ModelNames(), ", ")));
+    }
+  } else if (named == nullptr || named->family != "llama") {
+    UnknownName();
+    named = nullptr;
+  } else if (told != nullptr && told != named) {
+    Warn(fmt::format("the model path {} names {}, --model_name {}: the name counts",
+                     Redacted(path_), told->name, name_));
+  }
+  SettleLlamaSource();
+  if (output_.empty()) NoOutput();
+  if (named == nullptr) return;
+  contract_.model_name = named->name;
+  contract_.model = MaxTextName(*named, path_);
+  if (contract_.model.empty())
+    contract_.model = MaxTextName(*named, LastPart(input_.empty() ? path_ : input_));
+  if (contract_.model.empty() && !IsDirectoryOnly())
+    faults_.Add(fmt::format("the model path {} tells no size of {}", Redacted(path_), named->name),
+                fmt::format("the path must hold one of {}", fmt::join(named->sizes, ", ")));
+  PlaceLlama();
+}
+
+bool Interpreter::IsDirectoryOnly() const {
+  return contract_.source.kind == Source::Kind::kDirectory && !contract_.otherwise;
+}
+
+void Interpreter::SettleLlamaSource() {
+  std::optional<Source> source;
+  const std::vector<std::string> parts = Parts(path_);
+  if (IsBucketUri(path_) || (IsLocal(path_) && !IsRepository(parts))) {
+    source = Directory(path_, "");
+    if (is_huggingface_) Warn("--huggingface has no effect: the model path is a directory");
+  } else if (is_huggingface_ && IsRepository(parts)) {
+    source = Source{Source::Kind::kHuggingface, path_, ""};
+    if (HasMetaUrl()) Warn("Meta's URL has no effect: the model path is a Hugging Face repository");
+  } else if (HasMetaUrl()) {
+    source = Source{Source::Kind::kMeta, path_, ""};
+    if (is_huggingface_)
+      Warn(fmt::format("{} is no Hugging Face repository: Meta's URL is used", Redacted(path_)));
+  } else if (is_huggingface_) {
+    NoRepository();
+  } else if (input_.empty()) {
+    faults_.Add(
+        fmt::format("--meta_url is missing: META_URL is empty, please provide the Meta url by "
+                    "visiting {}",
+                    kMetaPage),
+        fmt::format("give --meta_url (better: the variable META_URL, or --meta_url_file){}, or "
+                    "--input_directory=DIRECTORY",
+                    IsRepository(parts) ? ", or --huggingface=True for the repository" : ""));
+  }
+  TakeSource(std::move(source));
+}
+
+void Interpreter::PlaceLlama() {
+  const std::string folder = Collapsed(output_);
+  contract_.folder = folder;
+  Add("scanned", folder + "/bf16/scanned/0/items");
+  Add("unscanned", folder + "/bf16/unscanned/checkpoints/0/items");
+  quantized_below_ = folder + "/";
+}
+
+void Interpreter::SettleGemma() {
+  const NamedModel* named = FindNamedModel(name_);
+  if (!name_.empty() && (named == nullptr || named->family != "gemma"))
+    Warn(fmt::format("--model_name {} has no effect: the model path names a Gemma",
+                     Redacted(name_)));
+  contract_.model_name = "gemma";
+  const std::vector<std::string> parts = Parts(path_);
+  std::string place;
+  if (IsBucketUri(path_) || path_.starts_with('/') || path_.starts_with('.')) {
+    TakeSource(Directory(path_, ""));
+    place = LastPart(path_);
+    contract_.model = GemmaName(place);
+  } else if (IsKaggleHandle(parts)) {
+    if (is_huggingface_)
+      Warn(fmt::format("--huggingface has no effect: {} is a Kaggle handle", Redacted(path_)));
+    place = parts[1] + "_" + parts[3];
+    contract_.model = GemmaName(parts[1] + "-" + parts[3]);
+    TakeSource(Source{Source::Kind::kKaggle, path_, ""});
+    if (parts.size() == 4)
+      contract_.notices.push_back("no version in the Kaggle handle: the latest is taken");
+  } else if (IsRepository(parts)) {
+    if (!is_huggingface_)
+      Warn(fmt::format("{} is taken for a Hugging Face repository: a Kaggle handle has five parts",
+                       Redacted(path_)));
+    place = parts[1];
+    contract_.model = GemmaName(place);
+    TakeSource(Source{Source::Kind::kHuggingface, path_, ""});
+  } else {
+    faults_.Add(
+        fmt::format("--model_path {} is neither a Kaggle handle nor a Hugging Face repository",
+                    Redacted(path_)),
+        "a handle is OWNER/MODEL/FRAMEWORK/VARIATION/VERSION, a repository ORGANISATION/NAME");
+    return;
+  }
+  if (contract_.model.empty() && !IsDirectoryOnly())
+    faults_.Add(fmt::format("the model path {} tells no size of Gemma", Redacted(path_)),
+                "the variation must begin with a size, such as 2b or 7b-it");
+  PlaceGemma(place, IsKaggleHandle(parts) && !path_.starts_with('/'));
+}
+
+void Interpreter::PlaceGemma(const std::string& place, bool is_kaggle) {
+  if (!is_kaggle && !output_.empty()) {
+    PlaceLlama();
+    return;
+  }
+  const std::string bucket = "gs://" + contract_.bucket;
+  if (!output_.empty())
+    Warn(fmt::format(
+        "--output_directory has no effect for a Gemma from Kaggle: outputs lie in {}/final",
+        bucket));
+  contract_.folder = bucket + "/final";
+  contract_.state_name = place;
+  if (is_kaggle && !contract_.otherwise) contract_.base_copy = bucket + "/base/" + place;
+  Add("scanned", fmt::format("{}/final/scanned/{}/0/items", bucket, place));
+  Add("unscanned", fmt::format("{}/final/unscanned/{}/0/checkpoints/0/items", bucket, place));
+  quantized_below_ = bucket + "/final/";
+  quantized_behind_ = "/" + place;
+}
+
+}  // namespace ckpt::contract

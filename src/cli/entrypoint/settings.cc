@@ -1,0 +1,65 @@
+#include "cli/entrypoint/settings.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+namespace ckpt::contract {
+namespace {
+
+// Any folder serves to check the words.
+constexpr std::string_view kSomewhere = "/out";
+
+void TakeThreads(const std::string& word, Arguments& arguments, Faults& faults) {
+  if (word.empty()) return;
+  const auto [end, error] =
+      std::from_chars(word.data(), word.data() + word.size(), arguments.threads);
+  if (error != std::errc() || end != word.data() + word.size() || arguments.threads == 0)
+    faults.Add(fmt::format("--threads {} is no number of threads", Redacted(word)),
+               "give --threads=4, or leave it out");
+}
+
+std::string OutputsOf(const Contract& contract) {
+  std::string names;
+  for (const Output& output : contract.outputs) {
+    if (!names.empty()) names += ',';
+    names += output.role == "quantized" ? contract.quantize : output.role;
+  }
+  return names;
+}
+
+}  // namespace
+
+Result<Arguments> Settle(const Contract& contract, const Words& words, Faults& faults) {
+  Arguments arguments;
+  const bool is_maxtext = contract.server == Server::kMaxText;
+  arguments.target = is_maxtext ? "maxtext" : "jetstream-pytorch";
+  arguments.memory = words.Get(Flag::kMemory);
+  arguments.bundle_size = words.Get(Flag::kBundleSize);
+  arguments.dtype = words.Get(Flag::kDtype);
+  arguments.mesh = words.Get(Flag::kMesh);
+  arguments.orbax_layout = words.Get(Flag::kOrbaxLayout);
+  arguments.quant_layout = words.Get(Flag::kQuantLayout);
+  arguments.rope_layout = words.Get(Flag::kRopeLayout);
+  arguments.compression = words.Get(Flag::kCompression);
+  arguments.source_format = words.Get(Flag::kSourceFormat);
+  arguments.family = words.Get(Flag::kFamily);
+  if (words.Has(Flag::kIo)) arguments.io = words.Get(Flag::kIo);
+  arguments.is_overwriting = contract.is_overwriting;
+  TakeThreads(words.Get(Flag::kThreads), arguments, faults);
+  if (is_maxtext) {
+    // Without outputs something is wrong already, and said.
+    arguments.outputs = contract.outputs.empty() ? "unscanned" : OutputsOf(contract);
+    arguments.model_name = contract.model;
+  } else {
+    arguments.quantize = contract.quantize;
+    arguments.model_name = contract.model_name;
+  }
+  arguments.destination = kSomewhere;
+  if (const Result<Settings> checked = ParseSettings(arguments); !checked)
+    faults.AddAll(checked.error());
+  CKPT_TRY_VOID(faults.Get());
+  return arguments;
+}
+
+}  // namespace ckpt::contract

@@ -1,0 +1,97 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/units.h"
+#include "cli/conversion.h"
+#include "cli/plan_view.h"
+#include "cli/registry.h"
+#include "run/destination.h"
+#include "run/report_state.h"
+
+namespace ckpt {
+namespace {
+
+class FileConversion final : public Conversion {
+ public:
+  FileConversion(PlannedRun run, const Target& target)
+      : run_plan_(std::move(run.plan)), target_(target) {
+    place = std::move(run.place);
+    budget = std::move(run.budget);
+  }
+
+  const PlanBase& plan() const override { return run_plan_; }
+  uint64_t budget_bytes() const override { return run_plan_.memory.budget_bytes; }
+  uint64_t planned_peak_bytes() const override { return run_plan_.memory.peak_bytes; }
+  const RunFigures& figures() const override { return figures_; }
+  uint64_t written_bytes() const override { return run_plan_.totals.written_bytes; }
+  std::string PlanText() const override { return PrintPlan(run_plan_); }
+  std::string PlanJson() const override { return ckpt::PlanJson(run_plan_); }
+
+  Result<void> CheckDestination(bool is_overwriting) const override {
+    return ckpt::CheckDestination(*destination, target_, is_overwriting);
+  }
+
+  Result<bool> IsDone() const override {
+    CKPT_TRY(const ReportState state, ReadReportState(*destination));
+    if (state.kind != ReportState::Kind::kDone || state.run_digest != run_plan_.run_digest)
+      return false;
+    const FileSpec& file = run_plan_.output.file;
+    const Result<ObjectInfo> info = destination->Stat(file.name);
+    return info && info->size_bytes == file.size_bytes;
+  }
+
+  Result<void> Run(const ConvertOptions& options, Watch& watch) override {
+    CKPT_TRY(ConvertResult result,
+             Convert(run_plan_, target_, *place.store, *destination, *budget, options, watch));
+    figures_ = std::move(result.figures);
+    late_warnings = std::move(result.warnings);
+    return {};
+  }
+
+  std::string Report(std::string_view version) const override {
+    return MakeReport(run_plan_, figures_, version);
+  }
+
+  std::string Summary() const override {
+    const Totals& totals = run_plan_.totals;
+    std::string text =
+        fmt::format("converted {} -> {} ({}, {}): {} arrays\n", run_plan_.catalog.root.Print(),
+                    destination->root().Print(), run_plan_.target, run_plan_.output.name,
+                    run_plan_.output.arrays.size());
+    text += FiguresText(figures_, totals.written_bytes, run_plan_.memory.budget_bytes);
+    for (const std::string& line : run_plan_.output.how_to_load)
+      text += fmt::format("  load with: {}\n", line);
+    return text;
+  }
+
+  std::vector<std::string> HowToLoad(std::string_view /*output*/, std::string_view at,
+                                     std::string_view /*root*/) const override {
+    std::vector<std::string> lines = run_plan_.output.how_to_load;
+    for (std::string& line : lines) {
+      constexpr std::string_view kKey = "DEST";
+      if (const size_t found = line.find(kKey); found != std::string::npos)
+        line.replace(found, kKey.size(), at);
+    }
+    return lines;
+  }
+
+ private:
+  Plan run_plan_;
+  const Target& target_;
+  RunFigures figures_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Conversion>> PrepareFileConversion(const Arguments& arguments,
+                                                          const Settings& settings) {
+  CKPT_TRY(PlannedRun run, PlanRun(arguments.source, settings));
+  auto conversion = std::make_unique<FileConversion>(std::move(run), *settings.target);
+  if (!arguments.destination.empty()) {
+    CKPT_TRY(conversion->destination, OpenDestination(arguments.destination, settings.io_mode));
+  }
+  return conversion;
+}
+
+}  // namespace ckpt
