@@ -14,7 +14,8 @@ Crc32 Crc32::Of(std::span<const std::byte> bytes) {
 
 void Crc32::Append(std::span<const std::byte> bytes) {
   size_bytes_ += bytes.size();
-  value_ = crc32_gzip_refl(value_, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+  value_ =
+      crc32_gzip_refl(value_, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
 }
 
 void Crc32::Append(const Crc32& next) {

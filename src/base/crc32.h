@@ -6,8 +6,8 @@
 
 namespace ckpt {
 
-/// CRC-32 as zip, gzip and zlib have it, of some bytes, with their count, so that two neighbours can be joined without
-/// reading again. Crc32::Of("123456789").value() == 0xCBF43926.
+/// CRC-32 as zip, gzip and zlib have it, of some bytes, with their count, so that two neighbours
+/// can be joined without reading again. Crc32::Of("123456789").value() == 0xCBF43926.
 class Crc32 {
  public:
   Crc32() = default;

@@ -6,8 +6,9 @@
 
 namespace ckpt {
 
-/// Joins the CRCs of two neighbours without reading again, for any reflected polynomial of degree 32 (0x82f63b78 is
-/// CRC-32C's, 0xedb88320 that of zip files). A shift in GF(2), as zlib's crc32_combine does it: O(log size).
+/// Joins the CRCs of two neighbours without reading again, for any reflected polynomial of degree
+/// 32 (0x82f63b78 is CRC-32C's, 0xedb88320 that of zip files). A shift in GF(2), as zlib's
+/// crc32_combine does it: O(log size).
 template <uint32_t kReflectedPolynomial>
 class CrcCombine {
  public:

@@ -186,6 +186,7 @@ Result<Settings> ParseSettings(const Arguments& arguments) {
                  DidYouMean(arguments.source_format, known));
     settings.source_format = arguments.source_format;
   }
+  settings.state_name = arguments.state_name;
   CKPT_TRY_VOID(faults.Get());
   return settings;
 }
@@ -211,6 +212,7 @@ Result<PlannedChunkedRun> PlanChunkedRun(const std::string& source, const Settin
            MakeChunkedPlan(std::move(opened.catalog), std::move(opened.model), *settings.chunked,
                            std::move(outputs), settings.chunked_settings,
                            {settings.plan.resources, settings.plan.bundle_bytes, keeps_sides}));
+  run.plan.state_name = settings.state_name;
   run.plan.warnings.insert(run.plan.warnings.end(), warnings.begin(), warnings.end());
   CKPT_TRY_VOID(CheckKernels(run.plan));
   run.budget = std::make_unique<MemoryBudget>(run.plan.memory.budget_bytes);

@@ -24,6 +24,7 @@ struct Arguments {
   std::string target;
   std::string quantize;
   std::string model_name;
+  std::string state_name;     ///< of the run's own folder below .ckpt-state; "" for none
   std::string source_format;  ///< safetensors, gguf, orbax; "" where the files tell
   std::string family;         ///< a file to add, or the name of a family to take
   std::string memory;
@@ -57,6 +58,7 @@ struct Settings {
   PlanOptions plan;
   IoMode io_mode = IoMode::kAuto;
   std::string source_format;
+  std::string state_name;
   std::vector<std::string> family_files;
   std::string family_name;
 };

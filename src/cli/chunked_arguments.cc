@@ -194,8 +194,7 @@ void RefuseChunkedOptions(const Arguments& arguments, Faults& faults) {
   }};
   for (const auto& [option, is_given] : given) {
     if (is_given)
-      faults.Add(fmt::format("{} is not for this target", option),
-                 "leave it out, or give --to maxtext");
+      faults.Add(fmt::format("{} is not for this target", option), "leave it out; maxtext has it");
   }
 }
 

@@ -105,6 +105,13 @@ class ChunkedConversion final : public Conversion {
   uint64_t planned_peak_bytes() const override { return run_plan_.memory.peak_bytes; }
   const RunFigures& figures() const override { return result_.figures; }
   uint64_t written_bytes() const override { return result_.written_bytes; }
+  std::vector<std::string> Beside() const override {
+    std::vector<std::string> names;
+    for (const ChunkedOutput& output : run_plan_.outputs) {
+      for (const CompanionSpec& companion : output.companions) names.push_back(companion.name);
+    }
+    return names;
+  }
   std::string PlanText() const override { return TextOf(run_plan_); }
   std::string PlanJson() const override { return JsonOf(run_plan_).dump(1) + "\n"; }
 
@@ -113,7 +120,7 @@ class ChunkedConversion final : public Conversion {
   }
 
   Result<bool> IsDone() const override {
-    CKPT_TRY(const ReportState state, ReadReportState(*destination));
+    CKPT_TRY(const ReportState state, ReadReportState(*destination, run_plan_.state_name));
     if (state.kind != ReportState::Kind::kDone || state.run_digest != run_plan_.run_digest)
       return false;
     for (const ChunkedOutput& output : run_plan_.outputs) {
@@ -143,7 +150,7 @@ class ChunkedConversion final : public Conversion {
                                    root.Print(), run_plan_.target);
     text += FiguresText(result_.figures, result_.written_bytes, run_plan_.memory.budget_bytes);
     if (destination->KeepsObjects())
-      text += fmt::format("  report in {}\n", root.PrintBelow(kReportName));
+      text += fmt::format("  report in {}\n", root.PrintBelow(ReportName(run_plan_.state_name)));
     for (const std::string& note : run_plan_.model.notes) text += fmt::format("  {}\n", note);
     for (const ChunkedOutput& output : run_plan_.outputs) {
       text +=

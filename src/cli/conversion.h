@@ -37,6 +37,8 @@ class Conversion {
   virtual std::string Report(std::string_view version) const = 0;
   virtual std::string Summary() const = 0;
   virtual uint64_t written_bytes() const = 0;
+  /// Names of the small files that go beside the arrays.
+  virtual std::vector<std::string> Beside() const = 0;
   /// What run-time warnings the run left.
   std::vector<std::string> late_warnings;
 

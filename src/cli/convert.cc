@@ -7,6 +7,7 @@
 
 #include "cli/arguments.h"
 #include "cli/conversion.h"
+#include "cli/output_lock.h"
 #include "cli/plan_view.h"
 #include "cli/verbs.h"
 #include "cli/version.h"
@@ -36,6 +37,7 @@ class ConvertVerb final : public Verb {
     CKPT_TRY(const Settings settings, ParseSettings(arguments_));
     CKPT_TRY(const std::unique_ptr<Conversion> conversion, PrepareConversion(arguments_, settings));
     CKPT_TRY_VOID(CheckMemory(*conversion));
+    CKPT_TRY(const OutputLock lock, OutputLock::Take(*conversion->destination, ""));
     CKPT_TRY_VOID(conversion->CheckDestination(arguments_.is_overwriting));
     PrintWarnings(conversion->plan().warnings);
     const ConvertOptions options{arguments_.is_overwriting, settings.plan.resources.threads,

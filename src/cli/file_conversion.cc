@@ -25,6 +25,12 @@ class FileConversion final : public Conversion {
   uint64_t planned_peak_bytes() const override { return run_plan_.memory.peak_bytes; }
   const RunFigures& figures() const override { return figures_; }
   uint64_t written_bytes() const override { return run_plan_.totals.written_bytes; }
+  std::vector<std::string> Beside() const override {
+    std::vector<std::string> names;
+    for (const CompanionSpec& companion : run_plan_.output.companions)
+      names.push_back(companion.name);
+    return names;
+  }
   std::string PlanText() const override { return PrintPlan(run_plan_); }
   std::string PlanJson() const override { return ckpt::PlanJson(run_plan_); }
 

@@ -17,6 +17,7 @@
 #include "kernel/convert.h"
 #include "model/family.h"
 #include "model/model.h"
+#include "model/shards.h"
 #include "plan/memory.h"
 #include "source/digest.h"
 

@@ -35,8 +35,8 @@ struct Report {
   std::string file_name;
 };
 
-Result<Report> ReadReport(Store& store) {
-  Result<std::string> text = ReadSmallObject(store, kReportName, kMostReportBytes);
+Result<Report> ReadReport(Store& store, const std::string& state_name) {
+  Result<std::string> text = ReadSmallObject(store, ReportName(state_name), kMostReportBytes);
   if (!text && text.error().code == Code::kNotFound)
     return Fail(Code::kNotFound,
                 "no report beside this output: it is not a finished output of ckpt",
@@ -48,7 +48,7 @@ Result<Report> ReadReport(Store& store) {
     return Fail(Error{Code::kBadInput,
                       "the report is damaged or of another version",
                       {},
-                      {{"file", store.root().PrintBelow(kReportName)}},
+                      {{"file", store.root().PrintBelow(ReportName(state_name))}},
                       "convert again with --overwrite"});
   };
   const nlohmann::json& json = report.json;
@@ -103,7 +103,7 @@ class VerifyVerb final : public Verb {
     if (!place.object.empty())
       return Fail(Code::kUsage, "verify takes the folder that convert wrote to, not a file",
                   "name the folder");
-    CKPT_TRY(const Report report, ReadReport(*place.store));
+    CKPT_TRY(const Report report, ReadReport(*place.store, at.state_name));
     if (IsChunkedReport(report.json)) {
       CKPT_TRY(const Verified verified,
                arguments_.source.empty()

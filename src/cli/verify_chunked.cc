@@ -142,13 +142,39 @@ Settings SettingsOf(const json& report, Settings settings) {
   return settings;
 }
 
+// The runs that left a report in the folder: "" for the folder's own, else their names.
+std::vector<std::string> RunsIn(const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  if (fs::exists(folder / std::string(kReportName), error)) return {""};
+  std::vector<std::string> runs;
+  for (const auto& entry : fs::directory_iterator(folder / std::string(kStateFolder), error)) {
+    const std::string name = entry.path().filename().string();
+    if (fs::exists(folder / ReportName(name), error)) runs.push_back(name);
+  }
+  std::sort(runs.begin(), runs.end());
+  return runs;
+}
+
+// Whether the report tells of an output that `part` is, lies in or holds.
+bool TellsOf(const std::filesystem::path& report_file, const std::string& part) {
+  std::ifstream file(report_file);
+  const json report = json::parse(file, nullptr, false);
+  if (!report.is_object() || !IsChunkedReport(report) || !report["outputs"].is_array())
+    return false;
+  return std::any_of(report["outputs"].begin(), report["outputs"].end(), [&](const json& output) {
+    const json path = output.is_object() ? output.value("path", json()) : json();
+    return path.is_string() && AreRelated(part, path.get<std::string>());
+  });
+}
+
 }  // namespace
 
 bool IsChunkedReport(const json& report) { return report.contains("outputs"); }
 
 ReportPlace FindReport(const std::string& dest) {
   const Result<Uri> uri = Uri::Parse(dest);
-  if (!uri || uri->scheme() != "file") return {dest, ""};
+  if (!uri || uri->scheme() != "file") return {dest};
   namespace fs = std::filesystem;
   std::error_code error;
   const fs::path whole = fs::absolute(uri->path(), error).lexically_normal();
@@ -156,20 +182,16 @@ ReportPlace FindReport(const std::string& dest) {
   const fs::path asked = folder;
   for (int level = 0; level < kMostParents && folder.has_relative_path();
        ++level, folder = folder.parent_path()) {
-    std::ifstream file(folder / std::string(kReportName));
-    if (!file) continue;
-    if (folder == asked) return {dest, ""};
+    const std::vector<std::string> runs = RunsIn(folder);
+    if (runs.empty()) continue;
+    if (folder == asked) return {dest, "", runs.size() == 1 ? runs.front() : ""};
     const std::string part = asked.lexically_relative(folder).generic_string();
-    const json report = json::parse(file, nullptr, false);
-    if (!report.is_object() || !IsChunkedReport(report) || !report["outputs"].is_array()) break;
-    for (const json& output : report["outputs"]) {
-      const json path = output.is_object() ? output.value("path", json()) : json();
-      if (path.is_string() && AreRelated(part, path.get<std::string>()))
-        return {folder.string(), part};
+    for (const std::string& run : runs) {
+      if (TellsOf(folder / ReportName(run), part)) return {folder.string(), part, run};
     }
     break;
   }
-  return {dest, ""};
+  return {dest};
 }
 
 Result<Verified> HoldChunkedToReport(const ReportPlace& place, const json& report,

@@ -13,7 +13,8 @@ bool IsChunkedReport(const nlohmann::json& report);
 /// The folder that a report of chunked outputs lies in, and which of them is meant.
 struct ReportPlace {
   std::string root;
-  std::string part;  ///< "" for all outputs, else a path below root: "int8", "bf16/scanned/0/items"
+  std::string part = {};  ///< "" for all outputs, else a path below root: "int8", "bf16/scanned/0"
+  std::string state_name = {};  ///< of the run whose report it is, where several share the folder
 };
 /// `dest` itself, or the nearest folder above it whose report tells of an output that `dest` is,
 /// lies in or holds; `dest` where there is none.

@@ -40,6 +40,9 @@ struct PlanBase {
   Catalog catalog;
   Model model;
   std::string target;
+  /// Of the run's own folder in the destination's state, where several runs share a destination;
+  /// "" for none. In no digest.
+  std::string state_name;
   uint64_t bundle_bytes = 0;  ///< B
   Totals totals;
   std::vector<Reread> rereads;

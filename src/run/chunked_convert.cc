@@ -71,7 +71,7 @@ Result<ChunkedResult> ConvertInto(const ChunkedPlan& plan, const ChunkedTarget& 
   figures.threads = options.threads;
   figures.io_mode = options.io_mode;
   const bool is_kept = destination.KeepsObjects();
-  Journal journal(destination, plan.run_digest);
+  Journal journal(destination, plan.run_digest, plan.state_name);
   ChunkedRecords records(is_kept ? &journal : nullptr);
   if (is_kept) CKPT_TRY_VOID(MarkDestination(destination, plan, folders));
   CKPT_TRY(const ChunkedBytes moved,
@@ -92,7 +92,7 @@ Result<ChunkedResult> ConvertInto(const ChunkedPlan& plan, const ChunkedTarget& 
   figures.peak_rss_bytes = PeakRssBytes();
   figures.execute.granted_peak_bytes = budget.peak_bytes();
   if (is_kept) {
-    CKPT_TRY_VOID(WriteSmallObject(destination, kReportName,
+    CKPT_TRY_VOID(WriteSmallObject(destination, ReportName(plan.state_name),
                                    MakeChunkedReport(plan, result, options.version),
                                    {.is_create_only = false}));
   }

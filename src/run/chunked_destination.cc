@@ -71,16 +71,17 @@ Result<void> AddTaken(Store& destination, const ChunkedTarget& target, const std
 
 Result<Survey> Look(Store& destination, const ChunkedPlan& plan, const ChunkedTarget& target) {
   Survey survey;
-  std::optional<Mark> mark = ReadMark(destination);
-  CKPT_TRY(const std::vector<ObjectInfo> state, ListDestination(destination, kStateFolder));
+  const std::string folder = StateFolder(plan.state_name);
+  std::optional<Mark> mark = ReadMark(destination, plan.state_name);
+  CKPT_TRY(const std::vector<ObjectInfo> state, ListDestination(destination, folder));
   bool has_report = false;
   bool has_journal = false;
   for (const ObjectInfo& object : state) {
-    has_report |= object.name == kReportName;
-    has_journal |= object.name.starts_with(std::string(kStateFolder) + "/journal/");
+    has_report |= object.name == ReportName(plan.state_name);
+    has_journal |= object.name.starts_with(folder + "/journal/");
   }
   if (has_report) {
-    CKPT_TRY(const ReportState report, ReadReportState(destination));
+    CKPT_TRY(const ReportState report, ReadReportState(destination, plan.state_name));
     has_report = report.kind != ReportState::Kind::kFailed;
   }
   // The report comes before the commit, the journal goes after it.
@@ -95,7 +96,8 @@ Result<Survey> Look(Store& destination, const ChunkedPlan& plan, const ChunkedTa
     CKPT_TRY_VOID(AddOwn(destination, *mark, survey));
   }
   for (const ObjectInfo& object : state) {
-    if (is_unfinished) {
+    if (object.name == LockName(plan.state_name)) continue;
+    if (is_unfinished || IsLeftover(object.name, plan.state_name)) {
       survey.own.insert(object.name);
     } else {
       survey.taken.push_back(object.name);
@@ -159,15 +161,16 @@ Result<void> ClearDestination(Store& destination, const ChunkedPlan& plan,
   CKPT_TRY_VOID(Allow(destination, survey, is_overwriting));
   // Beyond this point the old output is given up: first what makes a loader accept it. The mark
   // goes last: until then what is left is known as ours, also to a run after a kill.
+  const std::string mark = MarkName(plan.state_name);
   for (const std::vector<std::string>* names : {&survey.markers, &survey.taken}) {
     for (const std::string& name : *names) {
-      if (name != kMarkName) CKPT_TRY_VOID(destination.Remove(name));
+      if (name != mark) CKPT_TRY_VOID(destination.Remove(name));
     }
   }
   for (const std::string& name : survey.own) {
-    if (name != kMarkName) CKPT_TRY_VOID(destination.Remove(name));
+    if (name != mark) CKPT_TRY_VOID(destination.Remove(name));
   }
-  return destination.Remove(kMarkName);
+  return destination.Remove(mark);
 }
 
 Result<void> MarkDestination(Store& destination, const ChunkedPlan& plan,
@@ -178,12 +181,14 @@ Result<void> MarkDestination(Store& destination, const ChunkedPlan& plan,
 Result<void> RemoveOwnObjects(Store& destination, const ChunkedPlan& plan,
                               const std::vector<std::string>& folders) {
   for (const std::string& folder : folders) CKPT_TRY_VOID(destination.RemoveAll(folder));
-  CKPT_TRY(const std::vector<ObjectInfo> state, destination.List(kStateFolder));
+  const std::string mark = MarkName(plan.state_name);
+  CKPT_TRY(const std::vector<ObjectInfo> state, destination.List(StateFolder(plan.state_name)));
   for (const ObjectInfo& object : state) {
-    if (object.name != kMarkName) CKPT_TRY_VOID(destination.Remove(object.name));
+    if (object.name != mark && object.name != LockName(plan.state_name))
+      CKPT_TRY_VOID(destination.Remove(object.name));
   }
   for (const std::string& name : CompanionNames(plan)) CKPT_TRY_VOID(destination.Remove(name));
-  return destination.Remove(kMarkName);
+  return destination.Remove(mark);
 }
 
 }  // namespace ckpt

@@ -36,9 +36,11 @@ Result<Survey> Look(Store& destination, const Target& target) {
   const std::optional<Mark> mark = ReadMark(destination);
   Survey survey;
   for (const ObjectInfo& object : objects) {
+    if (object.name == LockName("")) continue;
     if (target.IsMarker(object.name)) {
       survey.markers.push_back(object.name);
-    } else if (mark && (IsState(object.name) || IsMadeFromAny(object.name, mark->files))) {
+    } else if (IsLeftover(object.name, "") ||
+               (mark && (IsState(object.name) || IsMadeFromAny(object.name, mark->files)))) {
       survey.own.push_back(object.name);
     } else {
       survey.foreign.push_back(object.name);
@@ -112,7 +114,8 @@ Result<void> RemoveOwnObjects(Store& destination, const Plan& plan) {
   const std::vector<std::string> files = OwnFiles(plan);
   // The mark goes last: until then what is left is known as ours.
   for (const ObjectInfo& object : objects) {
-    if (object.name != kMarkName && (IsState(object.name) || IsMadeFromAny(object.name, files)))
+    if (object.name == kMarkName || object.name == LockName("")) continue;
+    if (IsState(object.name) || IsMadeFromAny(object.name, files))
       CKPT_TRY_VOID(destination.Remove(object.name));
   }
   return destination.Remove(kMarkName);

@@ -2,17 +2,21 @@
 
 #include <fmt/format.h>
 
+#include "base/text.h"
+
 namespace ckpt {
 namespace {
 constexpr uint64_t kMostRecordBytes = 64ULL << 20;
 constexpr uint64_t kMostSideBytes = 1ULL << 30;
 }  // namespace
 
-std::string Journal::RecordName(uint32_t number) {
-  return fmt::format("{}/journal/{:06}", kStateFolder, number);
+std::string StateFolder(std::string_view name) { return Below(kStateFolder, name); }
+
+std::string Journal::RecordName(uint32_t number) const {
+  return fmt::format("{}/journal/{:06}", folder_, number);
 }
-std::string Journal::SideName(uint32_t number) {
-  return fmt::format("{}/side/{:06}", kStateFolder, number);
+std::string Journal::SideName(uint32_t number) const {
+  return fmt::format("{}/side/{:06}", folder_, number);
 }
 
 Result<void> Journal::Put(const BundleRecord& record) {
@@ -37,7 +41,7 @@ Result<BundleRecord> Journal::Get(uint32_t number) const {
 
 Result<void> Journal::Clear() {
   for (const std::string_view folder : {"journal", "side"})
-    CKPT_TRY_VOID(store_.RemoveAll(fmt::format("{}/{}", kStateFolder, folder)));
+    CKPT_TRY_VOID(store_.RemoveAll(fmt::format("{}/{}", folder_, folder)));
   return {};
 }
 

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "run/journal.h"
+#include "run/report.h"
 
 namespace ckpt {
 namespace {
@@ -23,8 +24,13 @@ std::optional<std::vector<std::string>> NamesIn(const nlohmann::json& json, cons
 
 }  // namespace
 
-std::optional<Mark> ReadMark(Store& destination) {
-  const Result<std::string> text = ReadSmallObject(destination, kMarkName, kMostMarkBytes);
+std::string MarkName(std::string_view state_name) {
+  return StateFolder(state_name) + "/state.json";
+}
+
+std::optional<Mark> ReadMark(Store& destination, std::string_view state_name) {
+  const Result<std::string> text =
+      ReadSmallObject(destination, MarkName(state_name), kMostMarkBytes);
   if (!text) return std::nullopt;
   const auto json = nlohmann::json::parse(*text, nullptr, false);
   if (!json.is_object() || json.value("program", nlohmann::json()) != "ckpt") return std::nullopt;
@@ -48,9 +54,18 @@ Result<void> WriteMark(Store& destination, const PlanBase& plan, const Mark& mar
   json["run_digest"] = plan.run_digest;
   if (!mark.folders.empty()) json["folders"] = mark.folders;
   json["files"] = mark.files;
-  CKPT_TRY_VOID(
-      WriteSmallObject(destination, kMarkName, json.dump(1) + "\n", {.is_create_only = true}));
+  CKPT_TRY_VOID(WriteSmallObject(destination, MarkName(plan.state_name), json.dump(1) + "\n",
+                                 {.is_create_only = true}));
   return {};
+}
+
+std::string LockName(std::string_view state_name) { return StateFolder(state_name) + "/lock"; }
+std::string ProbeName(std::string_view state_name) { return StateFolder(state_name) + "/probe"; }
+
+bool IsLeftover(std::string_view name, std::string_view state_name) {
+  if (IsMadeFrom(name, ProbeName(state_name))) return true;
+  return name.ends_with(".tmp") &&
+         (IsMadeFrom(name, MarkName(state_name)) || IsMadeFrom(name, ReportName(state_name)));
 }
 
 bool IsState(std::string_view name) { return name.starts_with(std::string(kStateFolder) + "/"); }

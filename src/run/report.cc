@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "run/journal.h"
 #include "run/report_parts.h"
 
 namespace ckpt {
@@ -28,6 +29,10 @@ Json Arrays(const Plan& plan, const std::vector<Crc32c>& crcs) {
 }
 
 }  // namespace
+
+std::string ReportName(std::string_view state_name) {
+  return StateFolder(state_name) + "/report.json";
+}
 
 std::string MakeReport(const Plan& plan, const RunFigures& figures, std::string_view version) {
   Json report;

@@ -12,6 +12,8 @@ namespace ckpt {
 
 inline constexpr int kReportSchemaVersion = 1;
 inline constexpr std::string_view kReportName = ".ckpt-state/report.json";
+/// The report's name in the state folder of a run that shares its destination.
+std::string ReportName(std::string_view state_name);
 
 /// A small file that was written beside the arrays.
 struct CompanionResult {

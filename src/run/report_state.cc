@@ -15,8 +15,9 @@ constexpr uint64_t kMostReportBytes = 256 * kMiB;
 
 }  // namespace
 
-Result<ReportState> ReadReportState(Store& destination) {
-  const Result<std::string> text = ReadSmallObject(destination, kReportName, kMostReportBytes);
+Result<ReportState> ReadReportState(Store& destination, std::string_view state_name) {
+  const Result<std::string> text =
+      ReadSmallObject(destination, ReportName(state_name), kMostReportBytes);
   if (!text) {
     if (text.error().code == Code::kNotFound || text.error().code == Code::kBadInput)
       return ReportState{};
@@ -31,13 +32,20 @@ Result<ReportState> ReadReportState(Store& destination) {
   return ReportState{ReportState::Kind::kDone, digest->get<std::string>()};
 }
 
-Result<void> WriteFailureReport(Store& destination, const std::string& text) {
-  CKPT_TRY(const ReportState state, ReadReportState(destination));
-  CKPT_TRY(const std::vector<ObjectInfo> objects, ListDestination(destination, kStateFolder));
+Result<void> WriteFailureReport(Store& destination, const std::string& text,
+                                std::string_view state_name) {
+  CKPT_TRY(const ReportState state, ReadReportState(destination, state_name));
+  CKPT_TRY(std::vector<ObjectInfo> objects, ListDestination(destination, StateFolder(state_name)));
+  std::erase_if(objects, [&](const ObjectInfo& object) {
+    return object.name == LockName(state_name) || IsLeftover(object.name, state_name);
+  });
   if (!objects.empty() && state.kind != ReportState::Kind::kFailed)
     return Fail(Code::kCannotCreate, "the destination holds the state of another run");
-  if (objects.empty()) CKPT_TRY_VOID(WriteMark(destination, PlanBase{}, Mark{}));
-  CKPT_TRY_VOID(WriteSmallObject(destination, kReportName, text, {.is_create_only = false}));
+  PlanBase nothing;
+  nothing.state_name = state_name;
+  if (objects.empty()) CKPT_TRY_VOID(WriteMark(destination, nothing, Mark{}));
+  CKPT_TRY_VOID(
+      WriteSmallObject(destination, ReportName(state_name), text, {.is_create_only = false}));
   return {};
 }
 

@@ -17,11 +17,12 @@ struct ReportState {
   Kind kind = Kind::kNone;
   std::string run_digest;  ///< of a finished run
 };
-Result<ReportState> ReadReportState(Store& destination);
+Result<ReportState> ReadReportState(Store& destination, std::string_view state_name = "");
 
 /// Leaves the text of a failure (JSON, an object with "result": "failed") as the destination's
 /// report, marked as ours, so that a next run clears it. Only where the destination holds no state
 /// of another run. Errors: kCannotCreate where there is one; those of the store.
-Result<void> WriteFailureReport(Store& destination, const std::string& text);
+Result<void> WriteFailureReport(Store& destination, const std::string& text,
+                                std::string_view state_name = "");
 
 }  // namespace ckpt

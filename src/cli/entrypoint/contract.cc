@@ -32,7 +32,7 @@ bool IsKaggleHandle(const std::vector<std::string>& parts) {
 
 bool IsRepository(const std::vector<std::string>& parts) {
   return parts.size() == 2 && !parts[0].empty() && !parts[1].empty() && parts[0] != "." &&
-         parts[0] != "..";
+         parts[0] != ".." && parts[1] != "." && parts[1] != "..";
 }
 
 Contract Interpreter::Run() {
@@ -197,6 +197,7 @@ Source Interpreter::Directory(const std::string& place, const std::string& mount
 }
 
 void Interpreter::TakeSource(std::optional<Source> source) {
+  has_source_ = source || !input_.empty();
   if (!input_.empty()) {
     contract_.source = Directory(input_, path_);
     if (source && source->kind != Source::Kind::kDirectory) contract_.otherwise = std::move(source);

@@ -42,7 +42,7 @@ Result<std::optional<std::string>> ReadSecretFile(const std::string& path) {
     const int error = errno;
     return Fail(
         Error{Code::kNoCredential,
-              fmt::format("{} cannot be read: {}", Printable(path),
+              fmt::format("{} cannot be read: {}", Redacted(path),
                           std::generic_category().message(error)),
               {},
               {},
@@ -110,13 +110,11 @@ Result<Secret> FindMetaUrl(const Contract& contract) {
   const std::string& path = contract.meta_url_file;
   CKPT_TRY(const std::optional<std::string> text, ReadSecretFile(path));
   if (!text)
-    return Fail(Code::kNoCredential,
-                fmt::format("--meta_url_file {} is not there", Printable(path)),
+    return Fail(Code::kNoCredential, fmt::format("--meta_url_file {} is not there", Redacted(path)),
                 "mount the secret, or give --meta_url");
   std::string url = Trimmed(text->substr(0, text->find('\n')));
   if (!url.starts_with("https://") && !url.starts_with("http://"))
-    return Fail(Code::kNoCredential,
-                fmt::format("--meta_url_file {} holds no URL", Printable(path)),
+    return Fail(Code::kNoCredential, fmt::format("--meta_url_file {} holds no URL", Redacted(path)),
                 "request a link at https://www.llama.com/llama-downloads/ and put it there whole");
   return Secret(std::move(url));
 }

@@ -37,7 +37,16 @@ Log::Format FormatOf(const Words& words, const Environment& environment, Faults&
 }
 
 std::string TerminationText(const Error& error) {
-  return fmt::format("failed, exit {}\n{}\n", ExitStatus(error.code), error.Print());
+  return HideSecrets(fmt::format("failed, exit {}\n{}\n", ExitStatus(error.code), error.Print()));
+}
+
+// What a conversion says in the words of the verbs, in those of the contract.
+Error InContractWords(Error error) {
+  constexpr std::string_view kVerbs = "--quantize ";
+  constexpr std::string_view kOurs = "--quantize_type=";
+  if (const size_t at = error.remedy.find(kVerbs); at != std::string::npos)
+    error.remedy.replace(at, kVerbs.size(), kOurs);
+  return error;
 }
 
 }  // namespace
@@ -66,7 +75,9 @@ int Run(std::string_view program, std::span<const std::string> arguments,
   const Result<Arguments> settled = Settle(contract, words, faults);
   const auto fail = [&](const Error& error) {
     log.Fail(error);
-    LeaveTermination(words.Get(Flag::kTerminationLog), TerminationText(error));
+    // An explanation touches nothing that it was not told to.
+    if (!contract.is_explaining || words.Has(Flag::kTerminationLog))
+      LeaveTermination(words.Get(Flag::kTerminationLog), TerminationText(error));
     return ExitStatus(error.code);
   };
   if (!settled) {
@@ -79,9 +90,10 @@ int Run(std::string_view program, std::span<const std::string> arguments,
   }
   const Result<std::string> ended =
       Guarded<std::string>([&] { return RunJob(contract, *settled, environment, log); });
-  if (!ended) return fail(ended.error());
+  if (!ended) return fail(InContractWords(ended.error()));
   LeaveTermination(words.Get(Flag::kTerminationLog), *ended);
-  return 0;
+  // A log that did not arrive is a failure, not a success.
+  return log.is_lost() ? ExitStatus(Code::kIo) : 0;
 }
 
 }  // namespace ckpt::contract

@@ -11,16 +11,16 @@ Json SourceJson(const Source& source) {
   Json json = {{"kind", Name(source.kind)}};
   switch (source.kind) {
     case Source::Kind::kKaggle:
-      json["handle"] = source.name;
+      json["handle"] = Redacted(source.name);
       break;
     case Source::Kind::kHuggingface:
-      json["repository"] = source.name;
+      json["repository"] = Redacted(source.name);
       break;
     case Source::Kind::kMeta:
-      json["model_id"] = source.name;
+      json["model_id"] = Redacted(source.name);
       break;
     case Source::Kind::kDirectory:
-      json["path"] = source.name;
+      json["path"] = Redacted(source.name);
       if (!source.mounted_at.empty()) json["mounted_at"] = source.mounted_at;
       break;
   }
@@ -58,7 +58,7 @@ std::string ExplainJson(const Contract& contract) {
   if (!contract.base_copy.empty()) json["base_copy"] = contract.base_copy;
   json["wait_for"] = contract.final_lines;
   if (!contract.warnings.empty()) json["warnings"] = contract.warnings;
-  return json.dump(1, ' ', false, Json::error_handler_t::replace);
+  return HideSecrets(json.dump(1, ' ', false, Json::error_handler_t::replace));
 }
 
 std::string ExplainJson(const Error& error) {
@@ -67,7 +67,7 @@ std::string ExplainJson(const Error& error) {
                    {"what", error.what},
                    {"details", error.details},
                    {"remedy", error.remedy}};
-  return json.dump(1, ' ', false, Json::error_handler_t::replace);
+  return HideSecrets(json.dump(1, ' ', false, Json::error_handler_t::replace));
 }
 
 }  // namespace ckpt::contract

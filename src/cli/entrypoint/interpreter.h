@@ -71,6 +71,7 @@ class Interpreter {
   std::string name_;    // --model_name
   bool is_huggingface_ = false;
   bool is_quantizing_ = false;
+  bool has_source_ = false;
   std::string quantized_below_;   // what comes before and behind the type in the path of the
   std::string quantized_behind_;  // quantized output; "" where there is none
 };

@@ -3,17 +3,21 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/conversion.h"
 #include "cli/entrypoint/stand_in.h"
+#include "cli/output_lock.h"
 #include "cli/registry.h"
 #include "cli/version.h"
 #include "cli/watched.h"
 #include "model/family.h"
+#include "run/mark.h"
 #include "run/report_state.h"
 
 namespace ckpt::contract {
@@ -43,13 +47,19 @@ class Job {
  private:
   Result<std::string> Work() {
     // What is wrong with the source and with the outputs is found before the first weight is read.
-    CKPT_TRY(const std::vector<Candidate> candidates, FindCandidates(contract_, environment_));
+    CKPT_TRY(const Candidates candidates, FindCandidates(contract_, environment_));
     CKPT_TRY(arguments_.destination, FindDestination(contract_, environment_));
     CKPT_TRY_VOID(PlaceOutputs());
     CKPT_TRY_VOID(Prepare(candidates));
     CKPT_TRY_VOID(CheckFamily());
     for (const std::string& warning : conversion_->plan().warnings) log_.Warn(warning);
     SayPlan();
+    // Held until the container's last message is made; a dry run writes nothing, so it waits for
+    // nobody.
+    if (!contract_.is_dry_run) {
+      CKPT_TRY(OutputLock lock, OutputLock::Take(*conversion_->destination, contract_.state_name));
+      lock_.emplace(std::move(lock));
+    }
     CKPT_TRY(const bool is_done, conversion_->IsDone());
     if (is_done && !contract_.is_overwriting) {
       log_.Info("The outputs are there already, made from this source with these settings");
@@ -58,7 +68,7 @@ class Job {
     CKPT_TRY_VOID(CheckMemory(*conversion_));
     CKPT_TRY_VOID(conversion_->CheckDestination(contract_.is_overwriting));
     is_ours_ = true;
-    CKPT_TRY_VOID(Probe());
+    if (!contract_.is_dry_run) CKPT_TRY_VOID(Probe());
     if (contract_.is_dry_run) {
       log_.Info("Dry run: nothing is written");
       log_.Show(conversion_->PlanText(), conversion_->PlanJson());
@@ -82,8 +92,8 @@ class Job {
   }
 
   // Plans from the first candidate that holds a model.
-  Result<void> Prepare(const std::vector<Candidate>& candidates) {
-    for (const Candidate& candidate : candidates) {
+  Result<void> Prepare(const Candidates& candidates) {
+    for (const Candidate& candidate : candidates.places) {
       arguments_.source = candidate.argument;
       CKPT_TRY(settings_, ParseSettings(arguments_));
       Result<std::unique_ptr<Conversion>> prepared = PrepareConversion(arguments_, settings_);
@@ -92,12 +102,13 @@ class Job {
         log_.Info(fmt::format("Reading {}", Redacted(candidate.shown)));
         return {};
       }
-      const bool is_last = &candidate == &candidates.back();
+      const bool is_last = &candidate == &candidates.places.back() && !candidates.beyond;
       if (prepared.error().code != Code::kNotFound || is_last) return Fail(prepared.error());
       log_.Warn(
           fmt::format("{} holds no model: {}", Redacted(candidate.shown), prepared.error().what));
     }
-    return Fail(Code::kInternal, "no place to read from");
+    return Fail(
+        candidates.beyond.value_or(Error{Code::kInternal, "no place to read from", {}, {}, {}}));
   }
 
   Result<void> CheckFamily() {
@@ -112,7 +123,7 @@ class Job {
   // Creates and removes an object where the outputs will lie.
   Result<void> Probe() {
     Store& destination = *conversion_->destination;
-    const std::string probe = ".ckpt-state/probe";
+    const std::string probe = ProbeName(contract_.state_name);
     CKPT_TRY_VOID(WriteSmallObject(destination, probe, "", {.is_create_only = false}));
     return destination.Remove(probe);
   }
@@ -176,9 +187,19 @@ class Job {
     }
   }
 
+  // Files beside the weights are written where the source has them.
+  bool IsWritten(const Output& output) const {
+    if (output.role != "params" && output.role != "tokenizer") return true;
+    const std::vector<std::string> names = conversion_->Beside();
+    const std::string name = output.path.substr(output.path.rfind('/') + 1);
+    return std::find(names.begin(), names.end(), name) != names.end();
+  }
+
   std::string Message(bool was_done) const {
     std::vector<std::string> places;
-    for (const Output& output : contract_.outputs) places.push_back(output.path);
+    for (const Output& output : contract_.outputs) {
+      if (IsWritten(output)) places.push_back(output.path);
+    }
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
     if (was_done)
@@ -193,7 +214,9 @@ class Job {
 
   // The reason of a failure, where the output can be reached and nothing else lies there.
   void LeaveFailure(const Error& error) {
-    if (!is_ours_ || contract_.is_dry_run || error.code == Code::kCannotCreate) return;
+    if (!is_ours_ || contract_.is_dry_run || error.code == Code::kCannotCreate ||
+        error.code == Code::kTemporary)
+      return;
     nlohmann::ordered_json json;
     json["schema_version"] = 1;
     json["program"] = "ckpt";
@@ -210,7 +233,9 @@ class Job {
     // Best effort: the failure itself is what counts.
     (void)WriteFailureReport(
         *conversion_->destination,
-        json.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+        HideSecrets(json.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)) +
+            "\n",
+        conversion_->plan().state_name);
   }
 
   const Contract& contract_;
@@ -220,6 +245,7 @@ class Job {
   const std::chrono::steady_clock::time_point begin_;
   Settings settings_;
   std::unique_ptr<Conversion> conversion_;
+  std::optional<OutputLock> lock_;
   bool is_ours_ = false;
 };
 

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/units.h"
+#include "cli/entrypoint/redact.h"
 #include "run/report.h"
 
 namespace ckpt::contract {
@@ -23,7 +24,8 @@ std::string Now(const char* format) {
 
 }  // namespace
 
-void Log::Write(std::string_view severity, std::string_view message, const Fields& fields) {
+void Log::Write(std::string_view severity, std::string_view text, const Fields& fields) {
+  const std::string message = HideSecrets(text);
   std::FILE* stream = severity == "ERROR" ? stderr : stdout;
   if (format_ == Format::kJson) {
     nlohmann::ordered_json json = {
@@ -42,7 +44,7 @@ void Log::Write(std::string_view severity, std::string_view message, const Field
     const std::string_view kind = severity == "WARNING" ? "warning: " : "";
     fmt::print(stream, "{}: {}{}\n", Now("{:%Y-%m-%d %H:%M:%S}"), kind, message);
   }
-  std::fflush(stream);
+  is_lost_ |= std::fflush(stream) != 0;
 }
 
 void Log::Fail(const Error& error) {
@@ -59,7 +61,7 @@ void Log::Show(const std::string& text, const std::string& json) {
   } else {
     fmt::print("{}", text);
   }
-  std::fflush(stdout);
+  is_lost_ |= std::fflush(stdout) != 0;
 }
 
 void Log::Report(uint64_t bytes_done, uint64_t bytes_total, double seconds,

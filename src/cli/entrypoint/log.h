@@ -19,6 +19,9 @@ class Log {
   enum class Format { kText, kJson };
   explicit Log(Format format) : format_(format) {}
 
+  /// Whether some line did not arrive (a full disk behind standard output).
+  bool is_lost() const { return is_lost_; }
+
   void Info(std::string_view message) { Write("INFO", message, {}); }
   void Notice(std::string_view message) { Write("NOTICE", message, {}); }
   void Warn(std::string_view message) { Write("WARNING", message, {}); }
@@ -38,8 +41,9 @@ class Log {
     double rate = 0;
     double eta_s = 0;
   };
-  void Write(std::string_view severity, std::string_view message, const Fields& fields);
+  void Write(std::string_view severity, std::string_view text, const Fields& fields);
   Format format_;
+  bool is_lost_ = false;
 };
 
 /// Progress of a run in a log: a line every ten seconds, and at each tenth.

@@ -67,18 +67,24 @@ void Interpreter::SettleLlama(const NamedModel* named) {
 }
 
 bool Interpreter::IsDirectoryOnly() const {
-  return contract_.source.kind == Source::Kind::kDirectory && !contract_.otherwise;
+  return has_source_ && contract_.source.kind == Source::Kind::kDirectory && !contract_.otherwise;
 }
 
 void Interpreter::SettleLlamaSource() {
   std::optional<Source> source;
   const std::vector<std::string> parts = Parts(path_);
-  if (IsBucketUri(path_) || (IsLocal(path_) && !IsRepository(parts))) {
+  if (IsDirectoryPath(path_)) {
     source = Directory(path_, "");
     if (is_huggingface_) Warn("--huggingface has no effect: the model path is a directory");
   } else if (is_huggingface_ && IsRepository(parts)) {
     source = Source{Source::Kind::kHuggingface, path_, ""};
     if (HasMetaUrl()) Warn("Meta's URL has no effect: the model path is a Hugging Face repository");
+  } else if (path_.find('/') != std::string::npos && !IsRepository(parts)) {
+    faults_.Add(fmt::format("--model_path {} is neither a Meta model id, nor a Hugging Face "
+                            "repository, nor a directory",
+                            Redacted(path_)),
+                "give ORGANISATION/NAME with --huggingface=True, a model id with Meta's URL, or an "
+                "absolute path");
   } else if (HasMetaUrl()) {
     source = Source{Source::Kind::kMeta, path_, ""};
     if (is_huggingface_)
@@ -113,11 +119,13 @@ void Interpreter::SettleGemma() {
   contract_.model_name = "gemma";
   const std::vector<std::string> parts = Parts(path_);
   std::string place;
-  if (IsBucketUri(path_) || path_.starts_with('/') || path_.starts_with('.')) {
+  const bool is_directory = IsDirectoryPath(path_);
+  const bool is_kaggle = !is_directory && IsKaggleHandle(parts);
+  if (is_directory) {
     TakeSource(Directory(path_, ""));
     place = LastPart(path_);
     contract_.model = GemmaName(place);
-  } else if (IsKaggleHandle(parts)) {
+  } else if (is_kaggle) {
     if (is_huggingface_)
       Warn(fmt::format("--huggingface has no effect: {} is a Kaggle handle", Redacted(path_)));
     place = parts[1] + "_" + parts[3];
@@ -142,7 +150,7 @@ void Interpreter::SettleGemma() {
   if (contract_.model.empty() && !IsDirectoryOnly())
     faults_.Add(fmt::format("the model path {} tells no size of Gemma", Redacted(path_)),
                 "the variation must begin with a size, such as 2b or 7b-it");
-  PlaceGemma(place, IsKaggleHandle(parts) && !path_.starts_with('/'));
+  PlaceGemma(place, is_kaggle);
 }
 
 void Interpreter::PlaceGemma(const std::string& place, bool is_kaggle) {
@@ -157,7 +165,7 @@ void Interpreter::PlaceGemma(const std::string& place, bool is_kaggle) {
         bucket));
   contract_.folder = bucket + "/final";
   contract_.state_name = place;
-  if (is_kaggle && !contract_.otherwise) contract_.base_copy = bucket + "/base/" + place;
+  if (is_kaggle) contract_.base_copy = bucket + "/base/" + place;
   Add("scanned", fmt::format("{}/final/scanned/{}/0/items", bucket, place));
   Add("unscanned", fmt::format("{}/final/unscanned/{}/0/checkpoints/0/items", bucket, place));
   quantized_below_ = bucket + "/final/";

@@ -1,8 +1,8 @@
 #include "cli/entrypoint/names.h"
 
-#include <algorithm>
+#include <fmt/format.h>
+
 #include <array>
-#include <regex>
 
 namespace ckpt::contract {
 namespace {
@@ -19,6 +19,14 @@ constexpr std::array<NamedModel, 5> kModels = {{
     {"llama-3.3", "llama", "llama3.3-", kLlama33},
     {"gemma", "gemma", "gemma-", {}},
 }};
+
+// The digits and points at the text's begin, a digit first and last.
+std::string_view NumberAt(std::string_view text) {
+  size_t end = 0;
+  while (end < text.size() && ((text[end] >= '0' && text[end] <= '9') || text[end] == '.')) ++end;
+  while (end > 0 && text[end - 1] == '.') --end;
+  return text.starts_with('.') ? std::string_view() : text.substr(0, end);
+}
 
 }  // namespace
 
@@ -38,11 +46,18 @@ std::vector<std::string> ModelNames() {
 }
 
 const NamedModel* GenerationOf(std::string_view path) {
-  static const std::regex kGeneration("llama[-_]?([0-9]+([.][0-9]+)?)(?![0-9.]*b)");
+  constexpr std::string_view kWord = "llama";
   const std::string lower = Lower(path);
-  std::smatch match;
-  if (!std::regex_search(lower, match, kGeneration)) return nullptr;
-  return FindNamedModel("llama-" + match[1].str());
+  for (size_t at = lower.find(kWord); at != std::string::npos; at = lower.find(kWord, at + 1)) {
+    std::string_view rest = std::string_view(lower).substr(at + kWord.size());
+    if (rest.starts_with('-') || rest.starts_with('_')) rest.remove_prefix(1);
+    const std::string_view number = NumberAt(rest);
+    // A number with a b behind it is a size: llama-7b.
+    if (number.empty() || rest.substr(number.size()).starts_with('b')) continue;
+    if (const NamedModel* model = FindNamedModel(fmt::format("llama-{}", number)); model != nullptr)
+      return model;
+  }
+  return nullptr;
 }
 
 std::string MaxTextName(const NamedModel& model, std::string_view path) {
@@ -54,14 +69,28 @@ std::string MaxTextName(const NamedModel& model, std::string_view path) {
 }
 
 std::string GemmaName(std::string_view text) {
-  static const std::regex kGemma("gemma-?(([23])-)?-?([0-9]+b)");
+  constexpr std::string_view kWord = "gemma";
   const std::string lower = Lower(text);
-  std::smatch match;
-  static const std::regex kGlued("gemma([23])-([0-9]+b)");
-  if (std::regex_search(lower, match, kGlued))
-    return "gemma" + match[1].str() + "-" + match[2].str();
-  if (!std::regex_search(lower, match, kGemma)) return {};
-  return "gemma" + match[2].str() + "-" + match[3].str();
+  // The last word that is followed by a size: "gemma-2-gemma2-9b" is a Gemma 2.
+  std::string name;
+  for (size_t at = lower.find(kWord); at != std::string::npos; at = lower.find(kWord, at + 1)) {
+    std::string_view rest = std::string_view(lower).substr(at + kWord.size());
+    if (rest.starts_with('-')) rest.remove_prefix(1);
+    std::string_view generation;
+    std::string_view size = NumberAt(rest);
+    if (!rest.substr(size.size()).starts_with('b')) {
+      generation = size;
+      rest.remove_prefix(size.size());
+      if (!rest.starts_with('-')) continue;
+      rest.remove_prefix(1);
+      size = NumberAt(rest);
+    }
+    if (size.empty() || !rest.substr(size.size()).starts_with('b')) continue;
+    // 1 and 1.1 are the first generation, which has no number in MaxText's names.
+    if (generation == "1" || generation == "1.1") generation = "";
+    name = fmt::format("gemma{}-{}b", generation, size);
+  }
+  return name;
 }
 
 std::string Lower(std::string_view text) {

@@ -40,6 +40,10 @@ bool IsLocal(std::string_view place) {
          (place.find('/') != std::string_view::npos || place == "." || place == "..");
 }
 
+bool IsDirectoryPath(std::string_view path) {
+  return IsBucketUri(path) || path.starts_with('/') || path.starts_with('.');
+}
+
 std::string Collapsed(std::string_view place) {
   std::string collapsed;
   if (IsBucketUri(place)) {

@@ -16,6 +16,9 @@ bool LooksUnreplaced(std::string_view text);
 bool IsBucketUri(std::string_view place);  ///< gs://...
 bool IsLocal(std::string_view place);      ///< a path, absolute or with a slash or dot
 
+/// A path that can be nothing but a directory: absolute, from the working directory, or gs://.
+bool IsDirectoryPath(std::string_view path);
+
 /// The place without a slash at its end, and with single ones inside.
 std::string Collapsed(std::string_view place);
 /// The bucket of a gs:// place, and what follows it ("" or "/a/b").

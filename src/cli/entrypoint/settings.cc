@@ -51,6 +51,7 @@ Result<Arguments> Settle(const Contract& contract, const Words& words, Faults& f
     // Without outputs something is wrong already, and said.
     arguments.outputs = contract.outputs.empty() ? "unscanned" : OutputsOf(contract);
     arguments.model_name = contract.model;
+    arguments.state_name = contract.state_name;
   } else {
     arguments.quantize = contract.quantize;
     arguments.model_name = contract.model_name;

@@ -95,16 +95,15 @@ Result<std::string> LocalPath(std::string_view place, const Environment& environ
   return fmt::format("{}/{}{}", Collapsed(root), BucketOf(collapsed), BehindBucket(collapsed));
 }
 
-Result<std::vector<Candidate>> FindCandidates(const Contract& contract,
-                                              const Environment& environment) {
-  std::vector<Candidate> candidates;
-  Result<void> first = AddOther(contract, contract.source, environment, candidates);
-  if (contract.otherwise) {
-    Result<void> second = AddOther(contract, *contract.otherwise, environment, candidates);
-    if (!second && candidates.empty()) return Fail(std::move(second).error());
-    return candidates;
+Result<Candidates> FindCandidates(const Contract& contract, const Environment& environment) {
+  Candidates candidates;
+  Result<void> last = AddOther(contract, contract.source, environment, candidates.places);
+  if (contract.otherwise)
+    last = AddOther(contract, *contract.otherwise, environment, candidates.places);
+  if (!last) {
+    if (candidates.places.empty()) return Fail(std::move(last).error());
+    candidates.beyond = std::move(last).error();
   }
-  if (!first) return Fail(std::move(first).error());
   return candidates;
 }
 

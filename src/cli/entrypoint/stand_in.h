@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,11 +20,15 @@ struct Candidate {
   std::string argument;  ///< what `ckpt convert` takes
   std::string shown;     ///< what the user called it
 };
-/// The folders to try for the contract's source. Errors, where the source is of a kind that cannot
-/// be read yet: kNoCredential first if its credential is missing or unreadable, else kUnavailable,
-/// with the words that will do.
-Result<std::vector<Candidate>> FindCandidates(const Contract& contract,
-                                              const Environment& environment);
+/// The folders to try, and why nothing comes after them.
+struct Candidates {
+  std::vector<Candidate> places;
+  std::optional<Error> beyond;  ///< of a further source that cannot be read; null for none
+};
+/// The folders to try for the contract's source. Errors, where there is none because the source is
+/// of a kind that cannot be read yet: kNoCredential first if its credential is missing or
+/// unreadable, else kUnavailable, with the words that will do.
+Result<Candidates> FindCandidates(const Contract& contract, const Environment& environment);
 
 /// The folder that outputs are written below. Errors: kCannotCreate for a bucket that does not
 /// exist (it is never made silently); kUnavailable.

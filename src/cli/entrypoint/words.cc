@@ -93,7 +93,8 @@ class Parser {
     std::string_view text = std::string_view(word).substr(1);
     const Split split = SplitAtEquals(text);
     if (split.name.size() > 1) {
-      if (const FlagInfo* info = FindName(split.name); info != nullptr) {
+      // Of the original only: a new name must not change what its first letter meant.
+      if (const FlagInfo* info = FindName(split.name); info != nullptr && IsOriginal(info->flag)) {
         words_.warnings.push_back(fmt::format("-{} is read as --{}", split.name, info->name));
         Take(*info, fmt::format("--{}", info->name), split.value);
         return;
@@ -104,7 +105,9 @@ class Parser {
       text.remove_prefix(1);
       const FlagInfo* info = FindLetter(letter);
       if (info == nullptr) {
-        Unknown(fmt::format("-{}", Printable(std::string_view(&letter, 1))), {text, std::nullopt});
+        Split rest{text, std::nullopt};
+        if (!text.empty()) rest.value = text;
+        Unknown(fmt::format("-{}", Printable(std::string_view(&letter, 1))), rest);
         return;
       }
       if (info->kind == FlagKind::kHelp) {
@@ -226,24 +229,6 @@ std::optional<bool> ParseBoolean(std::string_view word) {
   if (std::find(kTrue.begin(), kTrue.end(), lower) != kTrue.end()) return true;
   if (std::find(kFalse.begin(), kFalse.end(), lower) != kFalse.end()) return false;
   return std::nullopt;
-}
-
-std::string Redacted(std::string_view word) {
-  std::string shown(word);
-  const size_t scheme = shown.find("://");
-  if (scheme != std::string::npos) {
-    if (const size_t query = shown.find_first_of("?#"); query != std::string::npos)
-      shown = shown.substr(0, query) + "?[redacted]";
-    const size_t slash = shown.find('/', scheme + 3);
-    const size_t user = shown.rfind('@', slash);
-    if (user != std::string::npos && user > scheme)
-      shown.erase(scheme + 3, user + 1 - (scheme + 3));
-  }
-  for (const std::string_view token : {"hf_", "KGAT_"}) {
-    if (const size_t at = shown.find(token); at != std::string::npos && shown.size() > at + 20)
-      shown = shown.substr(0, at) + "[secret]";
-  }
-  return Printable(shown);
 }
 
 }  // namespace ckpt::contract

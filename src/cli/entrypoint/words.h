@@ -9,6 +9,7 @@
 
 #include "base/secret.h"
 #include "cli/entrypoint/flags.h"
+#include "cli/entrypoint/redact.h"
 #include "cli/faults.h"
 
 namespace ckpt::contract {
@@ -37,8 +38,5 @@ Words ParseWords(std::span<const std::string> arguments, Faults& faults);
 
 /// true t yes y on 1, false f no n off 0 in any case; nothing for another word.
 std::optional<bool> ParseBoolean(std::string_view word);
-
-/// The word as it may be shown: a URL without its query and user, no token.
-std::string Redacted(std::string_view word);
 
 }  // namespace ckpt::contract

@@ -37,11 +37,13 @@ std::vector<std::string> NamesOf(Store& store) {
 // Plans of which a destination needs only the names.
 Plan FilePlan() {
   Plan plan;
+  plan.run_digest = "of this run";
   plan.output.file.name = "model.safetensors";
   return plan;
 }
 ChunkedPlan FolderPlan() {
   ChunkedPlan plan;
+  plan.run_digest = "of this run";
   plan.outputs.emplace_back();
   plan.outputs[0].name = "unscanned";
   plan.outputs[0].root = "bf16/unscanned";

@@ -21,14 +21,10 @@ using ::testing::Not;
 // Another user than root for as long as it lives, as in a Pod with runAsUser.
 class AsPlainUser {
  public:
-  AsPlainUser() : was_root_(geteuid() == 0) {
-    EXPECT_TRUE(!was_root_ || seteuid(kPlainUser) == 0);
-  }
+  AsPlainUser() : was_root_(geteuid() == 0) { EXPECT_TRUE(!was_root_ || seteuid(kPlainUser) == 0); }
   AsPlainUser(const AsPlainUser&) = delete;
   AsPlainUser& operator=(const AsPlainUser&) = delete;
-  ~AsPlainUser() {
-    EXPECT_TRUE(!was_root_ || seteuid(0) == 0);
-  }
+  ~AsPlainUser() { EXPECT_TRUE(!was_root_ || seteuid(0) == 0); }
 
  private:
   static constexpr uid_t kPlainUser = 65534;

@@ -37,7 +37,7 @@ std::string PrintedAsError(const Work& work) {
 }
 
 const Error kError{
-    Code::kBadInput, "damaged", {}, {{"tensor", "a.weight"}, {"file", "/m/x"}}, "fetch it again"};
+    Code::kBadInput, "torn", {}, {{"tensor", "a.weight"}, {"file", "/m/x"}}, "fetch it again"};
 
 TEST(TextLog, BeginsEachLineWithTheTime) {
   Log log(Log::Format::kText);
@@ -51,8 +51,8 @@ TEST(TextLog, OnlyErrorsGoToStandardError) {
   std::string out;
   const std::string error = PrintedAsError([&] { out = Printed([&] { log.Fail(kError); }); });
   EXPECT_EQ(out, "");
-  EXPECT_TRUE(
-      Matches(error.substr(0, error.find('\n') + 1), kTime + "ckpt: source damaged: damaged\n"));
+  EXPECT_TRUE(Matches(error.substr(0, error.find('\n') + 1),
+                      kTime + "ckpt: source damaged or unsupported: torn\n"));
   EXPECT_THAT(error, HasSubstr("a.weight"));
   EXPECT_THAT(error, HasSubstr("fetch it again  (exit 65)"));
   EXPECT_EQ(PrintedAsError([&] { out = Printed([&] { log.Warn("look"); }); }), "");

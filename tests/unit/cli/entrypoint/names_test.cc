@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 namespace ckpt::contract {
 namespace {
@@ -47,6 +48,18 @@ TEST(GenerationOf, ReadsThePathsThatPeopleGive) {
       {"google/gemma-2-9b", ""},
       {"", ""}};
   for (const auto& [path, name] : rows) EXPECT_EQ(Generation(path), name) << path;
+}
+
+// A word of an argument list may have 128 KiB.
+TEST(GenerationOfDeathTest, SurvivesTheLongestWord) {
+  const std::string digits(120'000, '1');
+  EXPECT_EXIT(
+      {
+        GenerationOf("llama-" + digits);
+        GemmaName("gemma-" + digits);
+        _exit(0);
+      },
+      testing::ExitedWithCode(0), "");
 }
 
 TEST(MaxTextName, FindsTheSizesOfEachGenerationInAnyCase) {

@@ -39,7 +39,7 @@ class StandInTest : public testing::Test {
     const auto found = FindCandidates(read.contract, environment);
     if (!found) return {found.error().Print()};
     Strings shown;
-    for (const Candidate& candidate : *found)
+    for (const Candidate& candidate : found->places)
       shown.push_back(candidate.argument + " as " + candidate.shown);
     return shown;
   }
@@ -51,10 +51,10 @@ class StandInTest : public testing::Test {
 };
 
 TEST_F(StandInTest, AFolderStandsForAllBuckets) {
-  const Environment environment = EnvironmentOf({{"CKPT_GS_ROOT", "/root/of/all/"}});
-  EXPECT_EQ(*LocalPath("gs://bkt/a/b", environment, ""), "/root/of/all/bkt/a/b");
-  EXPECT_EQ(*LocalPath("gs://bkt//a/", environment, ""), "/root/of/all/bkt/a");
-  EXPECT_EQ(*LocalPath("gs://bkt", environment, ""), "/root/of/all/bkt");
+  const Environment environment = EnvironmentOf({{"CKPT_GS_ROOT", "/all/"}});
+  EXPECT_EQ(*LocalPath("gs://bkt/a/b", environment, ""), "/all/bkt/a/b");
+  EXPECT_EQ(*LocalPath("gs://bkt//a/", environment, ""), "/all/bkt/a");
+  EXPECT_EQ(*LocalPath("gs://bkt", environment, ""), "/all/bkt");
   EXPECT_EQ(*LocalPath("/local/x/", environment, ""), "/local/x/");
 }
 

@@ -1,0 +1,84 @@
+#include "cli/output_lock.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "base/text.h"
+#include "run/mark.h"
+
+namespace ckpt {
+namespace {
+
+// The folder and those above it that are not there yet, outermost first.
+std::vector<std::string> MakeFolders(const std::string& folder) {
+  std::vector<std::string> made;
+  for (size_t at = folder.find('/', 1); true; at = folder.find('/', at + 1)) {
+    const std::string part = folder.substr(0, at);
+    if (mkdir(part.c_str(), 0777) == 0) made.push_back(part);
+    if (at == std::string::npos) return made;
+  }
+}
+
+// Whether the name still is that of the open file: its holder removes it.
+bool IsNameOf(const std::string& path, int file) {
+  struct stat named {};
+  struct stat opened {};
+  return stat(path.c_str(), &named) == 0 && fstat(file, &opened) == 0 &&
+         named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
+}
+
+}  // namespace
+
+OutputLock::OutputLock(OutputLock&& other) noexcept
+    : file_(std::exchange(other.file_, -1)),
+      path_(std::move(other.path_)),
+      folders_(std::move(other.folders_)) {
+  other.folders_.clear();
+}
+
+OutputLock::~OutputLock() {
+  if (file_ >= 0) {
+    unlink(path_.c_str());
+    close(file_);
+  }
+  // Those that hold something stay.
+  for (size_t i = folders_.size(); i-- > 0;) rmdir(folders_[i].c_str());
+}
+
+Result<OutputLock> OutputLock::Take(const Store& destination, std::string_view state_name) {
+  OutputLock lock;
+  if (destination.root().scheme() != "file" || !destination.KeepsObjects()) return lock;
+  lock.path_ = destination.root().path() + "/" + LockName(state_name);
+  while (true) {
+    std::vector<std::string> made = MakeFolders(lock.path_.substr(0, lock.path_.rfind('/')));
+    lock.folders_.insert(lock.folders_.end(), made.begin(), made.end());
+    const int file = open(lock.path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (file < 0) {
+      if (errno == ENOENT) continue;  // the holder before us has just tidied up
+      return lock;
+    }
+    if (flock(file, LOCK_EX | LOCK_NB) != 0) {
+      const bool is_held = errno == EWOULDBLOCK;
+      close(file);
+      if (!is_held) return lock;
+      return Fail(Error{Code::kTemporary,
+                        "another run is at work on this output",
+                        {},
+                        {{"folder", Printable(destination.root().Print())}},
+                        "let it end, or stop it; then run again"});
+    }
+    if (IsNameOf(lock.path_, file)) {
+      lock.file_ = file;
+      return lock;
+    }
+    close(file);
+  }
+}
+
+}  // namespace ckpt
