@@ -189,7 +189,9 @@ uint64_t ServedExtent(const ServedModel& model, const std::string& dim, uint64_t
   const auto has = [&](const std::vector<std::string>& names) {
     return std::find(names.begin(), names.end(), dim) != names.end();
   };
-  if (has(model.resized)) return served->second;
+  // Padding completes a vocabulary; one that is far smaller is another model's.
+  const bool is_padding = extent < served->second && served->second - extent <= served->second / 4;
+  if (has(model.resized) && (extent >= served->second || is_padding)) return served->second;
   return has(model.cut) ? std::min(extent, served->second) : extent;
 }
 

@@ -101,8 +101,8 @@ struct BindOptions {
 /// Detects the family, reads the dimensions, and holds the whole catalog to the account: every
 /// source tensor used or under a named rule, every role present, every shape right. All that is
 /// missing, extra, tied against the configuration or of a wrong shape is reported at once
-/// (Error::details). Shards of a catalog must have been joined (JoinShards, shards.h). Errors: kBadInput; kUsage for a model name or rotary layout that the family
-/// does not know.
+/// (Error::details). Shards of a catalog must have been joined (JoinShards, shards.h). Errors:
+/// kBadInput; kUsage for a model name or rotary layout that the family does not know.
 Result<Model> BindModel(std::span<const std::shared_ptr<const Family>> families,
                         const Catalog& catalog, const BindOptions& options);
 

@@ -45,7 +45,8 @@ class Joiner {
   }
 
  private:
-  // The dimensions that params.json tells, alone or by the table's expressions: a shard's shapes are no model's.
+  // The dimensions that params.json tells, alone or by the table's expressions: a shard's shapes
+  // are no model's.
   void ReadKnown() {
     const auto evaluate = [&](const std::optional<Expr>& expr) -> std::optional<uint64_t> {
       if (!expr) return std::nullopt;
@@ -58,7 +59,8 @@ class Joiner {
     for (const DimRule& rule : family_.table().dims) {
       std::optional<uint64_t> extent = rule.constant;
       if (!extent) extent = evaluate(rule.expr);
-      if (const ConfigValue* value = FindValue(config_, KeysFor(rule.keys, config_)); !extent && value != nullptr) {
+      if (const ConfigValue* value = FindValue(config_, KeysFor(rule.keys, config_));
+          !extent && value != nullptr) {
         const auto* const number = std::get_if<int64_t>(value);
         if (number != nullptr && *number > 0) extent = static_cast<uint64_t>(*number);
       }
@@ -106,13 +108,15 @@ class Joiner {
       if (fits) fitting.push_back(axis);
     }
     if (fitting.size() == 1) return fitting[0];
-    return Fail({Code::kBadInput,
-                 fmt::format("shape {} in each of {} shards: {} does not tell along which axis they are cut",
-                             ToString(tensor.shape), shards, config_.object),
-                 {},
-                 {{"tensor", Excerpt(tensor.name, kShownBytes)},
-                  {"file", PrintObject(catalog_, tensor.pieces.front().object)}},
-                 "use the params.json that belongs to these weights, and all of its shards"});
+    return Fail(
+        {Code::kBadInput,
+         fmt::format(
+             "shape {} in each of {} shards: {} does not tell along which axis they are cut",
+             ToString(tensor.shape), shards, config_.object),
+         {},
+         {{"tensor", Excerpt(tensor.name, kShownBytes)},
+          {"file", PrintObject(catalog_, tensor.pieces.front().object)}},
+         "use the params.json that belongs to these weights, and all of its shards"});
   }
 
   // 1, or r where every r-th shard holds something new.
@@ -148,7 +152,8 @@ class Joiner {
   void WarnOfRepeats() {
     if (repeated_ == 0) return;
     catalog_.warnings.push_back(
-        fmt::format("{} tensors are held {} times over by the shards (fewer key and value heads than shards): of every {} "
+        fmt::format("{} tensors are held {} times over by the shards (fewer key and value heads "
+                    "than shards): of every {} "
                     "shards the first one's are taken",
                     repeated_, step_, step_));
   }
@@ -163,8 +168,8 @@ class Joiner {
 
 }  // namespace
 
-Result<void> JoinShards(std::span<const std::shared_ptr<const Family>> families, const std::string& forced_family,
-                        Catalog& catalog) {
+Result<void> JoinShards(std::span<const std::shared_ptr<const Family>> families,
+                        const std::string& forced_family, Catalog& catalog) {
   if (catalog.shards.empty()) return {};
   // The names of one shard are the model's.
   Catalog names;
@@ -173,7 +178,8 @@ Result<void> JoinShards(std::span<const std::shared_ptr<const Family>> families,
   names.objects = catalog.objects;
   names.configs = catalog.configs;
   names.tensors = catalog.shards.front();
-  CKPT_TRY(const std::shared_ptr<const Family> family, DetectFamily(families, names, forced_family));
+  CKPT_TRY(const std::shared_ptr<const Family> family,
+           DetectFamily(families, names, forced_family));
   if (!family->HasScheme(kScheme))
     return Fail({Code::kBadInput,
                  fmt::format("family {} does not know how Meta's shards are cut", family->name()),
@@ -184,7 +190,8 @@ Result<void> JoinShards(std::span<const std::shared_ptr<const Family>> families,
                                    [](const SourceConfig& each) { return each.kind == kScheme; });
   if (config == catalog.configs.end())
     return Fail({Code::kBadInput,
-                 fmt::format("no {} beside the shards: family {} needs it to join them", ConfigFile(kScheme), family->name()),
+                 fmt::format("no {} beside the shards: family {} needs it to join them",
+                             ConfigFile(kScheme), family->name()),
                  {},
                  {{"file", catalog.root.Print()}},
                  fmt::format("put the model's {} into the same folder", ConfigFile(kScheme))});

@@ -53,7 +53,8 @@ struct ChunkedTensor {
   std::string inline_bytes;         ///< small chunks may lie in the index itself
 };
 
-/// How stored elements differ from the tensor's values. BoxReader and TensorStream undo it (ToPlain, element_form.h).
+/// How stored elements differ from the tensor's values. BoxReader and TensorStream undo it
+/// (ToPlain, element_form.h).
 struct ElementForm {
   bool is_big_endian = false;
   bool is_conjugated = false;  ///< C64: the stored imaginary part has the other sign
@@ -75,8 +76,8 @@ struct TensorEntry {
   ElementForm form = {};  ///< of the pieces' elements
 };
 
-/// Bytes of an object whose CRC-32 is known beforehand: a zip archive's directory has it. Held against what is read of
-/// the object (source_checks.h).
+/// Bytes of an object whose CRC-32 is known beforehand: a zip archive's directory has it. Held
+/// against what is read of the object (source_checks.h).
 struct StoredCheck {
   std::string name;     ///< "archive/data/0"
   uint32_t object = 0;  ///< index into Catalog::objects
@@ -100,14 +101,15 @@ struct SourceConfig {
 /// A source's tensors and where their bytes lie. Plain data; its memory is part of the budget's
 /// fixed share.
 struct Catalog {
-  /// "safetensors", "safetensors-index", "gguf", "orbax", "torch-zip", "torch-legacy", "torch-index" or
-  /// "meta-consolidated"
+  /// "safetensors", "safetensors-index", "gguf", "orbax", "torch-zip", "torch-legacy",
+  /// "torch-index" or "meta-consolidated"
   std::string format;
-  Uri root;            ///< the store's
+  Uri root;  ///< the store's
   std::vector<ObjectInfo> objects;
   std::vector<TensorEntry> tensors;  ///< sorted by name, byte-wise
-  /// Model-parallel shards ("meta-consolidated"): of each its tensors, sorted by name, the same names in all. `tensors`
-  /// is then empty until model/shards.h has joined them: which axis a tensor is cut along is known to its family alone.
+  /// Model-parallel shards ("meta-consolidated"): of each its tensors, sorted by name, the same
+  /// names in all. `tensors` is then empty until model/shards.h has joined them: which axis a
+  /// tensor is cut along is known to its family alone.
   std::vector<std::vector<TensorEntry>> shards;
   std::vector<StoredCheck> checks;  ///< by object and range, disjoint
   std::vector<SourceConfig> configs;
@@ -134,8 +136,8 @@ TensorEntry ContiguousEntry(std::string name, DType dtype, Shape shape, uint32_t
 /// never where it is chunked).
 bool IsContiguous(const TensorEntry& tensor);
 
-/// Whether the bytes of each piece are its box in C order: so are those of all formats but PyTorch's views (transposed,
-/// expanded, every second column). False where it is chunked.
+/// Whether the bytes of each piece are its box in C order: so are those of all formats but
+/// PyTorch's views (transposed, expanded, every second column). False where it is chunked.
 bool HasDensePieces(const TensorEntry& tensor);
 
 /// Bytes that a tensor takes in its objects: of all stored chunks, or size_bytes.

@@ -231,9 +231,9 @@ Result<void> ChunkReader::ReadLarge(const Unit& unit) {
   const BoxRuns runs = RunsOf(unit.area);
   const uint64_t unit_bytes = BoxBytes(meta.dtype, unit.area);
   const bool is_part = IsPlain() && runs.total_bytes() < unit_bytes / 2;
-  auto read = is_part ? ReadRuns(open_, stored_, unit.place.object, unit.place.offset, runs, out_)
-                      : StreamChunk(open_, stored_, tensor_, codecs(), unit.place, unit_bytes, runs,
-                                    out_);
+  auto read =
+      is_part ? ReadRuns(open_, stored_, unit.place.object, unit.place.offset, runs, out_)
+              : StreamChunk(open_, stored_, tensor_, codecs(), unit.place, unit_bytes, runs, out_);
   if (!read) return Fail(AtUnit(unit)(std::move(read).error()));
   requested_bytes_ += *read;
   return {};

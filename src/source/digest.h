@@ -29,10 +29,11 @@ class TensorStream {
                uint64_t buffer_bytes = kStreamBytes)
       : store_(store), catalog_(catalog), budget_(budget), buffer_bytes_(buffer_bytes) {}
 
-  /// All bytes of `tensor`. A contiguous one (IsContiguous, its elements as they count) passes through two buffers of at most buffer_bytes: one is read while the other
-  /// is visited. Any other passes slab by slab, of buffer_bytes, or of a row of its chunks up
-  /// to a quarter of the budget. Errors: those of the store and of `visit`, with tensor and file;
-  /// kResources if the budget has no room.
+  /// All bytes of `tensor`. A contiguous one (IsContiguous, its elements as they count) passes
+  /// through two buffers of at most buffer_bytes: one is read while the other is visited. Any other
+  /// passes slab by slab, of buffer_bytes, or of a row of its chunks up to a quarter of the budget.
+  /// Errors: those of the store and of `visit`, with tensor and file; kResources if the budget has
+  /// no room.
   Result<void> ForEachChunk(const TensorEntry& tensor, const Visit& visit);
 
   /// SHA-256 of the tensor's bytes, 64 hexadecimal digits.

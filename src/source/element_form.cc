@@ -15,7 +15,8 @@ size_t NumberBytes(DType dtype) { return dtype == DType::kC64 ? 4 : ElementBytes
 template <size_t kBytes>
 void SwapEach(std::span<std::byte> bytes) {
   for (size_t at = 0; at + kBytes <= bytes.size(); at += kBytes)
-    std::reverse(bytes.begin() + static_cast<std::ptrdiff_t>(at), bytes.begin() + static_cast<std::ptrdiff_t>(at + kBytes));
+    std::reverse(bytes.begin() + static_cast<std::ptrdiff_t>(at),
+                 bytes.begin() + static_cast<std::ptrdiff_t>(at + kBytes));
 }
 
 void Swap(size_t number_bytes, std::span<std::byte> bytes) {

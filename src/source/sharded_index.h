@@ -22,13 +22,15 @@ struct ShardContents {
   uint64_t header_bytes = 0;
 };
 /// Reads the shard that is Catalog::objects[object].
-using ReadShardContents = std::function<Result<ShardContents>(const ObjectInfo& shard, uint32_t object)>;
+using ReadShardContents =
+    std::function<Result<ShardContents>(const ObjectInfo& shard, uint32_t object)>;
 
-/// The shards that the index file `name` (model.safetensors.index.json, pytorch_model.bin.index.json) lists, relative to its
-/// folder. Index and shards must agree: every shard is there and holds the tensors that the map says (all that is wrong is
-/// reported at once). Tensors of a shard that the map does not give to it are left out with a warning, as loaders do; a
-/// wrong total_size is a warning.
-Result<Catalog> ReadShardedIndex(Store& store, std::string_view name, std::string format, const ReadShardContents& read,
-                                 MemoryBudget& budget);
+/// The shards that the index file `name` (model.safetensors.index.json,
+/// pytorch_model.bin.index.json) lists, relative to its folder. Index and shards must agree: every
+/// shard is there and holds the tensors that the map says (all that is wrong is reported at once).
+/// Tensors of a shard that the map does not give to it are left out with a warning, as loaders do;
+/// a wrong total_size is a warning.
+Result<Catalog> ReadShardedIndex(Store& store, std::string_view name, std::string format,
+                                 const ReadShardContents& read, MemoryBudget& budget);
 
 }  // namespace ckpt

@@ -23,12 +23,14 @@ class WatchedReader : public ObjectReader {
   const ObjectInfo& info() const override { return inner_->info(); }
 
   IoFuture ReadWindow(ByteRange range, std::span<std::byte> window) override {
-    // Runs in whoever waits. A reader may end before its futures are asked: nothing of `this` is needed then.
+    // Runs in whoever waits. A reader may end before its futures are asked: nothing of `this` is
+    // needed then.
     return std::async(std::launch::deferred,
-                      [read = inner_->ReadWindow(range, window), &checks = checks_, object = object_, range,
-                       window]() mutable -> Result<void> {
+                      [read = inner_->ReadWindow(range, window), &checks = checks_,
+                       object = object_, range, window]() mutable -> Result<void> {
                         CKPT_TRY_VOID(read.get());
-                        checks.Add(object, range.begin, window.subspan(range.begin % kIoAlignment, range.size()));
+                        checks.Add(object, range.begin,
+                                   window.subspan(range.begin % kIoAlignment, range.size()));
                         return {};
                       });
   }
@@ -47,11 +49,14 @@ class WatchedReader : public ObjectReader {
 
 }  // namespace
 
-SourceChecks::SourceChecks(const Catalog& catalog) : catalog_(catalog), states_(catalog.checks.size()) {}
+SourceChecks::SourceChecks(const Catalog& catalog)
+    : catalog_(catalog), states_(catalog.checks.size()) {}
 
-std::unique_ptr<ObjectReader> SourceChecks::Watch(std::unique_ptr<ObjectReader> reader, uint32_t object) {
-  const bool has_checks = std::any_of(catalog_.checks.begin(), catalog_.checks.end(),
-                                      [&](const StoredCheck& check) { return check.object == object; });
+std::unique_ptr<ObjectReader> SourceChecks::Watch(std::unique_ptr<ObjectReader> reader,
+                                                  uint32_t object) {
+  const bool has_checks =
+      std::any_of(catalog_.checks.begin(), catalog_.checks.end(),
+                  [&](const StoredCheck& check) { return check.object == object; });
   if (!has_checks) return reader;
   return std::make_unique<WatchedReader>(std::move(reader), *this, object);
 }
@@ -89,7 +94,8 @@ void SourceChecks::Settle(State& state, ByteRange range, const Crc32& crc) {
     }
   }
   const auto after = std::next(part);
-  if (after == state.parts.end() || !after->second.is_done || part->second.end != after->first) return;
+  if (after == state.parts.end() || !after->second.is_done || part->second.end != after->first)
+    return;
   part->second.crc.Append(after->second.crc);
   part->second.end = after->second.end;
   state.parts.erase(after);
@@ -101,14 +107,16 @@ void SourceChecks::Add(uint32_t object, uint64_t begin, std::span<const std::byt
       catalog_.checks.begin(), catalog_.checks.end(), [&](const StoredCheck& check) {
         return check.object != object ? check.object < object : check.range.end <= begin;
       });
-  for (auto check = first; check != catalog_.checks.end() && check->object == object && check->range.begin < end;
+  for (auto check = first;
+       check != catalog_.checks.end() && check->object == object && check->range.begin < end;
        ++check) {
     State& state = states_[static_cast<size_t>(check - catalog_.checks.begin())];
     std::vector<ByteRange> claimed;
     {
       const std::lock_guard lock(mutex_);
       if (state.is_given_up) continue;
-      claimed = Claim(state, {std::max(begin, check->range.begin), std::min(end, check->range.end)});
+      claimed =
+          Claim(state, {std::max(begin, check->range.begin), std::min(end, check->range.end)});
       if (state.parts.size() > kMostParts) {
         state.is_given_up = true;
         state.parts.clear();
@@ -129,7 +137,8 @@ Result<SourceChecks::Verdict> SourceChecks::Finish() const {
     const StoredCheck& check = catalog_.checks[i];
     const std::map<uint64_t, Part>& parts = states_[i].parts;
     const bool is_whole = parts.size() == 1 && parts.begin()->second.is_done &&
-                          parts.begin()->first == check.range.begin && parts.begin()->second.end == check.range.end;
+                          parts.begin()->first == check.range.begin &&
+                          parts.begin()->second.end == check.range.end;
     if (!is_whole && !check.range.empty()) {
       ++verdict.incomplete;
       continue;
@@ -140,10 +149,12 @@ Result<SourceChecks::Verdict> SourceChecks::Finish() const {
       continue;
     }
     return Fail({Code::kBadInput,
-                 fmt::format("record {} has the CRC-32 {:08x}, the zip directory says {:08x}: its bytes are damaged",
+                 fmt::format("record {} has the CRC-32 {:08x}, the zip directory says {:08x}: its "
+                             "bytes are damaged",
                              Excerpt(check.name, 200), found, check.crc32),
                  {},
-                 {{"byte", std::to_string(check.range.begin)}, {"file", PrintObject(catalog_, check.object)}},
+                 {{"byte", std::to_string(check.range.begin)},
+                  {"file", PrintObject(catalog_, check.object)}},
                  "fetch the file again"});
   }
   return verdict;

@@ -13,17 +13,18 @@
 
 namespace ckpt {
 
-/// Thread-safe. Holds what a run reads of its source against the CRC-32s that the catalog knows (Catalog::checks): readers
-/// of a run are wrapped, and whatever passes through them is counted once, in whatever order and parts it comes. Bytes
-/// that nobody reads are not fetched for it. Catalog must outlive it; the collector must outlive the readers.
+/// Thread-safe. Holds what a run reads of its source against the CRC-32s that the catalog knows
+/// (Catalog::checks): readers of a run are wrapped, and whatever passes through them is counted
+/// once, in whatever order and parts it comes. Bytes that nobody reads are not fetched for it.
+/// Catalog must outlive it; the collector must outlive the readers.
 class SourceChecks {
  public:
   explicit SourceChecks(const Catalog& catalog);
   SourceChecks(const SourceChecks&) = delete;
   SourceChecks& operator=(const SourceChecks&) = delete;
 
-  /// `reader` of catalog.objects[object], or one that also counts what it reads. The CRC is made by the thread that waits
-  /// for the read, while the bytes are in its cache.
+  /// `reader` of catalog.objects[object], or one that also counts what it reads. The CRC is made by
+  /// the thread that waits for the read, while the bytes are in its cache.
   std::unique_ptr<ObjectReader> Watch(std::unique_ptr<ObjectReader> reader, uint32_t object);
 
   /// Bytes of an object that have been read, from `begin` on.

@@ -182,7 +182,7 @@ std::string EncodeOcdbtManifest(const OcdbtConfig& config, const OcdbtVersion& v
   AppendVarint(body, config.max_decoded_node_bytes);
   body += static_cast<char>(config.version_tree_arity_log2);
   AppendVarint(body, config.zstd_level ? kZstdMethod : 0);
-  if (config.zstd_level) 
+  if (config.zstd_level)
     AppendLittleEndian(body, std::bit_cast<uint32_t>(*config.zstd_level), sizeof(uint32_t));
   ocdbt::AppendFileTable(body, std::span(&version.file, 1));
   AppendVarint(body, 1);  // versions

@@ -61,8 +61,8 @@ uint64_t OcdbtTreeBuilder::LeafCost(const OcdbtEntry& entry) const {
 
 Result<void> OcdbtTreeBuilder::Add(OcdbtEntry entry) {
   if (!leaf_.empty() && entry.key <= leaf_.back().key)
-    return Refuse(entry.key, fmt::format("follows the key \"{}\"",
-                                         Excerpt(leaf_.back().key, kShownBytes)));
+    return Refuse(entry.key,
+                  fmt::format("follows the key \"{}\"", Excerpt(leaf_.back().key, kShownBytes)));
   if (entry.key.size() > kOcdbtMaxKeyBytes)
     return Refuse(entry.key, fmt::format("a key of {} bytes, at most {} can be stored",
                                          entry.key.size(), kOcdbtMaxKeyBytes));

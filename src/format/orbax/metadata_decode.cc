@@ -121,9 +121,8 @@ class Decoder {
       key.name = token.text;
       has_name_ = true;
     } else if (member_ == "key_type") {
-      if (token.kind != json::Kind::kUnsigned ||
-          (token.unsigned_value != kOrbaxSequenceKeyType &&
-           token.unsigned_value != kOrbaxDictKeyType))
+      if (token.kind != json::Kind::kUnsigned || (token.unsigned_value != kOrbaxSequenceKeyType &&
+                                                  token.unsigned_value != kOrbaxDictKeyType))
         return Refuse("a key's type is neither 1 (index) nor 2 (name)");
       key.is_sequence = token.unsigned_value == kOrbaxSequenceKeyType;
       has_type_ = true;

@@ -96,8 +96,8 @@ std::string Insert(Node& root, std::span<const OrbaxKey> path) {
 }  // namespace
 
 bool IsEmptyLeaf(const OrbaxLeaf& leaf) {
-  return leaf.skip_deserialize || std::find(kEmptyTypes.begin(), kEmptyTypes.end(),
-                                            leaf.value_type) != kEmptyTypes.end();
+  return leaf.skip_deserialize ||
+         std::find(kEmptyTypes.begin(), kEmptyTypes.end(), leaf.value_type) != kEmptyTypes.end();
 }
 
 std::string OrbaxParamName(std::span<const OrbaxKey> path) { return Join(path, '.'); }

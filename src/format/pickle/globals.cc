@@ -11,8 +11,9 @@ using enum GlobalKind;
 constexpr std::string_view kTorch = "torch";
 constexpr std::string_view kUtils = "torch._utils";
 
-// Everything that torch.save writes for a state dict, whatever the version. Origin: sources-and-stores rules of the
-// formats page; pytorch/pytorch, torch/_weights_only_unpickler.py and torch/_utils.py.
+// Everything that torch.save writes for a state dict, whatever the version. Origin:
+// sources-and-stores rules of the formats page; pytorch/pytorch, torch/_weights_only_unpickler.py
+// and torch/_utils.py.
 constexpr std::array kGlobals = {
     Global{"collections", "OrderedDict", kOrderedDict},
     Global{kUtils, "_rebuild_tensor", kRebuildTensor},
@@ -87,10 +88,12 @@ const Global* FindIn(const Table& table, Matches matches) {
 
 const Global* FindGlobal(std::string_view module, std::string_view name) {
   if (module == kTorch || module == "torch.cuda") {
-    const Global* const storage = FindIn(kStorages, [&](const Global& each) { return each.name == name; });
+    const Global* const storage =
+        FindIn(kStorages, [&](const Global& each) { return each.name == name; });
     if (storage != nullptr) return storage;
   }
-  return FindIn(kGlobals, [&](const Global& each) { return each.module == module && each.name == name; });
+  return FindIn(kGlobals,
+                [&](const Global& each) { return each.module == module && each.name == name; });
 }
 
 }  // namespace ckpt::pickle

@@ -31,8 +31,8 @@ struct Global {
   std::string_view module;
   std::string_view name;
   GlobalKind kind = GlobalKind::kDropped;
-  uint32_t element_bytes = 0;           ///< kStorage and kDType
-  std::optional<DType> dtype = {};      ///< nothing where we have no such type: complex128, pairs of F4
+  uint32_t element_bytes = 0;       ///< kStorage and kDType
+  std::optional<DType> dtype = {};  ///< nothing where we have no such type: complex128, pairs of F4
 };
 
 /// The whole pair must match; nullptr for every other one. Lives as long as the program.

@@ -11,7 +11,8 @@
 namespace ckpt::pickle {
 namespace {
 
-constexpr std::string_view kMagic("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 10);  // 0x1950a86a20f9469cfc6c
+constexpr std::string_view kMagic("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19",
+                                  10);  // 0x1950a86a20f9469cfc6c
 constexpr int64_t kVersion = 1001;
 constexpr uint64_t kCountBytes = 8;
 constexpr size_t kShownBytes = 200;
@@ -55,7 +56,8 @@ Result<bool> DecodeLegacyBigEndian(std::string_view pickle, uint64_t first_byte)
   if (value.kind == Kind::kDict) {
     const std::vector<Value>& items = arena.Items(value);
     for (size_t i = 0; i + 1 < items.size(); i += 2) {
-      if (items[i].kind == Kind::kString && arena.Text(items[i]) == "little_endian" && items[i + 1].kind == Kind::kBool)
+      if (items[i].kind == Kind::kString && arena.Text(items[i]) == "little_endian" &&
+          items[i + 1].kind == Kind::kBool)
         return items[i + 1].number == 0;
     }
   }
@@ -76,7 +78,8 @@ Result<std::vector<std::string>> DecodeLegacyKeys(std::string_view pickle, uint6
   return keys;
 }
 
-Result<LegacyLayout> PlaceLegacyStorages(const StateDict& dict, const std::vector<std::string>& keys, uint64_t data_begin,
+Result<LegacyLayout> PlaceLegacyStorages(const StateDict& dict,
+                                         const std::vector<std::string>& keys, uint64_t data_begin,
                                          uint64_t file_bytes) {
   std::unordered_map<std::string_view, size_t> numbers;
   for (size_t i = 0; i < dict.storages.size(); ++i) numbers.emplace(dict.storages[i].key, i);
@@ -88,13 +91,19 @@ Result<LegacyLayout> PlaceLegacyStorages(const StateDict& dict, const std::vecto
   for (const std::string& key : keys) {
     const auto found = numbers.find(key);
     if (found == numbers.end())
-      return NotPlain(at, fmt::format("the file has a storage {} that its pickle does not name", Excerpt(key, kShownBytes)));
-    if (is_placed[found->second]) return NotPlain(at, fmt::format("storage {} comes twice", Excerpt(key, kShownBytes)));
+      return NotPlain(at, fmt::format("the file has a storage {} that its pickle does not name",
+                                      Excerpt(key, kShownBytes)));
+    if (is_placed[found->second])
+      return NotPlain(at, fmt::format("storage {} comes twice", Excerpt(key, kShownBytes)));
     const Storage& storage = dict.storages[found->second];
-    if (at > file_bytes || kCountBytes > file_bytes - at || storage.size_bytes > file_bytes - at - kCountBytes)
-      return Damaged(at, fmt::format("storage {} of {} bytes reaches beyond the end of the file at byte {}: truncated",
-                                     Excerpt(key, kShownBytes), storage.size_bytes, file_bytes),
-                     "the download is incomplete: fetch it again");
+    if (at > file_bytes || kCountBytes > file_bytes - at ||
+        storage.size_bytes > file_bytes - at - kCountBytes)
+      return Damaged(
+          at,
+          fmt::format(
+              "storage {} of {} bytes reaches beyond the end of the file at byte {}: truncated",
+              Excerpt(key, kShownBytes), storage.size_bytes, file_bytes),
+          "the download is incomplete: fetch it again");
     is_placed[found->second] = true;
     layout.counts_at[found->second] = at;
     layout.storages[found->second] = {at + kCountBytes, at + kCountBytes + storage.size_bytes};

@@ -16,16 +16,16 @@ struct PicklePlace {
   uint64_t first_byte = 0;             ///< of the file of that name
 };
 
-/// Runs one pickle. Never imports or calls anything: a function is known by its name (globals.h), and what it would
-/// have made is made by rebuild.cc. No recursion. For pickle/ only.
+/// Runs one pickle. Never imports or calls anything: a function is known by its name (globals.h),
+/// and what it would have made is made by rebuild.cc. No recursion. For pickle/ only.
 class Machine {
  public:
   /// `pickle` must outlive the machine.
   Machine(std::string_view pickle, PicklePlace place, MemoryLeft& memory)
       : pickle_(pickle), place_(place), memory_(memory) {}
 
-  /// The value at STOP, which must be the pickle's last byte and the only value left. Errors: kBadInput with the byte,
-  /// kResources.
+  /// The value at STOP, which must be the pickle's last byte and the only value left. Errors:
+  /// kBadInput with the byte, kResources.
   Result<Value> Run();
   Arena& arena() { return arena_; }
 
@@ -56,10 +56,12 @@ class Machine {
   Result<Value> Reduce(const Op& op, const Value& callable, const Value& arguments);
   Result<Value> NewObject(const Op& op, const Value& type, const Value& arguments);
   Result<Value> Rebuild(const Op& op, const Global& function, const std::vector<Value>& arguments);
-  Result<Value> RebuildTensor(const Op& op, const Global& function, const std::vector<Value>& arguments);
+  Result<Value> RebuildTensor(const Op& op, const Global& function,
+                              const std::vector<Value>& arguments);
   Result<Value> RebuildFromType(const Op& op, const std::vector<Value>& arguments);
   Result<void> ReadMetadata(const Op& op, const Value& metadata, TensorValue& tensor) const;
-  Result<std::vector<int64_t>> Integers(const Op& op, const Value& tuple, std::string_view what) const;
+  Result<std::vector<int64_t>> Integers(const Op& op, const Value& tuple,
+                                        std::string_view what) const;
   Result<Value> PersistentId(const Op& op, const Value& id);
   Result<void> ReadView(const Op& op, const Value& view, StorageValue& storage) const;
   const Global* GlobalOf(const Value& value) const;

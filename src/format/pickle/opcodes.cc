@@ -27,7 +27,8 @@ struct Form {
 
 constexpr std::array<Form, 256> MakeForms() {
   std::array<Form, 256> forms{};
-  const auto set = [&](Opcode code, std::string_view name, Argument argument = Argument::kNone, uint8_t bytes = 0) {
+  const auto set = [&](Opcode code, std::string_view name, Argument argument = Argument::kNone,
+                       uint8_t bytes = 0) {
     forms[static_cast<uint8_t>(code)] = {name, argument, bytes};
   };
   set(Opcode::kMark, "MARK");
@@ -80,8 +81,11 @@ constexpr std::array<Form, 256> MakeForms() {
   set(Opcode::kStackGlobal, "STACK_GLOBAL");
   set(Opcode::kMemoize, "MEMOIZE");
   set(Opcode::kFrame, "FRAME", Argument::kFixed, 8);
-  // Known, and of no use to a state dict: protocol 0's texts, instances by name, extensions, buffers.
-  const auto refuse = [&](uint8_t code, std::string_view name) { forms[code] = {name, Argument::kRefused, 0}; };
+  // Known, and of no use to a state dict: protocol 0's texts, instances by name, extensions,
+  // buffers.
+  const auto refuse = [&](uint8_t code, std::string_view name) {
+    forms[code] = {name, Argument::kRefused, 0};
+  };
   refuse('I', "INT");
   refuse('L', "LONG");
   refuse('F', "FLOAT");
@@ -104,17 +108,20 @@ constexpr std::array<Form, 256> MakeForms() {
 }
 constexpr std::array<Form, 256> kForms = MakeForms();
 
-uint64_t Number(std::string_view bytes) { return FromLittleEndian(std::as_bytes(std::span(bytes))); }
+uint64_t Number(std::string_view bytes) {
+  return FromLittleEndian(std::as_bytes(std::span(bytes)));
+}
 
 tl::unexpected<Error> Unknown(uint8_t code, uint64_t byte) {
   const std::string_view name = kForms[code].name;
-  return Fail({Code::kBadInput,
-               name.empty() ? fmt::format("0x{:02x} is no opcode of a pickle", code)
-                            : fmt::format("the pickle has the opcode {}, which no state dict needs", name),
-               {},
-               {{"byte", std::to_string(byte)}},
-               name.empty() ? "the file is damaged: fetch it again"
-                            : "if you trust the file, load it in Python and save it as safetensors"});
+  return Fail(
+      {Code::kBadInput,
+       name.empty() ? fmt::format("0x{:02x} is no opcode of a pickle", code)
+                    : fmt::format("the pickle has the opcode {}, which no state dict needs", name),
+       {},
+       {{"byte", std::to_string(byte)}},
+       name.empty() ? "the file is damaged: fetch it again"
+                    : "if you trust the file, load it in Python and save it as safetensors"});
 }
 
 // A line without its end; false where the pickle ends first.

@@ -75,11 +75,12 @@ struct Op {
 /// "REDUCE"; the number in hexadecimal for those that are no opcode.
 std::string_view OpcodeName(Opcode code);
 
-/// The opcode at `at`, which moves behind it. Nothing where the pickle ends first. kBadInput, with the byte counted from
-/// `first_byte`, for opcodes that no state dict needs.
+/// The opcode at `at`, which moves behind it. Nothing where the pickle ends first. kBadInput, with
+/// the byte counted from `first_byte`, for opcodes that no state dict needs.
 Result<std::optional<Op>> NextOp(std::string_view pickle, uint64_t first_byte, uint64_t& at);
 
-/// The length of the pickle that `front` begins with, STOP included; nothing where `front` ends first. Errors as NextOp.
+/// The length of the pickle that `front` begins with, STOP included; nothing where `front` ends
+/// first. Errors as NextOp.
 Result<std::optional<uint64_t>> FindLength(std::string_view front, uint64_t first_byte);
 
 }  // namespace ckpt::pickle

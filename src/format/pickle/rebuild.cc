@@ -32,20 +32,24 @@ Result<Value> Machine::NewObject(const Op& op, const Value& type, const Value& a
                                              found->kind == GlobalKind::kSize ||
                                              found->kind == GlobalKind::kDroppedClass);
   if (!is_class || arguments.kind != Kind::kTuple)
-    return NotPlain(ByteOf(op), fmt::format("{} of a class that is part of no state dict", OpcodeName(op.code)));
+    return NotPlain(ByteOf(op), fmt::format("{} of a class that is part of no state dict",
+                                            OpcodeName(op.code)));
   return Rebuild(op, *found, arena_.Items(arguments));
 }
 
-Result<Value> Machine::Rebuild(const Op& op, const Global& function, const std::vector<Value>& arguments) {
+Result<Value> Machine::Rebuild(const Op& op, const Global& function,
+                               const std::vector<Value>& arguments) {
   switch (function.kind) {
     case GlobalKind::kOrderedDict: {
-      if (!arguments.empty()) return NotPlain(ByteOf(op), "an OrderedDict that is made with arguments");
+      if (!arguments.empty())
+        return NotPlain(ByteOf(op), "an OrderedDict that is made with arguments");
       CKPT_TRY(const Value made, NewContainer(Kind::kDict));
       arena_.containers[made.index].is_ordered_dict = true;
       return made;
     }
     case GlobalKind::kSize:
-      if (arguments.size() == 1 && (arguments[0].kind == Kind::kTuple || arguments[0].kind == Kind::kList))
+      if (arguments.size() == 1 &&
+          (arguments[0].kind == Kind::kTuple || arguments[0].kind == Kind::kList))
         return arguments[0];
       return NotPlain(ByteOf(op), "a torch.Size of something else than a tuple");
     case GlobalKind::kRebuildTensor:
@@ -73,19 +77,24 @@ Result<Value> Machine::RebuildFromType(const Op& op, const std::vector<Value>& a
   const Global* const type = arguments.size() == 4 ? GlobalOf(arguments[1]) : nullptr;
   const bool rebuilds = function != nullptr && function->kind >= GlobalKind::kRebuildTensor &&
                         function->kind <= GlobalKind::kRebuildParameterWithState;
-  if (!rebuilds || type == nullptr || type->kind != GlobalKind::kTensorType || arguments[2].kind != Kind::kTuple)
+  if (!rebuilds || type == nullptr || type->kind != GlobalKind::kTensorType ||
+      arguments[2].kind != Kind::kTuple)
     return NotPlain(ByteOf(op), "a tensor of a subclass");
   return Rebuild(op, *function, arena_.Items(arguments[2]));
 }
 
-Result<std::vector<int64_t>> Machine::Integers(const Op& op, const Value& tuple, std::string_view what) const {
+Result<std::vector<int64_t>> Machine::Integers(const Op& op, const Value& tuple,
+                                               std::string_view what) const {
   if (tuple.kind != Kind::kTuple && tuple.kind != Kind::kList)
     return NotPlain(ByteOf(op), fmt::format("a tensor's {} is no tuple", what));
   const std::vector<Value>& items = arena_.Items(tuple);
-  if (items.size() > kMostAxes) return NotPlain(ByteOf(op), fmt::format("a tensor of {} axes", items.size()));
+  if (items.size() > kMostAxes)
+    return NotPlain(ByteOf(op), fmt::format("a tensor of {} axes", items.size()));
   std::vector<int64_t> numbers;
   for (const Value& item : items) {
-    if (item.kind != Kind::kInt) return NotPlain(ByteOf(op), fmt::format("a tensor's {} has an entry that is no 64-bit integer", what));
+    if (item.kind != Kind::kInt)
+      return NotPlain(ByteOf(op),
+                      fmt::format("a tensor's {} has an entry that is no 64-bit integer", what));
     numbers.push_back(item.number);
   }
   return numbers;
@@ -97,47 +106,58 @@ Result<void> Machine::ReadMetadata(const Op& op, const Value& metadata, TensorVa
   if (metadata.kind != Kind::kDict) return NotPlain(ByteOf(op), "a tensor's metadata is no dict");
   const std::vector<Value>& items = arena_.Items(metadata);
   for (size_t i = 0; i + 1 < items.size(); i += 2) {
-    const std::string_view key = items[i].kind == Kind::kString ? arena_.Text(items[i]) : std::string_view();
+    const std::string_view key =
+        items[i].kind == Kind::kString ? arena_.Text(items[i]) : std::string_view();
     if ((key != "conj" && key != "neg") || items[i + 1].kind != Kind::kBool)
-      return NotPlain(ByteOf(op), fmt::format("a tensor with the metadata \"{}\"", Excerpt(key, kShownBytes)));
+      return NotPlain(ByteOf(op),
+                      fmt::format("a tensor with the metadata \"{}\"", Excerpt(key, kShownBytes)));
     (key == "conj" ? tensor.is_conjugated : tensor.is_negated) = items[i + 1].number != 0;
   }
   return {};
 }
 
-Result<Value> Machine::RebuildTensor(const Op& op, const Global& function, const std::vector<Value>& arguments) {
+Result<Value> Machine::RebuildTensor(const Op& op, const Global& function,
+                                     const std::vector<Value>& arguments) {
   const bool is_v3 = function.kind == GlobalKind::kRebuildTensorV3;
   const size_t least = function.kind == GlobalKind::kRebuildTensor ? 4 : is_v3 ? 7 : 6;
   const size_t most = function.kind == GlobalKind::kRebuildTensor ? 4 : least + 1;
   if (arguments.size() < least || arguments.size() > most || arguments[0].kind != Kind::kStorage)
-    return NotPlain(ByteOf(op), fmt::format("{} with arguments that it does not take", function.name));
+    return NotPlain(ByteOf(op),
+                    fmt::format("{} with arguments that it does not take", function.name));
   TensorValue tensor;
   tensor.byte = ByteOf(op);
   tensor.storage = arguments[0].index;
   tensor.type = arena_.storages[tensor.storage].type;
   if (is_v3) tensor.type = GlobalOf(arguments[6]);
-  if (tensor.type == nullptr || tensor.type->kind != (is_v3 ? GlobalKind::kDType : GlobalKind::kStorage))
+  if (tensor.type == nullptr ||
+      tensor.type->kind != (is_v3 ? GlobalKind::kDType : GlobalKind::kStorage))
     return NotPlain(ByteOf(op), fmt::format("{} without the type of its elements", function.name));
-  if (arguments[1].kind != Kind::kInt) return NotPlain(ByteOf(op), "a tensor's offset is no 64-bit integer");
+  if (arguments[1].kind != Kind::kInt)
+    return NotPlain(ByteOf(op), "a tensor's offset is no 64-bit integer");
   tensor.offset = arguments[1].number;
   CKPT_TRY(tensor.size, Integers(op, arguments[2], "size"));
   CKPT_TRY(tensor.stride, Integers(op, arguments[3], "stride"));
   if (arguments.size() > least) CKPT_TRY_VOID(ReadMetadata(op, arguments[least], tensor));
-  CKPT_TRY_VOID(memory_.Keep(kGrowth * sizeof(tensor) + 2 * sizeof(int64_t) * (tensor.size.size() + tensor.stride.size())));
+  CKPT_TRY_VOID(memory_.Keep(kGrowth * sizeof(tensor) +
+                             2 * sizeof(int64_t) * (tensor.size.size() + tensor.stride.size())));
   arena_.tensors.push_back(std::move(tensor));
   return Value{Kind::kTensor, static_cast<uint32_t>(arena_.tensors.size() - 1), 0};
 }
 
 Result<void> Machine::ReadView(const Op& op, const Value& view, StorageValue& storage) const {
   if (view.kind == Kind::kNone) return {};
-  const auto refuse = [&] { return NotPlain(ByteOf(op), "a view of a storage that does not lie in it"); };
+  const auto refuse = [&] {
+    return NotPlain(ByteOf(op), "a view of a storage that does not lie in it");
+  };
   if (view.kind != Kind::kTuple || arena_.Items(view).size() != 3) return refuse();
   const std::vector<Value>& items = arena_.Items(view);
-  if (items[1].kind != Kind::kInt || items[2].kind != Kind::kInt || items[1].number < 0 || items[2].number < 0)
+  if (items[1].kind != Kind::kInt || items[2].kind != Kind::kInt || items[1].number < 0 ||
+      items[2].number < 0)
     return refuse();
   storage.view_offset = static_cast<uint64_t>(items[1].number);
   storage.view_elements = static_cast<uint64_t>(items[2].number);
-  if (storage.view_offset > storage.elements || storage.view_elements > storage.elements - storage.view_offset)
+  if (storage.view_offset > storage.elements ||
+      storage.view_elements > storage.elements - storage.view_offset)
     return refuse();
   return {};
 }
@@ -148,7 +168,8 @@ Result<Value> Machine::PersistentId(const Op& op, const Value& id) {
   };
   if (id.kind != Kind::kTuple || arena_.Items(id).empty()) return refuse("that is no tuple");
   const std::vector<Value>& items = arena_.Items(id);
-  const std::string_view word = items[0].kind == Kind::kString ? arena_.Text(items[0]) : std::string_view();
+  const std::string_view word =
+      items[0].kind == Kind::kString ? arena_.Text(items[0]) : std::string_view();
   if (word == "module")
     return Damaged(ByteOf(op), "a whole module was pickled, with its source code",
                    "save model.state_dict() instead of the model");
@@ -157,11 +178,13 @@ Result<Value> Machine::PersistentId(const Op& op, const Value& id) {
   StorageValue storage;
   storage.byte = ByteOf(op);
   storage.type = GlobalOf(items[1]);
-  if (storage.type == nullptr ||
-      (storage.type->kind != GlobalKind::kStorage && storage.type->kind != GlobalKind::kUntypedStorage))
+  if (storage.type == nullptr || (storage.type->kind != GlobalKind::kStorage &&
+                                  storage.type->kind != GlobalKind::kUntypedStorage))
     return refuse("without the storage's type");
-  if (items[2].kind != Kind::kString || items[3].kind != Kind::kString) return refuse("whose key or location is no string");
-  if (items[4].kind != Kind::kInt || items[4].number < 0) return refuse("whose number of elements is none");
+  if (items[2].kind != Kind::kString || items[3].kind != Kind::kString)
+    return refuse("whose key or location is no string");
+  if (items[4].kind != Kind::kInt || items[4].number < 0)
+    return refuse("whose number of elements is none");
   storage.key = arena_.Text(items[2]);
   storage.is_meta = arena_.Text(items[3]) == "meta";
   storage.elements = storage.view_elements = static_cast<uint64_t>(items[4].number);

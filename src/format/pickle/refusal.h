@@ -16,8 +16,9 @@ tl::unexpected<Error> Damaged(uint64_t byte, std::string what,
 /// An error of what the pickle holds: it is whole, but no plain state dict.
 tl::unexpected<Error> NotPlain(uint64_t byte, std::string what);
 
-/// A name outside the table, with what is known of it (a whole module, numpy values, training arguments...).
-tl::unexpected<Error> RefuseGlobal(uint64_t byte, std::string_view pickle_name, std::string_view module,
-                                   std::string_view name);
+/// A name outside the table, with what is known of it (a whole module, numpy values, training
+/// arguments...).
+tl::unexpected<Error> RefuseGlobal(uint64_t byte, std::string_view pickle_name,
+                                   std::string_view module, std::string_view name);
 
 }  // namespace ckpt::pickle

@@ -22,20 +22,26 @@ class Collector {
  public:
   Collector(const Arena& arena, MemoryLeft& memory) : arena_(arena), memory_(memory) {}
 
-  // All storages that the pickle names, whether tensors use them or not: in a legacy file each takes its place.
+  // All storages that the pickle names, whether tensors use them or not: in a legacy file each
+  // takes its place.
   Result<void> AddStorages() {
     of_value_.reserve(arena_.storages.size());
     for (const StorageValue& value : arena_.storages) {
       const std::optional<uint64_t> bytes = CheckedMul(value.elements, value.type->element_bytes);
-      if (!bytes) return NotPlain(value.byte, fmt::format("storage {}: its size overflows", Excerpt(value.key, kShownBytes)));
-      const auto [at, is_new] = numbers_.try_emplace(value.key, static_cast<uint32_t>(dict_.storages.size()));
+      if (!bytes)
+        return NotPlain(value.byte, fmt::format("storage {}: its size overflows",
+                                                Excerpt(value.key, kShownBytes)));
+      const auto [at, is_new] =
+          numbers_.try_emplace(value.key, static_cast<uint32_t>(dict_.storages.size()));
       if (is_new) {
         CKPT_TRY_VOID(memory_.Keep(3 * sizeof(Storage) + 64 + value.key.size()));
-        dict_.storages.push_back({std::string(value.key), value.elements, value.type->element_bytes, *bytes});
+        dict_.storages.push_back(
+            {std::string(value.key), value.elements, value.type->element_bytes, *bytes});
       } else if (dict_.storages[at->second].size_bytes != *bytes) {
         return NotPlain(value.byte,
-                        fmt::format("storage {} has {} bytes here and {} bytes elsewhere", Excerpt(value.key, kShownBytes),
-                                    *bytes, dict_.storages[at->second].size_bytes));
+                        fmt::format("storage {} has {} bytes here and {} bytes elsewhere",
+                                    Excerpt(value.key, kShownBytes), *bytes,
+                                    dict_.storages[at->second].size_bytes));
       }
       of_value_.push_back(at->second);
     }
@@ -43,10 +49,13 @@ class Collector {
   }
 
   Result<void> AddTensor(const std::string& name, const TensorValue& value) {
-    if (dict_.tensors.size() == kMostTensors) return NotPlain(value.byte, fmt::format("more than {} tensors", kMostTensors));
-    CKPT_TRY_VOID(memory_.Keep(3 * sizeof(Tensor) + name.size() + 2 * sizeof(uint64_t) * value.size.size()));
+    if (dict_.tensors.size() == kMostTensors)
+      return NotPlain(value.byte, fmt::format("more than {} tensors", kMostTensors));
+    CKPT_TRY_VOID(
+        memory_.Keep(3 * sizeof(Tensor) + name.size() + 2 * sizeof(uint64_t) * value.size.size()));
     Result<Tensor> tensor = Check(value);
-    if (!tensor) return Fail(Where("tensor", Excerpt(name, kShownBytes))(std::move(tensor).error()));
+    if (!tensor)
+      return Fail(Where("tensor", Excerpt(name, kShownBytes))(std::move(tensor).error()));
     tensor->name = name;
     dict_.tensors.push_back(*std::move(tensor));
     return {};
@@ -54,6 +63,7 @@ class Collector {
 
   Result<StateDict> Take(uint64_t byte) && {
     std::vector<std::string_view> names;
+    names.reserve(dict_.tensors.size());
     for (const Tensor& tensor : dict_.tensors) names.push_back(tensor.name);
     std::sort(names.begin(), names.end());
     const auto twice = std::adjacent_find(names.begin(), names.end());
@@ -76,14 +86,17 @@ class Collector {
     tensor.storage = of_value_[value.storage];
     tensor.dtype = *value.type->dtype;
     if (value.size.size() != value.stride.size())
-      return NotPlain(value.byte, fmt::format("{} sizes but {} strides", value.size.size(), value.stride.size()));
+      return NotPlain(value.byte, fmt::format("{} sizes but {} strides", value.size.size(),
+                                              value.stride.size()));
     const auto is_negative = [](int64_t number) { return number < 0; };
-    if (std::any_of(value.size.begin(), value.size.end(), is_negative)) return NotPlain(value.byte, "a negative size");
+    if (std::any_of(value.size.begin(), value.size.end(), is_negative))
+      return NotPlain(value.byte, "a negative size");
     if (std::any_of(value.stride.begin(), value.stride.end(), is_negative) || value.offset < 0)
       return NotPlain(value.byte, "a negative stride or offset");
     tensor.shape.extents.assign(value.size.begin(), value.size.end());
     if (!TensorBytes(tensor.dtype, tensor.shape))
-      return NotPlain(value.byte, fmt::format("the number of elements of shape {} overflows", ToString(tensor.shape)));
+      return NotPlain(value.byte, fmt::format("the number of elements of shape {} overflows",
+                                              ToString(tensor.shape)));
     CKPT_TRY_VOID(Place(value, storage, tensor));
     CKPT_TRY_VOID(CheckLazy(value, tensor));
     return tensor;
@@ -97,11 +110,13 @@ class Collector {
     bool is_dense = true;
     tensor.byte_strides.resize(extents.size());
     std::vector<uint64_t> dense_strides(extents.size());
-    std::optional<uint64_t> last = static_cast<uint64_t>(value.offset);  // element; in units of the tensor's type
+    std::optional<uint64_t> last =
+        static_cast<uint64_t>(value.offset);  // element; in units of the tensor's type
     for (size_t axis = extents.size(); axis-- > 0;) {
       const auto stride = static_cast<uint64_t>(value.stride[axis]);
       const std::optional<uint64_t> bytes = CheckedMul(stride, element_bytes);
-      const std::optional<uint64_t> span = CheckedMul(stride, extents[axis] == 0 ? 0 : extents[axis] - 1);
+      const std::optional<uint64_t> span =
+          CheckedMul(stride, extents[axis] == 0 ? 0 : extents[axis] - 1);
       last = last && span && bytes ? CheckedAdd(*last, *span) : std::nullopt;
       tensor.byte_strides[axis] = bytes.value_or(0);
       dense_strides[axis] = dense;
@@ -114,21 +129,25 @@ class Collector {
       return {};
     }
     const std::optional<uint64_t> end = last ? CheckedMul(*last + 1, element_bytes) : std::nullopt;
-    const uint64_t view_bytes = storage.view_elements * storage.type->element_bytes;  // fits: AddStorages has checked it
+    const uint64_t view_bytes =
+        storage.view_elements * storage.type->element_bytes;  // fits: AddStorages has checked it
     if (!end || *last == UINT64_MAX || *end > view_bytes)
-      return NotPlain(value.byte, fmt::format("the tensor reaches beyond its storage {} of {} bytes",
-                                              Excerpt(storage.key, kShownBytes), view_bytes));
-    tensor.offset_bytes =
-        storage.view_offset * storage.type->element_bytes + static_cast<uint64_t>(value.offset) * element_bytes;
+      return NotPlain(value.byte,
+                      fmt::format("the tensor reaches beyond its storage {} of {} bytes",
+                                  Excerpt(storage.key, kShownBytes), view_bytes));
+    tensor.offset_bytes = storage.view_offset * storage.type->element_bytes +
+                          static_cast<uint64_t>(value.offset) * element_bytes;
     if (is_dense) tensor.byte_strides = std::move(dense_strides);
     return {};
   }
 
   static Result<void> CheckLazy(const TensorValue& value, Tensor& tensor) {
-    tensor.is_conjugated = value.is_conjugated && tensor.dtype == DType::kC64;  // real numbers are their own
+    tensor.is_conjugated =
+        value.is_conjugated && tensor.dtype == DType::kC64;  // real numbers are their own
     tensor.is_negated = value.is_negated;
-    const bool is_signed = tensor.dtype == DType::kF64 || tensor.dtype == DType::kF32 || tensor.dtype == DType::kF16 ||
-                           tensor.dtype == DType::kBF16 || tensor.dtype == DType::kC64;
+    const bool is_signed = tensor.dtype == DType::kF64 || tensor.dtype == DType::kF32 ||
+                           tensor.dtype == DType::kF16 || tensor.dtype == DType::kBF16 ||
+                           tensor.dtype == DType::kC64;
     if (!value.is_negated || is_signed) return {};
     return Damaged(value.byte, fmt::format("a lazily negated tensor of type {}", value.type->name),
                    "call resolve_neg() on the tensor and save it again");
@@ -149,9 +168,10 @@ Result<StateDict> DecodeStateDict(std::string_view pickle, const DecodeOptions& 
   CKPT_TRY(const Value root, machine.Run());
   Collector collector(machine.arena(), memory);
   CKPT_TRY_VOID(collector.AddStorages());
-  CKPT_TRY_VOID(ForEachTensor(
-      machine.arena(), root, options.first_byte,
-      [&](const std::string& name, const TensorValue& tensor) { return collector.AddTensor(name, tensor); }));
+  CKPT_TRY_VOID(ForEachTensor(machine.arena(), root, options.first_byte,
+                              [&](const std::string& name, const TensorValue& tensor) {
+                                return collector.AddTensor(name, tensor);
+                              }));
   return std::move(collector).Take(options.first_byte);
 }
 

@@ -19,7 +19,7 @@ enum class Kind : uint8_t {
   kDouble,  ///< number: its bits
   kString,  ///< index: of Arena::strings
   kBytes,
-  kTuple,   ///< index: of Arena::containers
+  kTuple,  ///< index: of Arena::containers
   kList,
   kDict,    ///< items alternate: key, value
   kOpaque,  ///< a value that is of no use to us
@@ -72,7 +72,9 @@ struct Arena {
   std::vector<TensorValue> tensors;
 
   std::string_view Text(const Value& value) const { return strings[value.index]; }
-  const std::vector<Value>& Items(const Value& value) const { return containers[value.index].items; }
+  const std::vector<Value>& Items(const Value& value) const {
+    return containers[value.index].items;
+  }
 };
 
 /// What the values of a pickle may still take.
@@ -82,8 +84,9 @@ class MemoryLeft {
   /// Before `bytes` are kept. kResources if they are too many.
   Result<void> Keep(uint64_t bytes) {
     if (bytes > bytes_)
-      return Fail(Code::kResources, "the pickle builds more values than there is memory for",
-                  "no state dict of real models is so large; give a larger --memory if this one is");
+      return Fail(
+          Code::kResources, "the pickle builds more values than there is memory for",
+          "no state dict of real models is so large; give a larger --memory if this one is");
     bytes_ -= bytes;
     return {};
   }

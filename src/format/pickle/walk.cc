@@ -58,9 +58,11 @@ class Walk {
 
   Result<void> Count() {
     if (++nodes_ <= kMostNodes) return {};
-    return NotPlain(byte_, fmt::format("the pickle's dicts and lists share their parts so often that they have over {} "
-                                       "items",
-                                       kMostNodes));
+    return NotPlain(
+        byte_, fmt::format(
+                   "the pickle's dicts and lists share their parts so often that they have over {} "
+                   "items",
+                   kMostNodes));
   }
 
   // `key` of a dict, or the number `index` of a list's item.
@@ -73,8 +75,10 @@ class Walk {
     } else if (key->kind == Kind::kInt) {
       path_ += std::to_string(key->number);
     } else {
-      return NotPlain(byte_, fmt::format("below \"{}\" tensors lie under a key that is neither a string nor an integer",
-                                         Excerpt(path_, kShownBytes)));
+      return NotPlain(
+          byte_, fmt::format(
+                     "below \"{}\" tensors lie under a key that is neither a string nor an integer",
+                     Excerpt(path_, kShownBytes)));
     }
     return {};
   }
@@ -84,7 +88,8 @@ class Walk {
     if (value.kind == Kind::kTensor) return visit_(path_, arena_.tensors[value.index]);
     if (!MayHoldTensors(value)) return {};
     if (is_open_[value.index])
-      return NotPlain(byte_, fmt::format("a container that holds itself, at \"{}\"", Excerpt(path_, kShownBytes)));
+      return NotPlain(byte_, fmt::format("a container that holds itself, at \"{}\"",
+                                         Excerpt(path_, kShownBytes)));
     is_open_[value.index] = true;
     levels_.push_back({value.index, value.kind == Kind::kDict, 0, path_.size()});
     return {};
@@ -101,8 +106,9 @@ class Walk {
 
 }  // namespace
 
-Result<void> ForEachTensor(const Arena& arena, const Value& root, uint64_t byte,
-                           const std::function<Result<void>(const std::string& name, const TensorValue& tensor)>& visit) {
+Result<void> ForEachTensor(
+    const Arena& arena, const Value& root, uint64_t byte,
+    const std::function<Result<void>(const std::string& name, const TensorValue& tensor)>& visit) {
   return Walk(arena, byte, visit).Run(root);
 }
 

@@ -281,8 +281,7 @@ Result<uint64_t> DecodeHeaderLength(std::string_view front, uint64_t file_bytes)
     return refuse(fmt::format("not a safetensors file: {} bytes, the header length alone needs {}",
                               file_bytes, kLengthBytes),
                   "the download is incomplete: fetch the file again");
-  const uint64_t length =
-      FromLittleEndian(std::as_bytes(std::span(front.substr(0, kLengthBytes))));
+  const uint64_t length = FromLittleEndian(std::as_bytes(std::span(front.substr(0, kLengthBytes))));
   if (length > kMaxHeaderBytes) {
     const FileKind kind = PeekFileKind(front);
     const KindWords words = Words(kind);

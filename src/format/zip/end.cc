@@ -28,8 +28,9 @@ std::optional<uint64_t> FindEnd(std::string_view tail) {
 Result<DirectoryPlace> FindDirectory(std::string_view tail, uint64_t file_bytes) {
   const std::optional<uint64_t> end = FindEnd(tail);
   if (!end)
-    return Damaged(file_bytes,
-                   "the zip archive has no end record: the end of the file, with its directory, is missing");
+    return Damaged(
+        file_bytes,
+        "the zip archive has no end record: the end of the file, with its directory, is missing");
   const uint64_t tail_begin = file_bytes - tail.size();
   uint64_t records_begin = tail_begin + *end;
   DirectoryPlace place;
@@ -43,7 +44,9 @@ Result<DirectoryPlace> FindDirectory(std::string_view tail, uint64_t file_bytes)
     const uint64_t locator = records_begin - kLocatorBytes;
     if (at < tail_begin || at > locator || locator - at < kEnd64Bytes ||
         !tail.substr(at - tail_begin).starts_with(kEnd64Magic))
-      return Damaged(locator, fmt::format("the zip64 locator points at byte {}, where no zip64 end record is", at));
+      return Damaged(
+          locator,
+          fmt::format("the zip64 locator points at byte {}, where no zip64 end record is", at));
     const uint64_t in_tail = at - tail_begin;
     is_split = Field(tail, in_tail + 16, 4) != 0 || Field(tail, in_tail + 20, 4) != 0;
     place.entries = Field(tail, in_tail + 32, 8);
@@ -51,13 +54,16 @@ Result<DirectoryPlace> FindDirectory(std::string_view tail, uint64_t file_bytes)
     offset = Field(tail, in_tail + 48, 8);
     records_begin = at;
   }
-  if (is_split) return Damaged(records_begin, "a part of a split zip archive", "join its parts to one file");
+  if (is_split)
+    return Damaged(records_begin, "a part of a split zip archive", "join its parts to one file");
   if (offset > records_begin || size > records_begin - offset)
-    return Damaged(records_begin,
-                   fmt::format("the directory ({} bytes at byte {}) reaches beyond its end record at byte {}", size,
-                               offset, records_begin));
+    return Damaged(
+        records_begin,
+        fmt::format("the directory ({} bytes at byte {}) reaches beyond its end record at byte {}",
+                    size, offset, records_begin));
   if (place.entries > size / kEntryBytes)
-    return Damaged(records_begin, fmt::format("{} entries in a directory of {} bytes", place.entries, size));
+    return Damaged(records_begin,
+                   fmt::format("{} entries in a directory of {} bytes", place.entries, size));
   place.range = {offset, offset + size};
   return place;
 }

@@ -23,7 +23,8 @@ inline uint64_t Field(std::string_view text, uint64_t at, size_t bytes) {
 inline tl::unexpected<Error> Damaged(
     uint64_t byte, std::string what,
     std::string remedy = "the download is incomplete or the file damaged: fetch it again") {
-  return Fail({Code::kBadInput, std::move(what), {}, {{"byte", std::to_string(byte)}}, std::move(remedy)});
+  return Fail(
+      {Code::kBadInput, std::move(what), {}, {{"byte", std::to_string(byte)}}, std::move(remedy)});
 }
 
 }  // namespace ckpt::zip

@@ -29,25 +29,29 @@ std::string ShardName(uint32_t number) { return fmt::format("{}{:02}{}", kStem, 
 // The shards that checklist.chk names ("MD5  consolidated.00.pth" a line).
 Result<std::set<uint32_t>> Listed(Store& store, std::span<const ObjectInfo> here) {
   std::set<uint32_t> numbers;
-  const auto list = std::find_if(here.begin(), here.end(),
-                                 [](const ObjectInfo& object) { return BaseName(object.name) == kChecklist; });
+  const auto list = std::find_if(here.begin(), here.end(), [](const ObjectInfo& object) {
+    return BaseName(object.name) == kChecklist;
+  });
   if (list == here.end()) return numbers;
   CKPT_TRY(const std::string text, ReadSmallObject(store, list->name, kMostChecklistBytes));
   for (size_t at = text.find(kStem); at != std::string::npos; at = text.find(kStem, at + 1)) {
     const size_t end = text.find_first_of(" \t\r\n", at);
-    if (const auto number = ConsolidatedNumber(std::string_view(text).substr(at, end == std::string::npos ? end : end - at)))
+    if (const auto number = ConsolidatedNumber(
+            std::string_view(text).substr(at, end == std::string::npos ? end : end - at)))
       numbers.insert(*number);
   }
   return numbers;
 }
 
-tl::unexpected<Error> Differ(const Catalog& catalog, uint32_t shard, const std::string& name, std::string what) {
-  return Fail({Code::kBadInput,
-               std::move(what),
-               {},
-               {{"tensor", Excerpt(name, kShownBytes)},
-                {"file", fmt::format("{} and {}", PrintObject(catalog, 0), PrintObject(catalog, shard))}},
-               "the files are not shards of one model: fetch them again"});
+tl::unexpected<Error> Differ(const Catalog& catalog, uint32_t shard, const std::string& name,
+                             std::string what) {
+  return Fail(
+      {Code::kBadInput,
+       std::move(what),
+       {},
+       {{"tensor", Excerpt(name, kShownBytes)},
+        {"file", fmt::format("{} and {}", PrintObject(catalog, 0), PrintObject(catalog, shard))}},
+       "the files are not shards of one model: fetch them again"});
 }
 
 // Every shard has the names of the first one, with the same dtype and rank.
@@ -55,8 +59,9 @@ Result<void> CheckAlike(const Catalog& catalog) {
   const std::vector<TensorEntry>& first = catalog.shards.front();
   for (uint32_t number = 1; number < catalog.shards.size(); ++number) {
     const std::vector<TensorEntry>& shard = catalog.shards[number];
-    const auto [a, b] = std::mismatch(first.begin(), first.end(), shard.begin(), shard.end(),
-                                      [](const TensorEntry& x, const TensorEntry& y) { return x.name == y.name; });
+    const auto [a, b] =
+        std::mismatch(first.begin(), first.end(), shard.begin(), shard.end(),
+                      [](const TensorEntry& x, const TensorEntry& y) { return x.name == y.name; });
     if (a != first.end() || b != shard.end()) {
       const bool is_in_first = b == shard.end() || (a != first.end() && a->name < b->name);
       return Differ(catalog, number, is_in_first ? a->name : b->name,
@@ -64,13 +69,33 @@ Result<void> CheckAlike(const Catalog& catalog) {
                                 PrintObject(catalog, is_in_first ? 0 : number)));
     }
     for (size_t i = 0; i < first.size(); ++i) {
-      if (first[i].dtype == shard[i].dtype && first[i].shape == shard[i].shape && first[i].form == shard[i].form) continue;
-      return Differ(catalog, number, first[i].name,
-                    fmt::format("the shards disagree: {} {} and {} {}", Name(first[i].dtype), ToString(first[i].shape),
-                                Name(shard[i].dtype), ToString(shard[i].shape)));
+      if (first[i].dtype == shard[i].dtype && first[i].shape == shard[i].shape &&
+          first[i].form == shard[i].form)
+        continue;
+      return Differ(
+          catalog, number, first[i].name,
+          fmt::format("the shards disagree: {} {} and {} {}", Name(first[i].dtype),
+                      ToString(first[i].shape), Name(shard[i].dtype), ToString(shard[i].shape)));
     }
   }
   return {};
+}
+
+// Of the FP8 edition of 405B some matrices mean nothing without the scales beside them.
+Result<void> RefuseFloat8(const Catalog& catalog, const TorchFile& file, uint32_t object) {
+  const auto found =
+      std::find_if(file.tensors.begin(), file.tensors.end(), [](const TensorEntry& tensor) {
+        return tensor.dtype == DType::kF8E4M3 || tensor.dtype == DType::kF8E5M2;
+      });
+  if (found == file.tensors.end()) return {};
+  return Fail(
+      {Code::kBadInput,
+       fmt::format("the shard holds {} weights, whose row scales lie in fp8_scales_*.pt: "
+                   "this edition is not read",
+                   Name(found->dtype)),
+       {},
+       {{"tensor", Excerpt(found->name, kShownBytes)}, {"file", PrintObject(catalog, object)}},
+       "name the folder of the BF16 edition (MP8 or MP16)"});
 }
 
 }  // namespace
@@ -82,7 +107,8 @@ std::optional<uint32_t> ConsolidatedNumber(std::string_view name) {
   base.remove_suffix(std::min(base.size(), kEnding.size()));
   uint32_t number = 0;
   const auto [end, error] = std::from_chars(base.data(), base.data() + base.size(), number);
-  if (base.size() != 2 || error != std::errc() || end != base.data() + base.size()) return std::nullopt;
+  if (base.size() != 2 || error != std::errc() || end != base.data() + base.size())
+    return std::nullopt;
   return number;
 }
 
@@ -92,7 +118,8 @@ Result<std::vector<ObjectInfo>> FindConsolidated(Store& store, std::span<const O
     if (const auto number = ConsolidatedNumber(object.name)) found.emplace_back(*number, object);
   }
   if (found.empty()) return std::vector<ObjectInfo>();
-  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::sort(found.begin(), found.end(),
+            [](const auto& a, const auto& b) { return a.first < b.first; });
   CKPT_TRY(std::set<uint32_t> missing, Listed(store, here));
   for (uint32_t number = 0; number < found.back().first; ++number) missing.insert(number);
   std::vector<ObjectInfo> shards;
@@ -102,19 +129,23 @@ Result<std::vector<ObjectInfo>> FindConsolidated(Store& store, std::span<const O
   }
   if (missing.empty()) return shards;
   std::vector<std::string> names;
+  names.reserve(missing.size());
   for (const uint32_t number : missing) names.push_back(ShardName(number));
   return Fail(Code::kBadInput,
-              fmt::format("{} of the model's shards are missing: {}", names.size(), ListSome(names, kNamesShown)),
+              fmt::format("{} of the model's shards are missing: {}", names.size(),
+                          ListSome(names, kNamesShown)),
               "fetch the missing files into the same folder");
 }
 
-Result<Catalog> ReadConsolidated(Store& store, std::vector<ObjectInfo> files, MemoryBudget& budget) {
+Result<Catalog> ReadConsolidated(Store& store, std::vector<ObjectInfo> files,
+                                 MemoryBudget& budget) {
   Catalog catalog;
   catalog.format = "meta-consolidated";
   catalog.root = store.root();
   catalog.objects = std::move(files);
   for (uint32_t object = 0; object < catalog.objects.size(); ++object) {
     CKPT_TRY(TorchFile file, ReadTorchFile(store, catalog.objects[object], object, budget));
+    CKPT_TRY_VOID(RefuseFloat8(catalog, file, object));
     catalog.header_bytes += file.header_bytes;
     std::move(file.checks.begin(), file.checks.end(), std::back_inserter(catalog.checks));
     for (const std::string& warning : file.warnings)

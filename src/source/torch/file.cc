@@ -38,7 +38,8 @@ tl::unexpected<Error> NoTorchFile(std::string_view front, FileKind kind) {
   return Fail(std::move(error));
 }
 
-Result<TorchFile> Read(Store& store, const ObjectInfo& file, uint32_t object, MemoryBudget& budget) {
+Result<TorchFile> Read(Store& store, const ObjectInfo& file, uint32_t object,
+                       MemoryBudget& budget) {
   CKPT_TRY(const std::unique_ptr<ObjectReader> reader, store.Open(file));
   std::string front;
   CKPT_TRY_VOID(AppendRange(*reader, {0, std::min<uint64_t>(file.size_bytes, 512)}, front));
@@ -50,14 +51,18 @@ Result<TorchFile> Read(Store& store, const ObjectInfo& file, uint32_t object, Me
 
 }  // namespace
 
-Result<TorchFile> ReadTorchFile(Store& store, const ObjectInfo& file, uint32_t object, MemoryBudget& budget) {
+Result<TorchFile> ReadTorchFile(Store& store, const ObjectInfo& file, uint32_t object,
+                                MemoryBudget& budget) {
   return Read(store, file, object, budget).map_error(InFile(store, file.name));
 }
 
-uint64_t PickleMemoryBytes(const MemoryBudget& budget) { return std::min(kMostValueBytes, budget.limit_bytes() / 4); }
+uint64_t PickleMemoryBytes(const MemoryBudget& budget) {
+  return std::min(kMostValueBytes, budget.limit_bytes() / 4);
+}
 
-Result<void> ReadSmallRanges(ObjectReader& reader, std::span<const ByteRange> ranges,
-                             const std::function<Result<void>(size_t number, std::string_view bytes)>& visit) {
+Result<void> ReadSmallRanges(
+    ObjectReader& reader, std::span<const ByteRange> ranges,
+    const std::function<Result<void>(size_t number, std::string_view bytes)>& visit) {
   std::string bytes;
   for (size_t first = 0; first < ranges.size();) {
     const uint64_t begin = ranges[first].begin;
@@ -69,15 +74,19 @@ Result<void> ReadSmallRanges(ObjectReader& reader, std::span<const ByteRange> ra
     bytes.clear();
     CKPT_TRY_VOID(AppendRange(reader, {begin, end}, bytes));
     for (; first < last; ++first)
-      CKPT_TRY_VOID(visit(first, std::string_view(bytes).substr(ranges[first].begin - begin, ranges[first].size())));
+      CKPT_TRY_VOID(visit(first, std::string_view(bytes).substr(ranges[first].begin - begin,
+                                                                ranges[first].size())));
   }
   return {};
 }
 
-TensorEntry ToEntry(pickle::Tensor tensor, uint32_t object, uint64_t storage_begin, bool is_big_endian) {
-  const uint64_t size_bytes = TensorBytes(tensor.dtype, tensor.shape).value_or(0);  // checked by the decoder
+TensorEntry ToEntry(pickle::Tensor tensor, uint32_t object, uint64_t storage_begin,
+                    bool is_big_endian) {
+  const uint64_t size_bytes =
+      TensorBytes(tensor.dtype, tensor.shape).value_or(0);  // checked by the decoder
   const uint64_t begin = storage_begin + tensor.offset_bytes;
-  TensorEntry entry = ContiguousEntry(std::move(tensor.name), tensor.dtype, std::move(tensor.shape), object, {begin, begin});
+  TensorEntry entry = ContiguousEntry(std::move(tensor.name), tensor.dtype, std::move(tensor.shape),
+                                      object, {begin, begin});
   entry.size_bytes = size_bytes;
   entry.pieces.front().byte_strides = std::move(tensor.byte_strides);
   const bool has_order = ElementBytes(tensor.dtype) > 1;

@@ -20,9 +20,11 @@ struct TorchFile {
   bool is_legacy = false;
 };
 
-/// Reads `file`, which is Catalog::objects[object], by its content: a zip archive, or pickles and storages one after the
-/// other. Memory: the zip directory, the pickle and what they decode to; never data. Errors: kBadInput with file, record,
-/// byte and tensor; kResources; those of the store.
-Result<TorchFile> ReadTorchFile(Store& store, const ObjectInfo& file, uint32_t object, MemoryBudget& budget);
+/// Reads `file`, which is Catalog::objects[object], by its content: a zip archive, or pickles and
+/// storages one after the other. Memory: the zip directory, the pickle and what they decode to;
+/// never data. Errors: kBadInput with file, record, byte and tensor; kResources; those of the
+/// store.
+Result<TorchFile> ReadTorchFile(Store& store, const ObjectInfo& file, uint32_t object,
+                                MemoryBudget& budget);
 
 }  // namespace ckpt

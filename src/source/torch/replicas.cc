@@ -20,8 +20,8 @@ namespace {
 
 // Eight shards of 70B parameters have 21 MB of norms; what is read at opening delays the plan.
 constexpr uint64_t kMostComparedBytes = 64 * kMiB;
-// Tolerance of the original converter. Origin: AI-Hypercomputer/jetstream-pytorch, convert_checkpoints.py at
-// jetstream-v0.2.3 (torch.allclose with atol=1e-2 and the default rtol).
+// Tolerance of the original converter. Origin: AI-Hypercomputer/jetstream-pytorch,
+// convert_checkpoints.py at jetstream-v0.2.3 (torch.allclose with atol=1e-2 and the default rtol).
 constexpr double kAbsolute = 1e-2;
 constexpr double kRelative = 1e-5;
 constexpr size_t kShownBytes = 200;
@@ -62,7 +62,8 @@ Difference Compare(DType dtype, std::span<const std::byte> a, std::span<const st
     const std::optional<double> y = ValueAt(dtype, b.data() + at);
     const double apart = x && y ? std::fabs(*x - *y) : INFINITY;
     difference.largest = std::max(difference.largest, std::isnan(apart) ? INFINITY : apart);
-    difference.is_over = difference.is_over || !(apart <= kAbsolute + kRelative * std::fabs(y.value_or(0)));
+    difference.is_over =
+        difference.is_over || !(apart <= kAbsolute + kRelative * std::fabs(y.value_or(0)));
   }
   return difference;
 }
@@ -79,8 +80,10 @@ Result<void> CompareReplicas(Store& store, Catalog& catalog, MemoryBudget& budge
     longest = std::max(longest, tensor.size_bytes);
   }
   if (bytes > kMostComparedBytes || longest > kMiB) {
-    catalog.warnings.push_back(fmt::format(
-        "the {} of vectors that every shard repeats are not compared: those of the first shard count", FormatBytes(bytes)));
+    catalog.warnings.push_back(
+        fmt::format("the {} of vectors that every shard repeats are not compared: those of the "
+                    "first shard count",
+                    FormatBytes(bytes)));
     return {};
   }
   CKPT_TRY(const Grant grant, GrantNow(budget, 2 * longest, "comparing the shards"));
@@ -110,10 +113,12 @@ Result<void> CompareReplicas(Store& store, Catalog& catalog, MemoryBudget& budge
                      std::move(what),
                      {},
                      {{"tensor", Excerpt(tensor.name, kShownBytes)},
-                      {"file", fmt::format("{} and {}", PrintObject(catalog, 0), PrintObject(catalog, shard))}},
+                      {"file", fmt::format("{} and {}", PrintObject(catalog, 0),
+                                           PrintObject(catalog, shard))}},
                      "the files are not shards of one model: fetch them again"});
-      catalog.warnings.push_back(fmt::format("{}: {} ({} and {}); the first one's counts", Excerpt(tensor.name, kShownBytes),
-                                             what, PrintObject(catalog, 0), PrintObject(catalog, shard)));
+      catalog.warnings.push_back(fmt::format("{}: {} ({} and {}); the first one's counts",
+                                             Excerpt(tensor.name, kShownBytes), what,
+                                             PrintObject(catalog, 0), PrintObject(catalog, shard)));
     }
   }
   catalog.header_bytes += reader.requested_bytes();

@@ -41,14 +41,17 @@ class ZipFile {
   Result<void> ReadDirectory() {
     const uint64_t file_bytes = reader_.info().size_bytes;
     const uint64_t tail_begin = file_bytes - std::min(file_bytes, zip::kTailBytes);
-    CKPT_TRY(const Grant tail_grant, GrantNow(budget_, file_bytes - tail_begin, "the end of the file"));
+    CKPT_TRY(const Grant tail_grant,
+             GrantNow(budget_, file_bytes - tail_begin, "the end of the file"));
     std::string tail;
     CKPT_TRY_VOID(AppendRange(reader_, {tail_begin, file_bytes}, tail));
     CKPT_TRY(const zip::DirectoryPlace place, zip::FindDirectory(tail, file_bytes));
     if (place.range.size() > kMostDirectoryBytes)
-      return Fail(Code::kBadInput, fmt::format("the zip directory has {} bytes", place.range.size()),
+      return Fail(Code::kBadInput,
+                  fmt::format("the zip directory has {} bytes", place.range.size()),
                   "no checkpoint has so many records: the file is damaged");
-    CKPT_TRY(grant_, GrantNow(budget_, place.range.size() * (1 + zip::kDecodeBytesPerDirectoryByte), "the zip directory"));
+    CKPT_TRY(grant_, GrantNow(budget_, place.range.size() * (1 + zip::kDecodeBytesPerDirectoryByte),
+                              "the zip directory"));
     std::string directory;
     if (place.range.begin >= tail_begin) {
       directory = tail.substr(place.range.begin - tail_begin, place.range.size());
@@ -63,7 +66,9 @@ class ZipFile {
 
   Result<void> PlaceRecords() {
     std::vector<ByteRange> ranges;
-    for (const zip::Record& record : records_) ranges.push_back(zip::LocalHeaderRange(record, end_));
+    ranges.reserve(records_.size());
+    for (const zip::Record& record : records_)
+      ranges.push_back(zip::LocalHeaderRange(record, end_));
     CKPT_TRY_VOID(ReadSmallRanges(reader_, ranges, [&](size_t number, std::string_view bytes) {
       file_.header_bytes += bytes.size();
       return zip::PlaceRecord(bytes, end_, records_[number]);
@@ -88,21 +93,26 @@ class ZipFile {
       is_script = is_script || below == "constants.pkl" || below.starts_with("code/");
       if (below != kPickle) continue;
       if (!root_.empty())
-        return Fail(Code::kBadInput, fmt::format("two pickles, in the folders {} and {}", Excerpt(root_, kShownBytes),
-                                                 Excerpt(record.name.substr(0, slash), kShownBytes)),
-                    "the file was put together by hand: save it again with torch.save");
+        return Fail(
+            Code::kBadInput,
+            fmt::format("two pickles, in the folders {} and {}", Excerpt(root_, kShownBytes),
+                        Excerpt(record.name.substr(0, slash), kShownBytes)),
+            "the file was put together by hand: save it again with torch.save");
       root_ = record.name.substr(0, slash + 1);
     }
     if (is_script)
       return Fail(Code::kBadInput, "a TorchScript archive: a program, not a state dict",
                   "load it with torch.jit.load and save its state_dict()");
     if (!root_.empty()) return {};
-    return Fail(Code::kBadInput, fmt::format("a zip archive without data.pkl: not a file of torch.save ({})", Seen()),
-                "name a file that torch.save wrote, or fetch it again");
+    return Fail(
+        Code::kBadInput,
+        fmt::format("a zip archive without data.pkl: not a file of torch.save ({})", Seen()),
+        "name a file that torch.save wrote, or fetch it again");
   }
 
   std::string Seen() const {
     std::vector<std::string> names;
+    names.reserve(records_.size());
     for (const zip::Record& record : records_) names.push_back(Excerpt(record.name, kShownBytes));
     return names.empty() ? "it is empty" : "it holds " + ListSome(names, 5);
   }
@@ -111,13 +121,15 @@ class ZipFile {
   Result<std::string> ReadRecord(const zip::Record& record, uint64_t limit_bytes) {
     const auto in_record = Where("record", Excerpt(record.name, kShownBytes));
     const auto refuse = [&](std::string what) {
-      return Result<std::string>(Fail(Code::kBadInput, std::move(what), "the file is damaged: fetch it again"))
+      return Result<std::string>(
+                 Fail(Code::kBadInput, std::move(what), "the file is damaged: fetch it again"))
           .map_error(in_record);
     };
     if (record.is_encrypted || record.method == zip::Method::kOther)
       return refuse("the record is encrypted or packed by a method that is not read");
     if (record.size_bytes > limit_bytes || record.stored_bytes > limit_bytes + kMiB)
-      return refuse(fmt::format("the record has {} bytes, at most {} are read", record.size_bytes, limit_bytes));
+      return refuse(fmt::format("the record has {} bytes, at most {} are read", record.size_bytes,
+                                limit_bytes));
     std::string bytes;
     CKPT_TRY_VOID(AppendRange(reader_, record.data, bytes));
     file_.header_bytes += bytes.size();
@@ -139,7 +151,8 @@ class ZipFile {
     CKPT_TRY(const std::string order, ReadRecord(*record, kMostByteOrderBytes));
     if (order == "little" || order == "big") return order == "big";
     return Result<bool>(Fail(Code::kBadInput,
-                             fmt::format("the byte order is \"{}\", neither little nor big", Excerpt(order, kShownBytes)),
+                             fmt::format("the byte order is \"{}\", neither little nor big",
+                                         Excerpt(order, kShownBytes)),
                              "the file is damaged: fetch it again"))
         .map_error(Where("record", Excerpt(record->name, kShownBytes)));
   }
@@ -148,10 +161,13 @@ class ZipFile {
     const zip::Record& record = *Find(root_ + std::string(kPickle));
     const uint64_t memory_bytes = PickleMemoryBytes(budget_);
     const uint64_t text_bytes = std::min(record.size_bytes, pickle::kMaxPickleBytes) +
-                                (record.method == zip::Method::kDeflated ? std::min(record.stored_bytes, pickle::kMaxPickleBytes) : 0);
+                                (record.method == zip::Method::kDeflated
+                                     ? std::min(record.stored_bytes, pickle::kMaxPickleBytes)
+                                     : 0);
     CKPT_TRY(const Grant grant, GrantNow(budget_, text_bytes + memory_bytes, "the pickle"));
     CKPT_TRY(const std::string text, ReadRecord(record, pickle::kMaxPickleBytes));
-    return pickle::DecodeStateDict(text, {.memory_bytes = memory_bytes}).map_error(Where("record", Excerpt(record.name, kShownBytes)));
+    return pickle::DecodeStateDict(text, {.memory_bytes = memory_bytes})
+        .map_error(Where("record", Excerpt(record.name, kShownBytes)));
   }
 
   // The record of a storage: there, stored as it is, of the size that the pickle says.
@@ -160,15 +176,20 @@ class ZipFile {
     const zip::Record* const record = Find(name);
     const std::string shown = Excerpt(name, kShownBytes);
     if (record == nullptr)
-      return Fail(Code::kBadInput, fmt::format("record {}, which data.pkl refers to, is missing", shown),
+      return Fail(Code::kBadInput,
+                  fmt::format("record {}, which data.pkl refers to, is missing", shown),
                   "the file is damaged: fetch it again");
     if (record->is_encrypted || record->method != zip::Method::kStored)
-      return Fail(Code::kBadInput, fmt::format("storage {} is {}: range reads are impossible", shown,
-                                               record->is_encrypted ? "encrypted" : "deflated"),
-                  "unzip the file and zip it again without compression (zip -0), or load it in Python and save it as safetensors");
+      return Fail(Code::kBadInput,
+                  fmt::format("storage {} is {}: range reads are impossible", shown,
+                              record->is_encrypted ? "encrypted" : "deflated"),
+                  "unzip the file and zip it again without compression (zip -0), or load it in "
+                  "Python and save it as safetensors");
     if (record->size_bytes != storage.size_bytes)
-      return Fail(Code::kBadInput, fmt::format("record {} has {} bytes, data.pkl says {} ({} elements of {})", shown,
-                                               record->size_bytes, storage.size_bytes, storage.elements, storage.element_bytes),
+      return Fail(Code::kBadInput,
+                  fmt::format("record {} has {} bytes, data.pkl says {} ({} elements of {})", shown,
+                              record->size_bytes, storage.size_bytes, storage.elements,
+                              storage.element_bytes),
                   "the file is damaged: fetch it again");
     return record;
   }
@@ -178,13 +199,16 @@ class ZipFile {
     for (pickle::Tensor& tensor : dict.tensors) {
       const zip::Record*& record = records[tensor.storage];
       if (record == nullptr) {
-        CKPT_TRY(record, FindStorage(dict.storages[tensor.storage]).map_error(Where("tensor", Excerpt(tensor.name, kShownBytes))));
+        CKPT_TRY(record, FindStorage(dict.storages[tensor.storage])
+                             .map_error(Where("tensor", Excerpt(tensor.name, kShownBytes))));
         file_.checks.push_back({record->name, object_, record->data, record->crc32});
       }
-      file_.tensors.push_back(ToEntry(std::move(tensor), object_, record->data.begin, is_big_endian));
+      file_.tensors.push_back(
+          ToEntry(std::move(tensor), object_, record->data.begin, is_big_endian));
     }
-    std::sort(file_.checks.begin(), file_.checks.end(),
-              [](const StoredCheck& a, const StoredCheck& b) { return a.range.begin < b.range.begin; });
+    std::sort(
+        file_.checks.begin(), file_.checks.end(),
+        [](const StoredCheck& a, const StoredCheck& b) { return a.range.begin < b.range.begin; });
     return {};
   }
 

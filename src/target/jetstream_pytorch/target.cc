@@ -203,10 +203,17 @@ class Describer {
   std::string remedy_;
 };
 
-Result<void> AddCompanions(const Catalog& catalog, std::span<const ObjectInfo> source_files,
-                           OutputSpec& output) {
+// The original hands on the parameters of releases that are not in Hugging Face's form: Meta's, and
+// config.json beside PyTorch files with names of their own (Gemma's .ckpt, Mixtral's .pt).
+bool IsHandedOn(const SourceConfig& config, const Model& model, const Catalog& catalog) {
+  return config.kind == "meta" || (config.kind == "hf" && model.source_scheme != "hf" &&
+                                   catalog.format.starts_with("torch"));
+}
+
+Result<void> AddCompanions(const Model& model, const Catalog& catalog,
+                           std::span<const ObjectInfo> source_files, OutputSpec& output) {
   for (const SourceConfig& config : catalog.configs) {
-    if (config.kind != "meta") continue;
+    if (!IsHandedOn(config, model, catalog)) continue;
     CKPT_TRY(std::string text, DumpLikePython(config.text));
     output.companions.push_back({"params.json", std::move(text), std::nullopt});
   }
@@ -231,7 +238,7 @@ Result<OutputSpec> JetstreamPytorchTarget::Describe(const Model& model, const Ca
                 "--preserve-dtype and --quantize exclude each other: quantizing starts from bf16",
                 "leave one of them out");
   CKPT_TRY(OutputSpec output, Describer(model, catalog, settings).Describe());
-  CKPT_TRY_VOID(AddCompanions(catalog, source_files, output));
+  CKPT_TRY_VOID(AddCompanions(model, catalog, source_files, output));
   output.how_to_load.push_back(
       settings.quantize.empty()
           ? "--checkpoint_path=DEST/model.safetensors (JetStream with PyTorch/XLA)"

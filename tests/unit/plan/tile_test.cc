@@ -93,6 +93,33 @@ TEST(Tile, HoldsItsRowsWhateverPiecesAndOrder) {
   }
 }
 
+// Shards of a matrix: whole rows each, or stripes of columns, read in the order in which they lie.
+TEST(Tile, RowsOfShardsFitTheCapacity) {
+  for (const bool is_by_rows : {true, false}) {
+    for (const uint64_t shards : {2U, 8U}) {
+      constexpr uint64_t kRows = 64;
+      constexpr uint64_t kShardColumns = 2048;
+      Made made = MakeArray(kRows, kShardColumns, shards, {{kRows, kShardColumns}});
+      if (is_by_rows) {
+        const uint64_t part = kRows / shards;
+        for (uint64_t p = 0; p < shards; ++p) {
+          made.tensor.pieces[p].box = {{p * part, 0}, {(p + 1) * part, kShardColumns}};
+          made.tensor.pieces[p].byte_strides = {kShardColumns * 2, 2};
+        }
+      }
+      for (const uint64_t capacity : {uint64_t{96} << 10U, uint64_t{1} << 20U}) {
+        const uint64_t rows = RowsPerTile(made.array, made.tensor, capacity, 1 << 20);
+        for (uint64_t row = 0; row < kRows; row += rows) {
+          Tile tile;
+          MakeTile(made.array.rows, made.tensor, {0, row, std::min(kRows, row + rows)}, tile);
+          EXPECT_LE(tile.ranges.size(), shards) << "one range a shard";
+          EXPECT_LE(tile.ranges.back().window_offset + tile.ranges.back().window_bytes, capacity);
+        }
+      }
+    }
+  }
+}
+
 TEST(Tile, AWholeHeadOfAPermutedProjectionIsOneRange) {
   const Made made = MakeArray(32, 64, 1, {{2, 16 * 64}, {8, 64}, {2, 8 * 64}});
   Tile tile;

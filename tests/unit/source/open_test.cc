@@ -87,14 +87,12 @@ TEST_F(OpenSourceTest, ReadsAFolderThatIsNamedInsideTheStore) {
 }
 
 TEST_F(OpenSourceTest, SaysWhatLiesInAFolderWithoutWeights) {
-  store_->Put("pytorch_model.bin", "PK\3\4");
+  store_->Put("notes.txt", "hello");
   store_->Put("config.json", "{}");
   const auto catalog = Open();
   EXPECT_EQ(catalog.error().code, Code::kNotFound);
-  EXPECT_THAT(
-      ErrorText(catalog),
-      HasSubstr(
-          "PyTorch files are not read by this version; there are: config.json, pytorch_model.bin"));
+  EXPECT_THAT(ErrorText(catalog), HasSubstr("no safetensors, PyTorch or GGUF file and no Orbax "
+                                            "checkpoint; there are: config.json, notes.txt"));
 }
 
 TEST_F(OpenSourceTest, SaysThatAPathDoesNotExist) {
@@ -125,7 +123,7 @@ TEST_F(OpenSourceTest, HasWordsForFilesThatAreNoWeights) {
   EXPECT_THAT(Tensors("c.safetensors"), HasSubstr("git lfs pull"));
   EXPECT_THAT(Tensors("d.gguf"), HasSubstr("HTML page"));
   EXPECT_THAT(Tensors("e.json"), HasSubstr("JSON text"));
-  EXPECT_THAT(Tensors("f"), HasSubstr("neither a safetensors nor a GGUF file"));
+  EXPECT_THAT(Tensors("f"), HasSubstr("neither a safetensors nor a PyTorch nor a GGUF file"));
   for (const char* name : {"a.pth", "b.bin", "c.safetensors", "d.gguf", "e.json", "f"}) {
     EXPECT_EQ(Open(name).error().code, Code::kBadInput) << name;
     EXPECT_EQ(PlaceOf(Open(name), "file"), std::string("/memory/") + name);
@@ -182,7 +180,7 @@ TEST_F(SourceFormatTest, ChoosesAmongAllInAFolder) {
   EXPECT_EQ(Read(""), "safetensors");
   EXPECT_EQ(Read("safetensors"), "safetensors");
   EXPECT_EQ(Read("gguf"), "gguf");
-  EXPECT_EQ(Read("orbax"), "params.orbax");
+  EXPECT_EQ(Read("orbax"), "params/orbax");
 }
 
 TEST_F(SourceFormatTest, ChoosesInAFolderThatIsNamedInsideTheStore) {
