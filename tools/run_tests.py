@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the test suite in stages, tells the time of each, and ends with one line that counts: "N passed, N failed".
 
-usage: tools/run_tests.py [quick | STAGE...] [--fuzz-seconds N]
+usage: tools/run_tests.py [quick | STAGE...] [--without cluster] [--fuzz-seconds N]
 
     build   the program and all tests, release settings
     unit    pure functions, each in milliseconds                golden  bytes of the original tools
@@ -9,8 +9,10 @@ usage: tools/run_tests.py [quick | STAGE...] [--fuzz-seconds N]
     asan    all of the above under AddressSanitizer and UBSan, and the program on hostile files
     tsan    everything that has threads under ThreadSanitizer, and the program with more threads than cores
     fuzz    some seconds of each fuzz target                    lint    tools/lint.py, all but clang-tidy
-    judge   the formats' real readers, a forward pass, budgets, kills (Python; tests/judge and tests/crash)
+    judge   the formats' real readers, a forward pass, budgets, kills (Python; tests/judge, tests/crash, tests/entrypoint)
+    image   the container image; needs root                     cluster Jobs on a real one-node Kubernetes; needs root
 
+--without cluster leaves out image and cluster, which need root and more packages; the last line then says so.
 Nothing may be skipped: a skipped test, a stage that cannot run and a stage that finds no test count as failed.
 Output of the stages lies in build/test-logs; the end of it is printed where a stage fails.
 """
@@ -35,6 +37,7 @@ LOGS = BUILD / "test-logs"
 CORES = str(os.cpu_count() or 2)
 # The test programs whose code has threads; the others would only repeat under ThreadSanitizer what AddressSanitizer saw.
 THREADED = re.compile(r"(unit_base|unit_run|unit_source|unit_cli|store|golden)\w*_test")
+ROOTED = ("image", "cluster")  # stages that need root
 SHOWN_LINES = 80  # of the log of a stage that failed
 
 
@@ -188,18 +191,46 @@ def fuzz(stage: Stage, seconds: int) -> None:
         stage.count(f"{target.name} ended with {status}; the input is in {crashers.relative_to(ROOT)}", status == 0)
 
 
-def judge(stage: Stage) -> None:
+def pytest(stage: Stage, *folders: str, env: dict | None = None, timeout_s: int = 3600) -> None:
     python = venv_tool.make("judge", ROOT / "tests/judge/requirements.txt")
-    report = LOGS / "judge.xml"
+    report = LOGS / f"{stage.log.stem}.xml"
     report.unlink(missing_ok=True)
-    folders = [folder for folder in ("tests/judge", "tests/crash") if (ROOT / folder).is_dir()]
-    # OpenBLAS's idle threads spin: on a busy machine they take longer than the work they wait for.
-    env = {"CKPT": str(BUILD / "ckpt"), "PYTHONDONTWRITEBYTECODE": "1", "OPENBLAS_NUM_THREADS": "1"}
     stage.run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=10", f"--junitxml={report}", *folders,
-              must=False, env=env, timeout_s=3600)
+              must=False, env={"PYTHONDONTWRITEBYTECODE": "1", **(env or {})}, timeout_s=timeout_s)
     if not report.exists():
         raise StageFailed("pytest left no report")
     stage.count_junit(report)
+
+
+def judge(stage: Stage) -> None:
+    folders = [folder for folder in ("tests/judge", "tests/crash", "tests/entrypoint") if (ROOT / folder).is_dir()]
+    # OpenBLAS's idle threads spin: on a busy machine they take longer than the work they wait for.
+    pytest(stage, *folders, env={"CKPT": str(BUILD / "ckpt"), "OPENBLAS_NUM_THREADS": "1"})
+
+
+def why_not_rooted() -> str:
+    """Why this machine cannot run the stages of ROOTED; empty when it can."""
+    if os.geteuid() != 0:
+        return "this is not root"
+    if subprocess.run(["unshare", "--mount", "--propagation", "private", "mount", "-t", "tmpfs", "tmpfs", "/tmp"],
+                      capture_output=True, check=False).returncode:
+        return "root may not mount here"
+    status = subprocess.run([ROOT / "tools/setup.sh", "cluster"], stdin=subprocess.DEVNULL, check=False).returncode
+    return f"their packages cannot be installed (tools/setup.sh cluster: status {status})" if status else ""
+
+
+def rooted(stage: Stage) -> None:
+    """A stage that needs root, starts servers and mounts; afterwards nothing of that may be left."""
+    if why := why_not_rooted():
+        raise StageFailed(f"{why}; --without cluster leaves out {' and '.join(ROOTED)}")
+    name = stage.log.stem
+    try:
+        pytest(stage, f"tests/{name}", timeout_s=5400)
+    finally:
+        if name == "cluster":  # a node that the tests could not stop themselves
+            stage.run(ROOT / "tools/cluster.sh", "stop", BUILD / "cluster/node", must=False)
+        left = stage.run(sys.executable, "tests/cluster/leftovers.py", must=False)
+        stage.count("something is left running or mounted", left == 0)
 
 
 def run_lint(stage: Stage) -> None:
@@ -210,6 +241,7 @@ def run_lint(stage: Stage) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stages", nargs="*")
+    parser.add_argument("--without", choices=["cluster"])
     parser.add_argument("--fuzz-seconds", type=int, default=5)
     arguments = parser.parse_args()
     stages = {
@@ -222,12 +254,22 @@ def main() -> int:
         "fuzz": lambda stage: fuzz(stage, arguments.fuzz_seconds),
         "judge": judge,
         "lint": run_lint,
+        "image": rooted,
+        "cluster": rooted,
     }
     chosen = arguments.stages or list(stages)
     if chosen == ["quick"]:
         chosen = ["build", "unit", "golden"]
     if unknown := [name for name in chosen if name not in stages]:
         parser.error(f"unknown: {' '.join(unknown)}; the stages are: quick {' '.join(stages)}")
+
+    left_out = [name for name in chosen if arguments.without and name in ROOTED]
+    chosen = [name for name in chosen if name not in left_out]
+    if not chosen:
+        parser.error("nothing is left to test")
+    if needing := [name for name in chosen if name in ROOTED]:
+        print(f"test: {' and '.join(needing)}: need root and the packages of tools/setup.sh cluster (no service of them is "
+              "started); --without cluster leaves them out", flush=True)
 
     LOGS.mkdir(parents=True, exist_ok=True)
     passed = failed = 0
@@ -251,6 +293,8 @@ def main() -> int:
         if name == "build" and stage.failed:
             break  # the later stages would test an older program
     print(f"test: {time.monotonic() - began:.0f} s in all, logs in {LOGS.relative_to(ROOT)}")
+    if left_out:
+        print(f"test: left out: {' and '.join(left_out)}")
     print(f"{passed} passed, {failed} failed")
     return bool(failed)
 
