@@ -147,6 +147,8 @@ struct FamilyTable {
   std::vector<Row> rows;  ///< canonical order
   std::vector<NameRule> ignored;
   std::vector<NameRule> refused;
+  /// Outputs (`name`: "int8_blockwise") of a target (`scheme`) that no server loads, and why.
+  std::vector<NameRule> unserved;
 
   bool HasScheme(std::string_view scheme) const;
   /// nullptr where no row has this role.

@@ -152,6 +152,7 @@ FamilyTable ReadTable(const TomlNode& root, const std::string& path, Faults& fau
   if (table.rows.empty()) faults.Add(1, "tensor", "a family has at least one tensor");
   table.ignored = ReadRules(file, "ignore", "reason");
   table.refused = ReadRules(file, "refuse", "message");
+  table.unserved = ReadRules(file, "unserved", "reason");
   file.Finish();
   return table;
 }

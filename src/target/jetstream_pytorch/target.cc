@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "format/safetensors/header.h"
 #include "kernel/quantize.h"
+#include "model/family.h"
 #include "target/jetstream_pytorch/params_json.h"
 
 namespace ckpt {
@@ -238,6 +239,11 @@ Result<OutputSpec> JetstreamPytorchTarget::Describe(const Model& model, const Ca
                 "--preserve-dtype and --quantize exclude each other: quantizing starts from bf16",
                 "leave one of them out");
   CKPT_TRY(OutputSpec output, Describer(model, catalog, settings).Describe());
+  for (const NameRule& rule : model.family->table().unserved) {
+    if (rule.scheme == name() && rule.name == output.name)
+      output.warnings.push_back(fmt::format("no server loads {} of family {}: {}", output.name,
+                                            model.family->name(), rule.text));
+  }
   CKPT_TRY_VOID(AddCompanions(model, catalog, source_files, output));
   output.how_to_load.push_back(
       settings.quantize.empty()
