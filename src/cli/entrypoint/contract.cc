@@ -51,7 +51,7 @@ Contract Interpreter::Run() {
   contract_.keeps_base = Boolean(Flag::kKeepBase);
   SettleMetaUrl();
   const bool is_known = SettleServer();
-  SettleBucket();
+  SettleBucket(is_known);
   CheckPlace(Flag::kInputDirectory, input_);
   CheckPlace(Flag::kOutputDirectory, output_);
   if (path_.empty()) {
@@ -110,10 +110,10 @@ void Interpreter::CheckBucketName(Flag flag, std::string_view bucket) {
   }
 }
 
-void Interpreter::SettleBucket() {
+void Interpreter::SettleBucket(bool is_server_known) {
   std::string_view bucket = words_.Get(Flag::kBucketName);
   if (bucket.empty()) {
-    if (contract_.server == Server::kMaxText)
+    if (is_server_known && contract_.server == Server::kMaxText)
       faults_.Add("--bucket_name is missing: BUCKET_NAME is empty, please provide a GSBucket",
                   "give --bucket_name=BUCKET");
     return;

@@ -30,7 +30,7 @@ class Interpreter {
   void Warn(std::string text) { contract_.warnings.push_back(std::move(text)); }
   bool SettleServer();
   void CheckBucketName(Flag flag, std::string_view bucket);
-  void SettleBucket();
+  void SettleBucket(bool is_server_known);
   void CheckPlace(Flag flag, const std::string& place);
   void SettleMetaUrl();
   bool HasMetaUrl() const {

@@ -1,0 +1,120 @@
+"""A real one-node Kubernetes with a registry beside it, and Jobs on it."""
+
+import contextlib
+import json
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import containers
+
+FOLDER = containers.ROOT / "build/cluster"
+IMAGE = "us-central1-docker.pkg.dev/test-project/jetstream/inference-checkpoint:latest"
+SCRIPT = containers.ROOT / "tools/cluster.sh"
+HARDENED_POD = {"runAsNonRoot": True, "runAsUser": 12345, "runAsGroup": 12345,
+                "seccompProfile": {"type": "RuntimeDefault"}}
+HARDENED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+HOPELESS = [64, 65, 66, 70, 73, 77, 78]  # exit codes after which the same Job can only fail again
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A Job that came to its end: its one-word verdict ("Complete", "Failed"), its pods, and what the last one said."""
+
+    verdict: str
+    reason: str
+    pods: list
+    log: str
+    seconds: float
+
+    def container(self):
+        """How the last pod's container ended: exitCode, reason, message."""
+        return self.pods[-1]["status"]["containerStatuses"][0]["state"]["terminated"]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A running node."""
+
+    folder: Path
+    environment: dict
+
+    def kubectl(self, *words, expect=0, **options):
+        """kubectl WORDS..."""
+        return containers.call(self.folder / "bin/kubectl", *words, expect=expect, env=self.environment, **options)
+
+    def get(self, *words):
+        """kubectl get WORDS..., as data."""
+        return json.loads(self.kubectl("get", *words, "-o", "json").stdout)
+
+    def apply(self, manifest):
+        """Creates what a manifest (data, or text) says."""
+        text = manifest if isinstance(manifest, str) else json.dumps(manifest)
+        self.kubectl("apply", "-f", "-", input=text)
+
+    def wait(self, name, timeout_s=120):
+        """Waits for the end of a Job, whatever it is."""
+        began = time.monotonic()
+        while time.monotonic() < began + timeout_s:
+            for condition in self.get("job", name).get("status", {}).get("conditions", []):
+                if condition["status"] == "True" and condition["type"] in ("Complete", "Failed"):
+                    pods = sorted(self.get("pods", "-l", f"job-name={name}")["items"],
+                                  key=lambda pod: pod["metadata"]["creationTimestamp"])
+                    log = self.kubectl("logs", "-l", f"job-name={name}", "--tail=-1").stdout
+                    return Ended(condition["type"], condition.get("reason", ""), pods, log, time.monotonic() - began)
+            time.sleep(0.3)
+        events = self.kubectl("describe", "job,pod", "-l", f"job-name={name}", expect=None).stdout
+        raise AssertionError(f"Job {name} did not end within {timeout_s} s\n{events[-6000:]}")
+
+    def run(self, name, args, volumes, **changes):
+        """Runs a Job of ours to its end."""
+        self.apply(job(name, args, volumes, **changes))
+        return self.wait(name)
+
+
+def job(name, args, volumes, pod_security=None, security=None, memory="1Gi", command=None):
+    """A Job as a user would write it; `volumes` is {path in the container: (path on the node, read only)}."""
+    container = {"name": "inference-checkpoint", "image": IMAGE, "imagePullPolicy": "Always", "args": list(args),
+                 "resources": {"limits": {"memory": memory}, "requests": {"memory": "64Mi", "cpu": "100m"}},
+                 "volumeMounts": [{"name": f"v{number}", "mountPath": path, "readOnly": read_only}
+                                  for number, (path, (_, read_only)) in enumerate(volumes.items())]}
+    container |= {"securityContext": security} if security else {}
+    container |= {"command": command} if command else {}
+    pod = {"restartPolicy": "Never", "containers": [container],
+           "volumes": [{"name": f"v{number}", "hostPath": {"path": str(where), "type": "Directory"}}
+                       for number, (where, _) in enumerate(volumes.values())]}
+    pod |= {"securityContext": pod_security} if pod_security else {}
+    rules = [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": HOPELESS}},
+             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name},
+            "spec": {"backoffLimit": 3, "podFailurePolicy": {"rules": rules}, "template": {"spec": pod}}}
+
+
+@contextlib.contextmanager
+def running():
+    """Builds the image, and starts registry and node while the block runs. A node that an earlier run left is ended."""
+    containers.lock()
+    home = FOLDER / "node"
+    subprocess.run([SCRIPT, "stop", home], check=True, stdin=subprocess.DEVNULL, timeout=300)
+    shutil.rmtree(FOLDER)
+    (FOLDER / "bin").mkdir(parents=True)
+    containers.build()
+    with containers.registry(FOLDER / "registry") as address:
+        containers.image("push", containers.TAG, f"{address}/{IMAGE.split('/', 1)[1]}")
+        program = containers.call(SCRIPT, "build", timeout=3000).stdout.strip()
+        environment = {"PATH": f"{FOLDER / 'bin'}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(FOLDER),
+                       "LC_ALL": "C.UTF-8", "KUBECONFIG": str(home / "kubeconfig"), "K8S_MIRROR": address}
+        with_cache = {**environment, "XDG_CACHE_HOME": str(containers.CACHE.parent)}
+        kubectl = FOLDER / "bin/kubectl"
+        kubectl.write_text(f"#!/bin/sh\nexec '{program}' kubectl \"$@\"\n", encoding="utf-8")
+        kubectl.chmod(0o755)
+        try:
+            with (FOLDER / "start.log").open("w", encoding="utf-8") as log:  # a file: servers would keep a pipe open
+                done = subprocess.run([SCRIPT, "start", home], stdin=subprocess.DEVNULL, stdout=log,
+                                      stderr=subprocess.STDOUT, env=with_cache, timeout=600, check=False)
+            assert done.returncode == 0, (FOLDER / "start.log").read_text(encoding="utf-8")
+            yield Node(FOLDER, environment)
+        finally:
+            subprocess.run([SCRIPT, "stop", home], check=True, stdin=subprocess.DEVNULL, timeout=300, env=with_cache)
