@@ -33,7 +33,8 @@ ConvertFn FindCopy(DType dtype) {
 ConvertFn FindConvert(DType from, DType to) {
   if (from == to) return FindCopy(from);
   if (const ConvertFn plain = FindFloatConvert(from, to); plain != nullptr) return plain;
-  return FindDequantize(from, to);
+  if (const ConvertFn small = FindDequantize32(from, to); small != nullptr) return small;
+  return FindDequantize256(from, to);
 }
 
 }  // namespace ckpt

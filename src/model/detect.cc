@@ -39,6 +39,39 @@ size_t CountKnown(const Family& family, std::string_view scheme, const Catalog& 
       std::count_if(catalog.tensors.begin(), catalog.tensors.end(), is_known));
 }
 
+/// Rows of the scheme that a source must have, and of which the catalog has no tensor.
+size_t CountMissing(const Family& family, std::string_view scheme, const Catalog& catalog) {
+  const auto is_missing = [&](const Row& row) {
+    bool is_needed = false;
+    for (const Cell& cell : row.cells) {
+      if (cell.scheme != scheme || cell.is_optional || cell.IsConstant() || row.tied) continue;
+      is_needed = true;
+      for (const TensorEntry& entry : catalog.tensors) {
+        if (cell.name.MatchName(entry.name)) return false;
+      }
+    }
+    return is_needed;
+  };
+  return static_cast<size_t>(std::count_if(family.rows().begin(), family.rows().end(), is_missing));
+}
+
+/// How well a family's names fit: many tensors known, then few of its own missing.
+struct Fit {
+  size_t known = 0;
+  size_t missing = SIZE_MAX;
+  bool IsBetterThan(const Fit& other) const {
+    return known != other.known ? known > other.known : missing < other.missing;
+  }
+};
+Fit BestFit(const Family& family, const Catalog& catalog) {
+  Fit best;
+  for (const std::string& scheme : family.schemes()) {
+    const Fit fit{CountKnown(family, scheme, catalog), CountMissing(family, scheme, catalog)};
+    if (fit.IsBetterThan(best)) best = fit;
+  }
+  return best;
+}
+
 /// All values of a key: of the key itself, or of the list under it.
 std::vector<std::string> ValuesOf(const SourceConfig& config, const std::string& key) {
   std::vector<std::string> values;
@@ -95,17 +128,14 @@ Result<FamilyPtr> ByConfig(std::span<const FamilyPtr> families, const Catalog& c
 }
 
 Result<FamilyPtr> ByNames(std::span<const FamilyPtr> families, const Catalog& catalog) {
-  size_t best = 0;
+  Fit best;
   std::vector<FamilyPtr> fitting;
   for (const FamilyPtr& family : families) {
-    size_t known = 0;
-    for (const std::string& scheme : family->schemes()) {
-      known = std::max(known, CountKnown(*family, scheme, catalog));
-    }
+    const Fit fit = BestFit(*family, catalog);
     // Names like "norm.weight" are everywhere: what most tensors say counts.
-    if (known * 2 < catalog.tensors.size() || known < best) continue;
-    if (known > best) fitting.clear();
-    best = known;
+    if (fit.known * 2 < catalog.tensors.size() || best.IsBetterThan(fit)) continue;
+    if (fit.IsBetterThan(best)) fitting.clear();
+    best = fit;
     fitting.push_back(family);
   }
   if (fitting.size() == 1) return fitting[0];

@@ -10,7 +10,8 @@ Result<void> RefuseUnreadable(const std::map<DType, std::vector<std::string>>& t
               "the source holds tensors of types that this version cannot read",
               {},
               {},
-              "convert from a file in BF16, F16, F32, Q8_0, Q6_K, Q4_1 or Q4_0"};
+              "convert from a file in BF16, F16 or F32, or in the GGUF types Q8_0, Q2_K to Q6_K, "
+              "Q4_0 to Q5_1, IQ4_NL and IQ4_XS"};
   for (const auto& [dtype, names] : tensors)
     error.details.push_back(
         fmt::format("{}: {} tensors, first \"{}\"", Name(dtype), names.size(), names.front()));

@@ -1,7 +1,9 @@
 """Reads a GGUF file (versions 2 and 3): keys, tensors, and their float32 values. numpy and the standard library only.
 
 Written from the format's text, beside and apart from the program's own reader and the gguf package.
-Block layouts (d, m: fp16): Q4_0 d, 16 bytes of nibbles; Q4_1 d, m, 16 bytes; Q8_0 d, 32 int8; Q6_K 128 + 64 + 16 bytes, d.
+Block layouts (d, m: fp16): Q4_0, IQ4_NL d, 16 bytes of nibbles; Q4_1 d, m, 16 bytes; Q5_0, Q5_1 like them with 4 bytes of fifth bits
+before the nibbles; Q8_0 d, 32 int8; Q2_K 16 + 64 bytes, d, m; Q3_K 32 + 64 + 12 bytes, d; Q4_K d, m, 12 + 128 bytes; Q5_K d, m,
+12 + 32 + 128 bytes; Q6_K 128 + 64 + 16 bytes, d; IQ4_XS d, 2 + 4 + 128 bytes.
 """
 
 import mmap
@@ -16,8 +18,10 @@ import bfloat16
 SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
 STRING, ARRAY = 8, 9
 # type id: name, elements in a block, bytes of a block
-TYPES = {0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 8: ("Q8_0", 32, 34),
-         14: ("Q6_K", 256, 210), 30: ("BF16", 1, 2)}
+TYPES = {0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22), 7: ("Q5_1", 32, 24),
+         8: ("Q8_0", 32, 34), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110), 12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176),
+         14: ("Q6_K", 256, 210), 20: ("IQ4_NL", 32, 18), 23: ("IQ4_XS", 256, 136), 28: ("F64", 1, 8), 30: ("BF16", 1, 2)}
+IQ4 = np.array([-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113], np.float32)
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,10 @@ def dequantize(label, raw):
         return raw.view(np.float16).astype(np.float32)
     if label == "BF16":
         return bfloat16.to_float32(raw.view(np.uint16))
-    return {"Q4_0": _q4_0, "Q4_1": _q4_1, "Q8_0": _q8_0, "Q6_K": _q6_k}[label](raw)
+    if label == "F64":
+        return raw.view(np.float64).astype(np.float32)
+    return {"Q4_0": _q4_0, "Q4_1": _q4_1, "Q5_0": _q5_0, "Q5_1": _q5_1, "Q8_0": _q8_0, "Q2_K": _q2_k, "Q3_K": _q3_k, "Q4_K": _q4_k,
+            "Q5_K": _q5_k, "Q6_K": _q6_k, "IQ4_NL": _iq4_nl, "IQ4_XS": _iq4_xs}[label](raw)
 
 
 def _half(raw):
@@ -129,6 +136,87 @@ def _q4_1(raw):
     blocks = raw.reshape(-1, 20)
     q = _nibbles(blocks[:, 4:]).astype(np.float32)
     return (_half(blocks[:, :2]) * q + _half(blocks[:, 2:4])).ravel()
+
+
+def _fives(packed):
+    """Four bytes of fifth bits, one for each element in order, and the nibbles."""
+    fifth = np.unpackbits(packed[:, :4], axis=1, bitorder="little")
+    return (_nibbles(packed[:, 4:]) + 16 * fifth).astype(np.float32)
+
+
+def _q5_0(raw):
+    blocks = raw.reshape(-1, 22)
+    return (_half(blocks[:, :2]) * (_fives(blocks[:, 2:]) - np.float32(16))).ravel()
+
+
+def _q5_1(raw):
+    blocks = raw.reshape(-1, 24)
+    return (_half(blocks[:, :2]) * _fives(blocks[:, 4:]) + _half(blocks[:, 2:4])).ravel()
+
+
+def _iq4_nl(raw):
+    blocks = raw.reshape(-1, 18)
+    return (_half(blocks[:, :2]) * IQ4[_nibbles(blocks[:, 2:])]).ravel()
+
+
+def _iq4_xs(raw):
+    blocks = raw.reshape(-1, 136)
+    upper = np.unpackbits(blocks[:, 2:4], axis=1, bitorder="little").reshape(-1, 8, 2)
+    lower = np.stack([blocks[:, 4:8] & 15, blocks[:, 4:8] >> 4], axis=2).reshape(-1, 8)
+    scales = (lower + 16 * upper[:, :, 0] + 32 * upper[:, :, 1]).astype(np.float32) - np.float32(32)
+    q = IQ4[_nibbles(blocks[:, 8:].reshape(-1, 16))].reshape(-1, 8, 32)
+    return ((_half(blocks[:, :2]) * scales)[:, :, None] * q).ravel()
+
+
+def _pairs(packed):
+    """[blocks, 64] bytes of four 2-bit values: each 32 bytes hold 128 elements, a bit pair for every 32 of them."""
+    halves = packed.reshape(-1, 2, 1, 32)
+    return (halves >> np.array([0, 2, 4, 6], np.uint8)[:, None] & 3).reshape(-1, 256)
+
+
+def _q2_k(raw):
+    blocks = raw.reshape(-1, 84)
+    scale = _half(blocks[:, 80:82]) * (blocks[:, :16] & 15).astype(np.float32)
+    minimum = _half(blocks[:, 82:]) * (blocks[:, :16] >> 4).astype(np.float32)
+    q = _pairs(blocks[:, 16:80]).reshape(-1, 16, 16).astype(np.float32)
+    return (scale[:, :, None] * q - minimum[:, :, None]).ravel()
+
+
+def _q3_k(raw):
+    blocks = raw.reshape(-1, 110)
+    third = (blocks[:, None, :32] >> np.arange(8, dtype=np.uint8)[:, None] & 1).reshape(-1, 256)  # bit e / 32 of byte e % 32
+    packed = blocks[:, 96:108]
+    low = np.concatenate([packed[:, :8] & 15, packed[:, :8] >> 4], axis=1)
+    high = np.concatenate([packed[:, 8:] >> shift & 3 for shift in (0, 2, 4, 6)], axis=1)
+    scales = (low | high << 4).astype(np.float32) - np.float32(32)
+    q = (_pairs(blocks[:, 32:96]) + 4 * third).astype(np.float32) - np.float32(4)
+    return ((_half(blocks[:, 108:]) * scales)[:, :, None] * q.reshape(-1, 16, 16)).ravel()
+
+
+def _scaled_by_sub_blocks(blocks, q):
+    """Q4_K and Q5_K: eight sub-blocks of 32, their scales and minima of 6 bits in 12 bytes."""
+    a, b, c = (blocks[:, at:at + 4] for at in (4, 8, 12))
+    scales = np.concatenate([a & 63, (c & 15) | (a >> 6 << 4)], axis=1).astype(np.float32)
+    minima = np.concatenate([b & 63, (c >> 4) | (b >> 6 << 4)], axis=1).astype(np.float32)
+    scale, minimum = _half(blocks[:, :2]) * scales, _half(blocks[:, 2:4]) * minima
+    return (scale[:, :, None] * q.reshape(-1, 8, 32).astype(np.float32) - minimum[:, :, None]).ravel()
+
+
+def _groups(packed):
+    """[blocks, 128] bytes of nibbles: 32 bytes hold a sub-block in their low halves, the next one in their high halves."""
+    groups = packed.reshape(-1, 4, 32)
+    return np.stack([groups & 15, groups >> 4], axis=2).reshape(-1, 256)
+
+
+def _q4_k(raw):
+    blocks = raw.reshape(-1, 144)
+    return _scaled_by_sub_blocks(blocks, _groups(blocks[:, 16:]))
+
+
+def _q5_k(raw):
+    blocks = raw.reshape(-1, 176)
+    fifth = (blocks[:, None, 16:48] >> np.arange(8, dtype=np.uint8)[:, None] & 1).reshape(-1, 256)
+    return _scaled_by_sub_blocks(blocks, _groups(blocks[:, 48:]) + 16 * fifth)
 
 
 def _q8_0(raw):

@@ -3,6 +3,17 @@
 import gguf
 import numpy as np
 
+# Every type that is read.
+TYPES = ("F64", "F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL",
+         "IQ4_XS")
+# Where blocks of the types that the package cannot quantize to hold their fp16 scales.
+SCALES_AT = {"Q2_K": (80, 82), "Q3_K": (108,), "Q4_K": (0, 2), "Q5_K": (0, 2), "Q6_K": (208,), "IQ4_NL": (0,), "IQ4_XS": (0,),
+             "IQ2_XXS": (0,)}
+
+
+def types(*names):
+    return [gguf.GGMLQuantizationType[name] for name in names]
+
 
 def write(path, types, renamed=None, dim=256, mlp=512, vocab=96):
     """A small GGUF of the given block types in turn; returns {tensor name: float32 values by the gguf package}.
@@ -30,7 +41,7 @@ def write(path, types, renamed=None, dim=256, mlp=512, vocab=96):
         data = _quantized(noise, extents, kind)
         if name is None:
             continue
-        values[name + ".weight"] = gguf.dequantize(data, kind).astype(np.float32).reshape(extents)
+        values[name + ".weight"] = float32(data, kind).reshape(extents)
         writer.add_tensor(name + ".weight", data, raw_dtype=kind)
     for name in ("blk.0.attn_norm", "blk.0.ffn_norm", "output_norm"):
         values[name + ".weight"] = noise.normal(1, 0.1, dim).astype(np.float32)
@@ -42,11 +53,26 @@ def write(path, types, renamed=None, dim=256, mlp=512, vocab=96):
     return values
 
 
-def _quantized(noise, extents, kind):
-    """Random blocks of a type; the package cannot quantize to Q6_K, so there the bytes are random and the scale sane."""
-    wide = noise.normal(0, 0.05, extents).astype(np.float32)
-    if kind != gguf.GGMLQuantizationType.Q6_K:
-        return gguf.quantize(wide, kind)
-    raw = noise.integers(0, 256, (extents[0], extents[1] // 256, 210), dtype=np.uint8)
-    raw[:, :, 208:] = np.frombuffer(np.float16(0.0003).tobytes(), np.uint8)
+def float32(data, kind):
+    """What the package makes of a tensor's bytes."""
+    if kind == gguf.GGMLQuantizationType.F64:  # which it leaves to the reader
+        return data.astype(np.float32)
+    return gguf.dequantize(data, kind).astype(np.float32)
+
+
+def random_blocks(noise, extents, kind):
+    """Random bytes of a block type, but for the scales, which are of a weight's size."""
+    block, block_bytes = gguf.GGML_QUANT_SIZES[kind]
+    raw = noise.integers(0, 256, (extents[0], extents[1] // block, block_bytes), dtype=np.uint8)
+    for at in SCALES_AT[kind.name]:
+        scales = noise.normal(0, 0.0005, raw.shape[:2]).astype(np.float16)
+        raw[:, :, at:at + 2] = scales[:, :, None].view(np.uint8)
     return raw.reshape(extents[0], -1)
+
+
+def _quantized(noise, extents, kind):
+    """Random values of a type."""
+    if kind.name in SCALES_AT:
+        return random_blocks(noise, extents, kind)
+    wide = noise.normal(0, 0.05, extents)
+    return wide if kind == gguf.GGMLQuantizationType.F64 else gguf.quantize(wide.astype(np.float32), kind)

@@ -14,7 +14,23 @@ CKPT_FOR_EACH_TARGET(Convert);
 
 constexpr std::array<DType, 6> kPlain = {DType::kF64,  DType::kF32,    DType::kF16,
                                          DType::kBF16, DType::kF8E4M3, DType::kF8E5M2};
-constexpr std::array<DType, 4> kBlocks = {DType::kQ8_0, DType::kQ4_0, DType::kQ4_1, DType::kQ6_K};
+// A block type, and where its blocks hold float16 scales.
+struct BlockType {
+  DType dtype;
+  std::vector<size_t> halves;
+};
+const std::array<BlockType, 12> kBlocks = {{{DType::kQ8_0, {0}},
+                                            {DType::kQ4_0, {0}},
+                                            {DType::kQ4_1, {0, 2}},
+                                            {DType::kQ5_0, {0}},
+                                            {DType::kQ5_1, {0, 2}},
+                                            {DType::kIQ4_NL, {0}},
+                                            {DType::kQ2_K, {80, 82}},
+                                            {DType::kQ3_K, {108}},
+                                            {DType::kQ4_K, {0, 2}},
+                                            {DType::kQ5_K, {0, 2}},
+                                            {DType::kQ6_K, {208}},
+                                            {DType::kIQ4_XS, {0}}}};
 constexpr std::array<DType, 2> kOutputs = {DType::kBF16, DType::kF32};
 
 size_t SourceBytes(DType from, size_t n) {
@@ -110,20 +126,88 @@ TEST_P(Convert, AnyLengthAndAlignment) {
 TEST_P(Convert, BlocksAreDequantizedLikeTheReference) {
   std::mt19937 random(2);
   for (const DType to : kOutputs) {
-    for (const DType from : kBlocks) {
+    for (const auto& [from, halves] : kBlocks) {
       constexpr std::array<size_t, 5> counts = {0, 1, 2, 3, 50};
       for (const size_t blocks : counts) {
         const size_t n = blocks * Info(from).block_elements;
         Guarded src = RandomBytes(SourceBytes(from, n), random, 1 + blocks % 3);
         for (size_t b = 0; b < blocks; ++b) {
-          // Finite scales, subnormal ones among them: what NaN * 0 gives is no promise.
+          // Finite scales, subnormal ones among them.
           std::byte* block = src.data() + b * Info(from).block_bytes;
-          for (const size_t half : {size_t{1}, size_t{3}, size_t{209}}) {
-            if (half < Info(from).block_bytes) block[half] &= std::byte{0xbb};
-          }
+          for (const size_t half : halves) block[half + 1] &= std::byte{0xbb};
         }
         ExpectLikeReference(from, to, src, n, blocks % 2);
       }
+    }
+  }
+}
+
+// The bits, or one NaN for all: which of two NaNs an operation keeps is no promise.
+uint32_t BitsOrNaN(float x) { return x != x ? 0x7fc00000U : std::bit_cast<uint32_t>(x); }
+uint32_t BitsOrNaN(BF16 x) { return BitsOrNaN(ToF32(x)); }
+
+template <class T>
+void ExpectSameNumbers(DType from, DType to, const Guarded& block) {
+  std::array<T, 256> dst{};
+  std::array<T, 256> expected{};
+  const size_t n = Info(from).block_elements;
+  FindConvert(from, to)(block.data(), reinterpret_cast<std::byte*>(dst.data()), n);
+  reference::FindConvert(from, to)(block.data(), reinterpret_cast<std::byte*>(expected.data()), n);
+  for (size_t i = 0; i < n; ++i)
+    ASSERT_EQ(BitsOrNaN(dst[i]), BitsOrNaN(expected[i])) << Name(from) << " element " << i;
+}
+
+// Zeros, the least and the greatest subnormal, one, the greatest, infinity, quiet and signalling
+// NaN, and the negative of each: every pair of scales, with every fill of the other bytes.
+TEST_P(Convert, HardScalesOfBlocksAreLikeTheReference) {
+  constexpr std::array<uint16_t, 8> magnitudes = {0x0000, 0x0001, 0x03ff, 0x3c00,
+                                                  0x7bff, 0x7c00, 0x7e00, 0x7d01};
+  std::vector<uint16_t> scales;
+  for (const uint16_t magnitude : magnitudes) {
+    scales.push_back(magnitude);
+    scales.push_back(magnitude | 0x8000);
+  }
+  std::mt19937 random(6);
+  constexpr std::array<int, 6> fills = {0x00, 0xff, 0x7f, 0x80, 0x55, -1};
+  for (const auto& [from, halves] : kBlocks) {
+    for (const int fill : fills) {
+      for (const uint16_t first : scales) {
+        for (const uint16_t second : scales) {
+          if (halves.size() == 1 && first != second) continue;
+          Guarded block = RandomBytes(Info(from).block_bytes, random, 1);
+          if (fill >= 0) std::memset(block.data(), fill, block.size());
+          std::memcpy(block.data() + halves.front(), &first, sizeof(first));
+          std::memcpy(block.data() + halves.back(), &second, sizeof(second));
+          ExpectSameNumbers<float>(from, DType::kF32, block);
+          ExpectSameNumbers<BF16>(from, DType::kBF16, block);
+        }
+      }
+    }
+  }
+}
+
+// Every bit of a block counts: what it changes, it changes in both.
+TEST_P(Convert, EveryBitOfABlockCountsAsInTheReference) {
+  std::mt19937 random(7);
+  for (const auto& [from, halves] : kBlocks) {
+    const size_t n = Info(from).block_elements;
+    const size_t bytes = Info(from).block_bytes;
+    Guarded block = RandomBytes(bytes, random);
+    // Nonzero scales of different size, so that no bit is lost to rounding or to a zero.
+    for (const size_t half : halves) {
+      const uint16_t scale = half == halves.front() ? 0x3c01 : 0x3801;
+      std::memcpy(block.data() + half, &scale, sizeof(scale));
+    }
+    Guarded before(n * sizeof(float));
+    FindConvert(from, DType::kF32)(block.data(), before.data(), n);
+    for (size_t bit = 0; bit < 8 * bytes; ++bit) {
+      const std::byte mask = std::byte{1} << (bit % 8);
+      block.data()[bit / 8] ^= mask;
+      Guarded after(n * sizeof(float));
+      FindConvert(from, DType::kF32)(block.data(), after.data(), n);
+      EXPECT_FALSE(after == before) << Name(from) << " bit " << bit;
+      ExpectSameNumbers<float>(from, DType::kF32, block);
+      block.data()[bit / 8] ^= mask;
     }
   }
 }
@@ -153,7 +237,12 @@ TEST_P(Convert, EqualTypesAreCopied) {
 TEST_P(Convert, WhatDoesNotExistIsNull) {
   EXPECT_EQ(FindConvert(DType::kF32, DType::kF16), nullptr);
   EXPECT_EQ(FindConvert(DType::kI32, DType::kF32), nullptr);
-  EXPECT_EQ(FindConvert(DType::kQ4_K, DType::kBF16), nullptr);
+  EXPECT_EQ(FindConvert(DType::kI8, DType::kBF16), nullptr);
+  for (const DType refused : {DType::kQ8_1, DType::kQ8_K, DType::kIQ2_XXS, DType::kIQ3_S,
+                              DType::kTQ1_0, DType::kMXFP4, DType::kNVFP4, DType::kQ1_0}) {
+    EXPECT_EQ(FindConvert(refused, DType::kBF16), nullptr) << Name(refused);
+    EXPECT_EQ(FindConvert(refused, DType::kF32), nullptr) << Name(refused);
+  }
   EXPECT_EQ(FindConvert(DType::kQ8_0, DType::kQ8_0), nullptr);
   EXPECT_EQ(FindConvert(DType::kF4, DType::kF4), nullptr);
 }

@@ -99,17 +99,20 @@ TEST_P(KernelGolden, DequantizesAsGgmlDoes) {
   const auto& hashes = expected.at("files").at("ok/gguf_every_type.gguf").at("tensors");
   const std::string file = ReadFile(kGolden / "sources/ok/gguf_every_type.gguf");
   const auto tensors = ReadGguf(file);
-  for (const char* name : {"t.F32", "t.F16", "t.BF16", "t.Q8_0", "t.Q4_0", "t.Q4_1", "t.Q6_K"}) {
-    const GgufTensor& tensor = tensors.at(name);
+  size_t compared = 0;
+  for (const auto& [name, tensor] : tensors) {
+    const auto& golden = hashes.at(name).at("dequantized_f32_sha256");
+    if (golden.is_null()) continue;  // F64 and integers: no question of the package
+    ++compared;
     std::vector<std::byte> f32(tensor.elements * sizeof(float));
     const ConvertFn convert = FindConvert(tensor.dtype, DType::kF32);
     ASSERT_NE(convert, nullptr) << name;
     convert(AsBytes(tensor.bytes).data(), f32.data(), tensor.elements);
     Sha256 hash;
     hash.Update(f32);
-    EXPECT_EQ(hash.Finish(), hashes.at(name).at("dequantized_f32_sha256").get<std::string>())
-        << name;
+    EXPECT_EQ(hash.Finish(), golden.get<std::string>()) << name;
   }
+  EXPECT_EQ(compared, 15U);
 }
 
 // A good safetensors file in memory.

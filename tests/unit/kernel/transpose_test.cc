@@ -95,7 +95,7 @@ TEST_P(Transpose, ConvertsWhilePacking) {
     DType from, to;
     size_t n_columns;
   };
-  constexpr std::array<Case, 10> cases = {{{DType::kF64, DType::kBF16, 37},
+  constexpr std::array<Case, 15> cases = {{{DType::kF64, DType::kBF16, 37},
                                            {DType::kF32, DType::kBF16, 1029},
                                            {DType::kF16, DType::kBF16, 515},
                                            {DType::kBF16, DType::kF32, 600},
@@ -104,7 +104,12 @@ TEST_P(Transpose, ConvertsWhilePacking) {
                                            {DType::kQ8_0, DType::kBF16, 544},
                                            {DType::kQ4_0, DType::kF32, 288},
                                            {DType::kQ6_K, DType::kBF16, 768},
-                                           {DType::kQ6_K, DType::kF32, 512}}};
+                                           {DType::kQ6_K, DType::kF32, 512},
+                                           {DType::kQ5_1, DType::kBF16, 544},
+                                           {DType::kIQ4_NL, DType::kBF16, 96},
+                                           {DType::kQ4_K, DType::kBF16, 768},
+                                           {DType::kQ3_K, DType::kF32, 256},
+                                           {DType::kIQ4_XS, DType::kBF16, 512}}};
   constexpr size_t n_rows = 70;
   for (const auto& [from, to, n_columns] : cases) {
     const size_t row_bytes = n_columns / Info(from).block_elements * Info(from).block_bytes;
@@ -134,7 +139,7 @@ TEST_P(Transpose, SaysWhereNoConversionExists) {
   const std::byte* row = nullptr;
   EXPECT_TRUE(TransposeRowsConvert(&row, 1, 0, DType::kF32, DType::kBF16, nullptr, 2));
   EXPECT_FALSE(TransposeRowsConvert(&row, 1, 0, DType::kF32, DType::kF16, nullptr, 2));
-  EXPECT_FALSE(TransposeRowsConvert(&row, 1, 0, DType::kQ5_K, DType::kBF16, nullptr, 2));
+  EXPECT_FALSE(TransposeRowsConvert(&row, 1, 0, DType::kIQ2_XXS, DType::kBF16, nullptr, 2));
   EXPECT_FALSE(TransposeRowsConvert(&row, 1, 0, DType::kF64, DType::kF64, nullptr, 8));
 }
 

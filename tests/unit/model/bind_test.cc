@@ -166,7 +166,8 @@ TEST(BindModel, WidthThatHeadsDoNotDivideIsRefused) {
 
 TEST(BindModel, StrangersAreRefusedWithTheirNames) {
   EXPECT_THAT(FailureOf({{"conv1.weight", {3, 3}}, {"fc.bias", {3}}}, {}),
-              AllOf(HasSubstr("the tensors' names fit no known family (llama, gemma, mixtral)"),
+              AllOf(HasSubstr("the tensors' names fit no known family "
+                              "(llama, gemma, gemma2, gemma3, mixtral)"),
                     HasSubstr("conv1.weight, fc.bias")));
   EXPECT_THAT(FailureOf({}, {}), HasSubstr("the source holds no tensors"));
 }
