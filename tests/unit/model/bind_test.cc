@@ -164,6 +164,30 @@ TEST(BindModel, WidthThatHeadsDoNotDivideIsRefused) {
               HasSubstr("d: \"e / h\": 64 / 7 is not whole"));
 }
 
+// Gemma 3 has all names of Gemma 1 and more.
+TEST(BindModel, OfFamiliesThatKnowAllNamesTheOneThatMissesNoneIsMeant) {
+  const std::string small = R"(family = "small"
+schemes = ["flax"]
+[dims]
+e = { shape = "a" }
+[[tensor]]
+role = "a"
+flax = { name = "a", layout = "e" }
+)";
+  std::string large = small + "[[tensor]]\nrole = \"b\"\nflax = { name = \"b\", layout = \"e\" }\n";
+  large.replace(large.find("small"), 5, "large");
+  const std::vector<std::shared_ptr<const Family>> families = {ParseTable(large),
+                                                               ParseTable(small)};
+  for (const bool is_large : {false, true}) {
+    NamedShapes shapes = {{"a", {4}}};
+    if (is_large) shapes["b"] = {4};
+    Catalog catalog = MakeCatalog(shapes, {});
+    const Result<Model> model = BindModel(families, catalog, {});
+    ASSERT_TRUE(model) << model.error().Print();
+    EXPECT_EQ(model->family->name(), is_large ? "large" : "small");
+  }
+}
+
 TEST(BindModel, StrangersAreRefusedWithTheirNames) {
   EXPECT_THAT(FailureOf({{"conv1.weight", {3, 3}}, {"fc.bias", {3}}}, {}),
               AllOf(HasSubstr("the tensors' names fit no known family "

@@ -1,0 +1,80 @@
+"""Mixtral: the .pt pieces and the same model in Hugging Face's names become equal MaxText checkpoints; what has no server is refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import pth_file
+import real_orbax
+import support
+
+SOURCE = support.GOLDEN / "jetstream-pytorch/mixtral/input"
+CONFIG = json.loads((SOURCE / "config.json").read_text())
+HEADS, KV, EXPERTS = (CONFIG[key] for key in ("num_attention_heads", "num_key_value_heads", "num_local_experts"))
+OUTPUTS = ("scanned", "unscanned")
+
+
+def halves(rows: np.ndarray, heads: int) -> np.ndarray:
+    """Rows of neighbouring pairs as rows of the two halves of a head."""
+    width = rows.shape[-1]
+    return rows.reshape(heads, -1, 2, width).transpose(0, 2, 1, 3).reshape(-1, width)
+
+
+@pytest.fixture(scope="module")
+def hugging_face(tmp_path_factory):
+    """The golden's .pt pieces under Hugging Face's names."""
+    folder = tmp_path_factory.mktemp("hf")
+    merged = {}
+    for path in sorted(SOURCE.glob("*.pt")):
+        merged |= pth_file.read_pth(path)
+    tensors = {}
+
+    def put(name: str, array: np.ndarray) -> None:
+        tensors[name] = ("BF16", array.shape, np.ascontiguousarray(array).tobytes())
+
+    for name, (dtype, shape, data) in merged.items():
+        if name == "freqs_cis":
+            continue
+        assert dtype == "BF16"
+        array = np.frombuffer(data, np.uint16).reshape(shape)
+        whole = {"tok_embeddings.weight": "model.embed_tokens.weight", "norm.weight": "model.norm.weight",
+                 "output.weight": "lm_head.weight"}
+        if name in whole:
+            put(whole[name], array)
+            continue
+        _, layer, *rest = name.split(".")
+        prefix = f"model.layers.{layer}."
+        part = ".".join(rest)
+        if part in ("attention_norm.weight", "ffn_norm.weight"):
+            put(prefix + {"a": "input", "f": "post_attention"}[part[0]] + "_layernorm.weight", array)
+        elif part == "block_sparse_moe.gate.weight":
+            put(prefix + part, array)
+        elif part.startswith("block_sparse_moe.w"):
+            for expert, matrix in enumerate(np.split(array, EXPERTS)):
+                put(f"{prefix}block_sparse_moe.experts.{expert}.{rest[-1]}.weight", matrix.T if rest[-1] == "w2" else matrix)
+        else:
+            letter = rest[1][1]  # wq wk wv wo
+            turned = halves(array, HEADS if letter == "q" else KV) if letter in "qk" else array
+            put(f"{prefix}self_attn.{letter}_proj.weight", turned)
+    support.write_tensors(folder / "model.safetensors", tensors)
+    shutil.copy(SOURCE / "config.json", folder)
+    return folder
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_both_forms_become_the_same_checkpoint(output, hugging_face, tmp_path):
+    support.convert_maxtext(SOURCE, tmp_path / "pt", OUTPUTS)
+    support.convert_maxtext(hugging_face, tmp_path / "hf", OUTPUTS)
+    said = real_orbax.run_script(real_orbax.NEWEST, "check_orbax_tree.py", support.items(tmp_path / "pt", output),
+                                 support.items(tmp_path / "hf", output))
+    print(said)
+    assert said.strip().endswith("leaves equal, 0 differ")
+
+
+def test_quantized_experts_are_refused_by_name(hugging_face, tmp_path):
+    said = support.run("convert", hugging_face, tmp_path / "out", "--to", "maxtext", "--outputs", "int8")
+    support.assert_refused(said, said.returncode, "mixture of experts")
+    assert said.returncode in (64, 65)
+    assert not (tmp_path / "out").exists()
