@@ -56,8 +56,9 @@ void Interpreter::SettlePytorchFamily() {
   // Families that came later go by their own names.
   const auto families = LoadFamilies({});
   const bool is_family =
-      families && std::any_of(families->begin(), families->end(),
-                              [&](const auto& family) { return family->name() == name_; });
+      families && std::any_of(families->begin(), families->end(), [&](const auto& family) {
+        return family->name() == name_ && family->HasScheme(kPytorchServer);
+      });
   if (is_family) {
     contract_.family = name_;
   } else {
