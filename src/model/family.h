@@ -133,6 +133,24 @@ struct DetectRule {
 };
 
 /// What a table says, checked for everything that one cell, row or rule can show by itself.
+/// A word of the container's --model_name.
+struct ContractName {
+  std::string name;                ///< "llama-3.1"
+  std::string prefix;              ///< "llama3.1-": of MaxText's names
+  std::vector<std::string> sizes;  ///< in the order in which a path is searched; behind the prefix
+  /// Repositories are in Meta's form unless this is in their path; "" for never.
+  std::string meta_unless;
+};
+
+/// What the container's contract knows of a family (docs/entrypoint.md).
+struct ContractRules {
+  std::string title;            ///< "Llama"; in lower case the word that a path is searched for
+  bool is_from_kaggle = false;  ///< released there, and placed by its handle; else by Meta's URL
+  bool is_assumed = false;      ///< without a name, jetstream-pytorch takes a model for this
+  bool has_params = false;      ///< params.json comes with a repository in Hugging Face's form
+  std::vector<ContractName> names;
+};
+
 struct FamilyTable {
   std::string name;
   std::string description;
@@ -149,6 +167,7 @@ struct FamilyTable {
   std::vector<NameRule> refused;
   /// Outputs (`name`: "int8_blockwise") of a target (`scheme`) that no server loads, and why.
   std::vector<NameRule> unserved;
+  std::optional<ContractRules> contract;  ///< nothing where the contract does not know the family
 
   bool HasScheme(std::string_view scheme) const;
   /// nullptr where no row has this role.

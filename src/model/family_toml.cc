@@ -122,6 +122,25 @@ std::vector<NameRule> ReadRules(Section& file, std::string_view key, std::string
   return rules;
 }
 
+std::optional<ContractRules> ReadContract(Section& file) {
+  if (!file.Has("contract")) return std::nullopt;
+  Section section = file.Inner("contract");
+  ContractRules rules;
+  rules.title = section.Text("title", true);
+  rules.is_from_kaggle = section.Bool("from_kaggle");
+  rules.is_assumed = section.Bool("assumed");
+  rules.has_params = section.Bool("has_params");
+  Section names = section.Inner("names", true);
+  for (const std::string& key : names.Keys()) {
+    Section name = names.Inner(key);
+    rules.names.push_back(
+        {key, name.Text("prefix", true), name.Texts("sizes"), name.Text("meta_unless")});
+    name.Finish();
+  }
+  section.Finish();
+  return rules;
+}
+
 FamilyTable ReadTable(const TomlNode& root, const std::string& path, Faults& faults) {
   Section file(root, "", faults);
   FamilyTable table;
@@ -153,6 +172,7 @@ FamilyTable ReadTable(const TomlNode& root, const std::string& path, Faults& fau
   table.ignored = ReadRules(file, "ignore", "reason");
   table.refused = ReadRules(file, "refuse", "message");
   table.unserved = ReadRules(file, "unserved", "reason");
+  table.contract = ReadContract(file);
   file.Finish();
   return table;
 }

@@ -61,7 +61,10 @@ void Run(std::string_view input) {
   ExpectNoSecret(contract.warnings);
   ExpectNoSecret(contract.notices);
   ExpectNoSecret(contract.opening_lines);
-  ExpectNoSecret(contract.final_lines);
+  for (const ckpt::contract::Output& output : contract.outputs) {
+    ExpectNoSecret(output.final_line);
+    ExpectNoSecret(output.line_before);
+  }
   ExpectNoSecret(ExplainJson(contract));
 
   if (const Result<void> result = faults.Get(); !result) {

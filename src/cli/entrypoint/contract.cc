@@ -42,7 +42,6 @@ Contract Interpreter::Run() {
   input_ = words_.Get(Flag::kInputDirectory);
   output_ = words_.Get(Flag::kOutputDirectory);
   name_ = words_.Get(Flag::kModelName);
-  contract_.output_as_given = output_;
   is_huggingface_ = Boolean(Flag::kHuggingface);
   is_quantizing_ = Boolean(Flag::kQuantizeWeights);
   contract_.is_explaining = Boolean(Flag::kExplain);

@@ -30,6 +30,9 @@ std::string_view Name(Source::Kind kind);
 struct Output {
   std::string role;  ///< "scanned", "unscanned", "quantized"; "weights", "params", "tokenizer"
   std::string path;  ///< gs:// or local; slashes collapsed
+  /// What users wait for, and what is said just before it; said once the output is committed.
+  std::string final_line = {};
+  std::string line_before = {};
 };
 
 /// What an argument list means: all that is known before any store is touched.
@@ -43,12 +46,10 @@ struct Contract {
   std::string model_name;  ///< the word of --model_name, or what the path tells
   std::string quantize;    ///< "" for none
   std::string bucket;      ///< bare name
-  std::string output_as_given;  ///< the word of --output_directory
-  std::string folder;           ///< common folder of all outputs; gs:// or local
+  std::string folder;      ///< common folder of all outputs; gs:// or local
   std::string
       state_name;  ///< of this run's folder below .ckpt-state, where the folder is shared; or ""
-  std::vector<Output> outputs;           ///< those asked for, in the order of commit
-  std::vector<std::string> final_lines;  ///< what users wait for, in order
+  std::vector<Output> outputs;  ///< those asked for, in the order of commit
   std::vector<std::string> opening_lines;
   std::vector<std::string> warnings;
   std::vector<std::string> notices;

@@ -56,7 +56,10 @@ std::string ExplainJson(const Contract& contract) {
   json["outputs"] = Json::object();
   for (const Output& output : contract.outputs) json["outputs"][output.role] = output.path;
   if (!contract.base_copy.empty()) json["base_copy"] = contract.base_copy;
-  json["wait_for"] = contract.final_lines;
+  json["wait_for"] = Json::array();
+  for (const Output& output : contract.outputs) {
+    if (!output.final_line.empty()) json["wait_for"].push_back(output.final_line);
+  }
   if (!contract.warnings.empty()) json["warnings"] = contract.warnings;
   return HideSecrets(json.dump(1, ' ', false, Json::error_handler_t::replace));
 }

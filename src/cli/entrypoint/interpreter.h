@@ -47,16 +47,18 @@ class Interpreter {
 
   // maxtext.cc
   void SettleMaxText();
-  void SettleLlama(const NamedModel* named);
-  void SettleLlamaSource();
-  void PlaceLlama();
-  void SettleGemma();
-  void PlaceGemma(const std::string& place, bool is_kaggle);
+  void SettleOfMeta(const KnownFamily& family, const NamedModel* named);
+  void SettleSourceOfMeta();
+  void PlaceBelowOutput();
+  void SettleOfKaggle(const KnownFamily& family, const NamedModel* named);
+  void PlaceBelowBucket(const std::string& place, const std::string& title, bool is_kaggle);
   bool IsDirectoryOnly() const;
 
   // pytorch.cc
   void SettlePytorch();
-  void SettlePytorchFamily();
+  bool IsInMetaForm() const;
+  /// nullptr for a family that the contract knows by its name alone.
+  const KnownFamily* SettlePytorchFamily();
 
   // lines.cc
   void Say();
@@ -65,10 +67,11 @@ class Interpreter {
   const Environment& environment_;
   Faults& faults_;
   Contract contract_;
-  std::string path_;    // --model_path
-  std::string input_;   // --input_directory
-  std::string output_;  // --output_directory
-  std::string name_;    // --model_name
+  const KnownFamily* family_ = nullptr;  // nullptr while none is known, or by its name alone
+  std::string path_;                     // --model_path
+  std::string input_;                    // --input_directory
+  std::string output_;                   // --output_directory
+  std::string name_;                     // --model_name
   bool is_huggingface_ = false;
   bool is_quantizing_ = false;
   bool has_source_ = false;

@@ -161,21 +161,12 @@ class Job {
     for (const Output& output : contract_.outputs) {
       if (output.role == "scanned")
         log_.Info(fmt::format("Completed conversion of scanned checkpoint to {}", output.path));
-      for (const std::string& line : contract_.final_lines) {
-        if (line.ends_with(" " + EndOf(output))) {
-          if (output.role == "unscanned" && contract_.family == "gemma")
-            log_.Info(fmt::format("Successfully generated decode checkpoint at: {}", output.path));
-          log_.Info(line);
-          SayHowToLoad(output);
-        }
-      }
+      if (output.final_line.empty()) continue;
+      if (!output.line_before.empty()) log_.Info(output.line_before);
+      log_.Info(output.final_line);
+      SayHowToLoad(output);
     }
     return Message(was_done);
-  }
-
-  // What a final line of the output ends with.
-  std::string EndOf(const Output& output) const {
-    return output.role == "weights" ? contract_.output_as_given : output.path;
   }
 
   void SayHowToLoad(const Output& output) {

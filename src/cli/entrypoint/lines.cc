@@ -24,19 +24,23 @@ void Interpreter::Say() {
   contract_.opening_lines.push_back(
       fmt::format("Quantize weights: {}", is_quantizing_ ? "True" : "False"));
 
-  for (const Output& output : contract_.outputs) {
-    if (output.role == "unscanned")
-      contract_.final_lines.push_back(
-          fmt::format("Completed unscanning checkpoint to {}", output.path));
-    if (output.role == "quantized")
-      contract_.final_lines.push_back(
+  const bool is_from_kaggle = family_ != nullptr && family_->rules->is_from_kaggle;
+  for (Output& output : contract_.outputs) {
+    if (output.role == "unscanned") {
+      if (is_from_kaggle)
+        output.line_before =
+            fmt::format("Successfully generated decode checkpoint at: {}", output.path);
+      output.final_line = fmt::format("Completed unscanning checkpoint to {}", output.path);
+    } else if (output.role == "quantized") {
+      output.final_line =
           fmt::format("Completed quantizing model {} with {} to {}",
                       contract_.model.empty() ? contract_.model_name : contract_.model,
-                      contract_.quantize, output.path));
-    if (output.role == "weights")
-      contract_.final_lines.push_back(fmt::format(
+                      contract_.quantize, output.path);
+    } else if (output.role == "weights") {
+      output.final_line = fmt::format(
           "Completed uploading converted checkpoint from local path /pt-ckpt/ to GSBucket {}",
-          output_));
+          output_);
+    }
   }
 }
 

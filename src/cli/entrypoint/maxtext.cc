@@ -12,30 +12,29 @@ std::string LastPart(std::string_view path) { return Parts(Collapsed(path)).back
 }  // namespace
 
 void Interpreter::SettleMaxText() {
-  const std::string lower = Lower(path_);
   const NamedModel* named = FindNamedModel(name_);
-  if (lower.find("gemma") != std::string::npos) {
-    contract_.family = "gemma";
-  } else if (lower.find("llama") != std::string::npos) {
-    contract_.family = "llama";
-  } else if (named != nullptr) {
-    contract_.family = named->family;
-  } else {
+  const KnownFamily* family = FamilyOfPath(path_);
+  if (family == nullptr && named != nullptr) family = named->family;
+  if (family == nullptr) {
+    std::vector<std::string> words;
+    for (const KnownFamily& known : KnownFamilies()) words.push_back(known.word);
     faults_.Add(fmt::format("--model_path {} tells no family that {} serves", Redacted(path_),
                             kMaxTextServer),
-                fmt::format("name a path with gemma or llama in it, or --model_name: one of {}",
-                            fmt::join(ModelNames(), ", ")));
+                fmt::format("name a path with {} in it, or --model_name: one of {}",
+                            fmt::join(words, " or "), fmt::join(ModelNames(), ", ")));
     if (!name_.empty()) UnknownName();
     return;
   }
-  if (contract_.family == "gemma") {
-    SettleGemma();
+  family_ = family;
+  contract_.family = family->name;
+  if (family->rules->is_from_kaggle) {
+    SettleOfKaggle(*family, named);
   } else {
-    SettleLlama(named);
+    SettleOfMeta(*family, named);
   }
 }
 
-void Interpreter::SettleLlama(const NamedModel* named) {
+void Interpreter::SettleOfMeta(const KnownFamily& family, const NamedModel* named) {
   const NamedModel* told = GenerationOf(path_);
   if (name_.empty()) {
     named = told;
@@ -46,14 +45,14 @@ void Interpreter::SettleLlama(const NamedModel* named) {
       faults_.Add(fmt::format("--model_name is missing, and {} does not tell it", Redacted(path_)),
                   fmt::format("give --model_name: one of {}", fmt::join(ModelNames(), ", ")));
     }
-  } else if (named == nullptr || named->family != "llama") {
+  } else if (named == nullptr || named->family != &family) {
     UnknownName();
     named = nullptr;
   } else if (told != nullptr && told != named) {
     Warn(fmt::format("the model path {} names {}, --model_name {}: the name counts",
                      Redacted(path_), told->name, name_));
   }
-  SettleLlamaSource();
+  SettleSourceOfMeta();
   if (output_.empty()) NoOutput();
   if (named == nullptr) return;
   contract_.model_name = named->name;
@@ -63,14 +62,14 @@ void Interpreter::SettleLlama(const NamedModel* named) {
   if (contract_.model.empty() && !IsDirectoryOnly())
     faults_.Add(fmt::format("the model path {} tells no size of {}", Redacted(path_), named->name),
                 fmt::format("the path must hold one of {}", fmt::join(named->sizes, ", ")));
-  PlaceLlama();
+  PlaceBelowOutput();
 }
 
 bool Interpreter::IsDirectoryOnly() const {
   return has_source_ && contract_.source.kind == Source::Kind::kDirectory && !contract_.otherwise;
 }
 
-void Interpreter::SettleLlamaSource() {
+void Interpreter::SettleSourceOfMeta() {
   std::optional<Source> source;
   const std::vector<std::string> parts = Parts(path_);
   if (IsDirectoryPath(path_)) {
@@ -103,7 +102,7 @@ void Interpreter::SettleLlamaSource() {
   TakeSource(std::move(source));
 }
 
-void Interpreter::PlaceLlama() {
+void Interpreter::PlaceBelowOutput() {
   const std::string folder = Collapsed(output_);
   contract_.folder = folder;
   Add("scanned", folder + "/bf16/scanned/0/items");
@@ -111,12 +110,12 @@ void Interpreter::PlaceLlama() {
   quantized_below_ = folder + "/";
 }
 
-void Interpreter::SettleGemma() {
-  const NamedModel* named = FindNamedModel(name_);
-  if (!name_.empty() && (named == nullptr || named->family != "gemma"))
-    Warn(fmt::format("--model_name {} has no effect: the model path names a Gemma",
-                     Redacted(name_)));
-  contract_.model_name = "gemma";
+void Interpreter::SettleOfKaggle(const KnownFamily& family, const NamedModel* named) {
+  const std::string& title = family.rules->title;
+  if (!name_.empty() && (named == nullptr || named->family != &family))
+    Warn(fmt::format("--model_name {} has no effect: the model path names a {}", Redacted(name_),
+                     title));
+  contract_.model_name = family.name;
   const std::vector<std::string> parts = Parts(path_);
   std::string place;
   const bool is_directory = IsDirectoryPath(path_);
@@ -124,12 +123,12 @@ void Interpreter::SettleGemma() {
   if (is_directory) {
     TakeSource(Directory(path_, ""));
     place = LastPart(path_);
-    contract_.model = GemmaName(place);
+    contract_.model = NameByWord(family, place);
   } else if (is_kaggle) {
     if (is_huggingface_)
       Warn(fmt::format("--huggingface has no effect: {} is a Kaggle handle", Redacted(path_)));
     place = parts[1] + "_" + parts[3];
-    contract_.model = GemmaName(parts[1] + "-" + parts[3]);
+    contract_.model = NameByWord(family, parts[1] + "-" + parts[3]);
     TakeSource(Source{Source::Kind::kKaggle, path_, ""});
     if (parts.size() == 4)
       contract_.notices.push_back("no version in the Kaggle handle: the latest is taken");
@@ -138,7 +137,7 @@ void Interpreter::SettleGemma() {
       Warn(fmt::format("{} is taken for a Hugging Face repository: a Kaggle handle has five parts",
                        Redacted(path_)));
     place = parts[1];
-    contract_.model = GemmaName(place);
+    contract_.model = NameByWord(family, place);
     TakeSource(Source{Source::Kind::kHuggingface, path_, ""});
   } else {
     faults_.Add(
@@ -148,20 +147,21 @@ void Interpreter::SettleGemma() {
     return;
   }
   if (contract_.model.empty() && !IsDirectoryOnly())
-    faults_.Add(fmt::format("the model path {} tells no size of Gemma", Redacted(path_)),
+    faults_.Add(fmt::format("the model path {} tells no size of {}", Redacted(path_), title),
                 "the variation must begin with a size, such as 2b or 7b-it");
-  PlaceGemma(place, is_kaggle);
+  PlaceBelowBucket(place, title, is_kaggle);
 }
 
-void Interpreter::PlaceGemma(const std::string& place, bool is_kaggle) {
+void Interpreter::PlaceBelowBucket(const std::string& place, const std::string& title,
+                                   bool is_kaggle) {
   if (!is_kaggle && !output_.empty()) {
-    PlaceLlama();
+    PlaceBelowOutput();
     return;
   }
   const std::string bucket = "gs://" + contract_.bucket;
   if (!output_.empty())
     Warn(fmt::format(
-        "--output_directory has no effect for a Gemma from Kaggle: outputs lie in {}/final",
+        "--output_directory has no effect for a {} from Kaggle: outputs lie in {}/final", title,
         bucket));
   contract_.folder = bucket + "/final";
   contract_.state_name = place;

@@ -2,22 +2,27 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "cli/entrypoint/interpreter.h"
 #include "cli/entrypoint/places.h"
-#include "model/family.h"
 #include "model/model.h"
 
 namespace ckpt::contract {
 
+// Whether the repository of a named model holds Meta's own files.
+bool Interpreter::IsInMetaForm() const {
+  const NamedModel* named = FindNamedModel(name_);
+  return named != nullptr && !named->meta_unless.empty() &&
+         path_.find(named->meta_unless) == std::string::npos;
+}
+
 void Interpreter::SettlePytorch() {
-  SettlePytorchFamily();
+  const KnownFamily* family = SettlePytorchFamily();
   const std::vector<std::string> parts = Parts(path_);
   bool has_params = true;
   if (is_huggingface_ && (IsRepository(parts) && !path_.starts_with('/'))) {
     TakeSource(Source{Source::Kind::kHuggingface, path_, ""});
-    // Repositories in Hugging Face's own form of Llama have no params.json.
-    const bool is_meta_form = name_ == "llama-2" && path_.find("hf") == std::string::npos;
-    has_params = contract_.family != "llama" || is_meta_form;
+    has_params = family == nullptr || family->rules->has_params || IsInMetaForm();
   } else if (!input_.empty()) {
     if (is_huggingface_) Warn("--huggingface has no effect: the input directory is read");
     contract_.source = Directory(input_, path_);
@@ -41,29 +46,34 @@ void Interpreter::SettlePytorch() {
   Add("tokenizer", folder + "/tokenizer.model");
 }
 
-void Interpreter::SettlePytorchFamily() {
-  contract_.model_name = name_.empty() ? "llama" : name_;
-  contract_.family = "llama";
-  if (name_.empty()) {
-    if (Lower(path_).find("gemma") != std::string::npos)
-      Warn("without --model_name the model is taken for a Llama");
-    return;
-  }
+const KnownFamily* Interpreter::SettlePytorchFamily() {
   if (const NamedModel* named = FindNamedModel(name_); named != nullptr) {
-    contract_.family = named->family;
-    return;
+    contract_.model_name = named->name;
+    contract_.family = named->family->name;
+    return named->family;
   }
-  // Families that came later go by their own names.
-  const auto families = LoadFamilies({});
-  const bool is_family =
-      families && std::any_of(families->begin(), families->end(), [&](const auto& family) {
-        return family->name() == name_ && family->HasScheme(kPytorchServer);
-      });
-  if (is_family) {
+  if (!name_.empty()) {
+    // Families that came later go by their own names.
+    const auto families = LoadFamilies({});
+    const bool is_family =
+        families && std::any_of(families->begin(), families->end(), [&](const auto& family) {
+          return family->name() == name_ && family->HasScheme(kPytorchServer);
+        });
+    if (!is_family) UnknownName();
+    contract_.model_name = name_;
     contract_.family = name_;
-  } else {
-    UnknownName();
+    return nullptr;
   }
+  const auto known = KnownFamilies();
+  const auto assumed = std::find_if(known.begin(), known.end(), [](const KnownFamily& family) {
+    return family.rules->is_assumed;
+  });
+  CKPT_CHECK(assumed != known.end());
+  contract_.model_name = assumed->name;
+  contract_.family = assumed->name;
+  if (const KnownFamily* told = FamilyOfPath(path_); told != nullptr && told != &*assumed)
+    Warn(fmt::format("without --model_name the model is taken for a {}", assumed->rules->title));
+  return &*assumed;
 }
 
 }  // namespace ckpt::contract

@@ -46,7 +46,7 @@ TEST(Interpret, GemmaFromKaggleLiesInTheBucketsFinal) {
   EXPECT_THAT(Places(contract),
               ElementsAre("scanned gs://bkt/final/scanned/gemma_7b-it/0/items",
                           "unscanned gs://bkt/final/unscanned/gemma_7b-it/0/checkpoints/0/items"));
-  EXPECT_THAT(contract.final_lines,
+  EXPECT_THAT(FinalLines(contract),
               ElementsAre("Completed unscanning checkpoint to "
                           "gs://bkt/final/unscanned/gemma_7b-it/0/checkpoints/0/items"));
   EXPECT_THAT(contract.warnings, IsEmpty());
@@ -56,7 +56,7 @@ TEST(Interpret, GemmaQuantizedLiesBesideTheOthers) {
   const Contract contract = Read(With(kGemma, {"-q=True", "-t=int8w"})).contract;
   EXPECT_EQ(contract.quantize, "int8w");
   EXPECT_EQ(Places(contract).back(), "quantized gs://bkt/final/int8w/gemma_7b-it");
-  EXPECT_EQ(contract.final_lines.back(),
+  EXPECT_EQ(FinalLines(contract).back(),
             "Completed quantizing model gemma-7b with int8w to gs://bkt/final/int8w/gemma_7b-it");
 }
 
@@ -105,7 +105,7 @@ TEST(Interpret, LlamaFromMetaLiesInTheOutput) {
   EXPECT_THAT(Places(contract),
               ElementsAre("scanned gs://bkt/o/bf16/scanned/0/items",
                           "unscanned gs://bkt/o/bf16/unscanned/checkpoints/0/items"));
-  EXPECT_THAT(contract.final_lines, ElementsAre("Completed unscanning checkpoint to "
+  EXPECT_THAT(FinalLines(contract), ElementsAre("Completed unscanning checkpoint to "
                                                 "gs://bkt/o/bf16/unscanned/checkpoints/0/items"));
   EXPECT_THAT(contract.warnings, IsEmpty());
 }
@@ -115,7 +115,7 @@ TEST(Interpret, LlamaQuantizedIsTheTreeItself) {
     const Reading read = Read(With(kLlama, {"-q=True", "-t=" + type}));
     EXPECT_EQ(read.faults, "") << type;
     EXPECT_EQ(Places(read.contract).back(), "quantized gs://bkt/o/" + type);
-    EXPECT_EQ(read.contract.final_lines.back(),
+    EXPECT_EQ(FinalLines(read.contract).back(),
               "Completed quantizing model llama3.1-8b with " + type + " to gs://bkt/o/" + type);
   }
 }
@@ -127,7 +127,7 @@ TEST(Interpret, SlashesOfTheOutputCollapse) {
   const Contract contract = Read(With(kPytorch, {"-o=gs://bkt/out/"})).contract;
   EXPECT_EQ(Places(contract), Places(Read(kPytorch).contract));
   // This line shows the word as it was given.
-  EXPECT_THAT(contract.final_lines,
+  EXPECT_THAT(FinalLines(contract),
               ElementsAre("Completed uploading converted checkpoint from local path /pt-ckpt/ to "
                           "GSBucket gs://bkt/out/"));
 }
@@ -150,7 +150,7 @@ TEST(Interpret, PytorchLeavesWeightsParamsAndTokenizer) {
   EXPECT_THAT(Places(contract), ElementsAre("weights gs://bkt/out/model.safetensors",
                                             "params gs://bkt/out/params.json",
                                             "tokenizer gs://bkt/out/tokenizer.model"));
-  EXPECT_THAT(contract.final_lines,
+  EXPECT_THAT(FinalLines(contract),
               ElementsAre("Completed uploading converted checkpoint from local path /pt-ckpt/ to "
                           "GSBucket gs://bkt/out"));
 }
@@ -177,8 +177,8 @@ TEST(Interpret, OutputsNarrowsWhatIsWritten) {
   EXPECT_THAT(Places(contract),
               ElementsAre("scanned gs://bkt/o/bf16/scanned/0/items",
                           "unscanned gs://bkt/o/bf16/unscanned/checkpoints/0/items"));
-  EXPECT_EQ(contract.final_lines.size(), 1U);
-  EXPECT_THAT(Read(With(kLlama, {"--outputs=scanned"})).contract.final_lines, IsEmpty());
+  EXPECT_EQ(FinalLines(contract).size(), 1U);
+  EXPECT_THAT(FinalLines(Read(With(kLlama, {"--outputs=scanned"})).contract), IsEmpty());
 }
 
 TEST(Interpret, OpensWithTheLinesOfTheOriginal) {

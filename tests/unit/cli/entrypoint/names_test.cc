@@ -16,8 +16,8 @@ std::string Generation(const std::string& path) {
 
 TEST(NamedModels, AreThoseOfTheOriginal) {
   EXPECT_THAT(ModelNames(), ElementsAre("llama-2", "llama-3", "llama-3.1", "llama-3.3", "gemma"));
-  EXPECT_EQ(FindNamedModel("llama-3.1")->family, "llama");
-  EXPECT_EQ(FindNamedModel("gemma")->family, "gemma");
+  EXPECT_EQ(FindNamedModel("llama-3.1")->family->name, "llama");
+  EXPECT_EQ(FindNamedModel("gemma")->family->name, "gemma");
   for (const char* name : {"", "llama", "llama-3.2", "Llama-3", "gemma-2"})
     EXPECT_EQ(FindNamedModel(name), nullptr) << name;
 }
@@ -56,7 +56,7 @@ TEST(GenerationOfDeathTest, SurvivesTheLongestWord) {
   EXPECT_EXIT(
       {
         GenerationOf("llama-" + digits);
-        GemmaName("gemma-" + digits);
+        NameByWord(*FamilyOfPath("gemma"), "gemma-" + digits);
         _exit(0);
       },
       testing::ExitedWithCode(0), "");
@@ -87,7 +87,7 @@ TEST(MaxTextName, TakesTheFirstOfTheTableNotOfThePath) {
   EXPECT_EQ(MaxTextName(*FindNamedModel("llama-2"), "llama-2-70b-from-7b"), "llama2-7b");
 }
 
-TEST(GemmaName, ReadsHandlesAndRepositories) {
+TEST(NameByWord, ReadsHandlesAndRepositories) {
   const std::vector<std::pair<std::string, std::string>> rows = {
       {"gemma-7b-it", "gemma-7b"},
       {"gemma-2b", "gemma-2b"},
@@ -104,7 +104,8 @@ TEST(GemmaName, ReadsHandlesAndRepositories) {
       {"gemma-it", ""},
       {"llama-2-7b", ""},
       {"", ""}};
-  for (const auto& [text, name] : rows) EXPECT_EQ(GemmaName(text), name) << text;
+  for (const auto& [text, name] : rows)
+    EXPECT_EQ(NameByWord(*FamilyOfPath("gemma"), text), name) << text;
 }
 
 TEST(Parts, KeepsEmptyOnes) {

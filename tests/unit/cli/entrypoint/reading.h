@@ -56,6 +56,15 @@ inline Reading Read(const Strings& arguments, const Variables& variables = {}) {
   return reading;
 }
 
+/// What users wait for, output by output.
+inline Strings FinalLines(const Contract& contract) {
+  Strings lines;
+  for (const Output& output : contract.outputs) {
+    if (!output.final_line.empty()) lines.push_back(output.final_line);
+  }
+  return lines;
+}
+
 /// The list with more words behind it: the last of a repeated flag counts.
 inline Strings With(Strings arguments, const Strings& more) {
   arguments.insert(arguments.end(), more.begin(), more.end());
