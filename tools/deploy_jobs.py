@@ -20,7 +20,7 @@ MARK = "# Made by tools/deploy_jobs.py: change that, or put your own changes int
 SOURCE, OUTPUT = "/source", "/output"  # where deploy/base mounts the two folders
 MAXTEXT_TYPES = ("int8", "int8w", "int4w", "intmp", "fp8")
 PYTORCH_TYPES = ("int8_per_channel", "int4_per_channel", "int8_blockwise", "int4_blockwise")
-NO_TABLE = "goal, not planned: models/ has no table of this family yet"
+NO_SHAPE = "goal, not planned: tools/sizing.py makes no model of this family's shape yet"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Job:
     writes: str
     args: tuple
     cores: int
-    model: str = ""  # of sizing.SHAPES; none: the family cannot be planned yet
+    model: str = ""  # of sizing.SHAPES; none: no model of this shape can be made to plan with
     words: tuple = ()  # of the equal `ckpt plan`
     goal_mib: int = 0  # the container's memory where nothing can be planned
     env: tuple = ()
@@ -75,7 +75,7 @@ def maxtext_gemma(size: str, variation: str) -> Job:
 
 
 def pytorch(folder: str, args: tuple, kind: str, source: str, model: str) -> Job:
-    """A JetStream-PyTorch file. Only Llama can be planned yet."""
+    """A JetStream-PyTorch file."""
     words = ("--to", "jetstream-pytorch", *(("--quantize", kind) if kind != "bf16" else ()))
     weights = ("-q=False",) if kind == "bf16" else quantized(kind)
     return Job(f"pytorch/{folder}", source, f"JetStream-PyTorch {kind}", ("-s=jetstream-pytorch", *args, f"-o={OUTPUT}", *weights),
@@ -109,7 +109,7 @@ def figures(job: Job, planner: sizing.Planner) -> str:
     """The comment that says where memory and CPU come from."""
     limit = sizing.limit_mib(job.budget_mib)
     if not job.model:
-        return f"# Resources: {job.cores} CPU, {limit} MiB: {NO_TABLE}.\n"
+        return f"# Resources: {job.cores} CPU, {limit} MiB: {NO_SHAPE}.\n"
     plan = planner.plan(job.model, job.words, job.cores, job.budget_mib)
     peak = -(-plan["memory"]["peak_bytes"] // sizing.MIB)
     return (f"# Planned: {sizing.gigabytes(plan['bytes']['read'])} in, {sizing.gigabytes(plan['bytes']['written'])} out, "

@@ -64,7 +64,7 @@ def test_a_containers_memory_is_its_budget_and_64_mib(job):
     resources = container["resources"]
     assert resources["requests"]["memory"] == resources["limits"]["memory"] == f"{budget_mib + 64}Mi"
     assert resources["requests"]["cpu"] == words["threads"]
-    assert (deploy_jobs.NO_TABLE in text) == (not job.model)
+    assert (deploy_jobs.NO_SHAPE in text) == (not job.model)
 
 
 @pytest.mark.parametrize("job", PLANNED, ids=lambda job: job.folder)
