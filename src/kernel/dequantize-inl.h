@@ -39,33 +39,28 @@ HWY_INLINE VF Widen(const int8_t* q) {
       d, hn::PromoteTo(hn::RebindToSigned<DF>(), LoadBytes(hn::Rebind<int8_t, DF>(), q)));
 }
 
+/// finish(scale * q) for kCount values.
+template <size_t kCount, class To, class Finish>
+HWY_INLINE void ScaleFinishAndStore(const int8_t* q, VF scale, std::byte* dst, Finish finish) {
+  const DF d;
+  const size_t lanes = hn::Lanes(d);
+  for (size_t i = 0; i < kCount; i += 2 * lanes) {
+    To::Store2(d, finish(hn::Mul(scale, Widen(q + i))),
+               finish(hn::Mul(scale, Widen(q + i + lanes))), dst + i * To::kBytes);
+  }
+}
 /// scale * q [+ or - offset] for kCount values: multiplied, rounded, then added. Never fused.
 template <size_t kCount, class To>
 HWY_INLINE void ScaleAndStore(const int8_t* q, VF scale, std::byte* dst) {
-  const DF d;
-  const size_t lanes = hn::Lanes(d);
-  for (size_t i = 0; i < kCount; i += 2 * lanes) {
-    To::Store2(d, hn::Mul(scale, Widen(q + i)), hn::Mul(scale, Widen(q + i + lanes)),
-               dst + i * To::kBytes);
-  }
+  ScaleFinishAndStore<kCount, To>(q, scale, dst, [](VF v) HWY_ATTR { return v; });
 }
 template <size_t kCount, class To>
 HWY_INLINE void ScaleAddAndStore(const int8_t* q, VF scale, VF offset, std::byte* dst) {
-  const DF d;
-  const size_t lanes = hn::Lanes(d);
-  for (size_t i = 0; i < kCount; i += 2 * lanes) {
-    To::Store2(d, hn::Add(hn::Mul(scale, Widen(q + i)), offset),
-               hn::Add(hn::Mul(scale, Widen(q + i + lanes)), offset), dst + i * To::kBytes);
-  }
+  ScaleFinishAndStore<kCount, To>(q, scale, dst, [&](VF v) HWY_ATTR { return hn::Add(v, offset); });
 }
 template <size_t kCount, class To>
 HWY_INLINE void ScaleSubAndStore(const int8_t* q, VF scale, VF offset, std::byte* dst) {
-  const DF d;
-  const size_t lanes = hn::Lanes(d);
-  for (size_t i = 0; i < kCount; i += 2 * lanes) {
-    To::Store2(d, hn::Sub(hn::Mul(scale, Widen(q + i)), offset),
-               hn::Sub(hn::Mul(scale, Widen(q + i + lanes)), offset), dst + i * To::kBytes);
-  }
+  ScaleFinishAndStore<kCount, To>(q, scale, dst, [&](VF v) HWY_ATTR { return hn::Sub(v, offset); });
 }
 
 HWY_INLINE VBytes LowNibbles(VBytes v) { return hn::And(v, hn::Set(DBytes(), uint8_t{15})); }

@@ -106,21 +106,19 @@ struct FromQ6K {
   static constexpr size_t kElements = 256, kBytes = 210;
   template <class To>
   static HWY_INLINE void Convert(const std::byte* block, std::byte* dst) {
-    const DBytes d8;
-    const auto two_bits = [&](VBytes v) HWY_ATTR {
-      return hn::ShiftLeft<4>(hn::And(v, hn::Set(d8, uint8_t{3})));
-    };
     alignas(32) int8_t q[kElements];
     for (size_t half = 0; half < 2; ++half) {
       for (size_t l = 0; l < 32; l += 16) {
-        const VBytes low0 = LoadBytes(d8, block + 64 * half + l);
-        const VBytes low1 = LoadBytes(d8, block + 64 * half + 32 + l);
-        const VBytes high = LoadBytes(d8, block + 128 + 32 * half + l);
+        const VBytes low0 = LoadBytes(DBytes(), block + 64 * half + l);
+        const VBytes low1 = LoadBytes(DBytes(), block + 64 * half + 32 + l);
+        const VBytes high = LoadBytes(DBytes(), block + 128 + 32 * half + l);
+        const auto high_of = [&](size_t k)
+                                 HWY_ATTR { return hn::ShiftLeft<4>(BitsFrom(high, 2 * k, 3)); };
         int8_t* out = q + 128 * half + l;
-        StoreBiased(hn::Or(LowNibbles(low0), two_bits(high)), 32, out);
-        StoreBiased(hn::Or(LowNibbles(low1), two_bits(hn::ShiftRight<2>(high))), 32, out + 32);
-        StoreBiased(hn::Or(HighNibbles(low0), two_bits(hn::ShiftRight<4>(high))), 32, out + 64);
-        StoreBiased(hn::Or(HighNibbles(low1), two_bits(hn::ShiftRight<6>(high))), 32, out + 96);
+        StoreBiased(hn::Or(LowNibbles(low0), high_of(0)), 32, out);
+        StoreBiased(hn::Or(LowNibbles(low1), high_of(1)), 32, out + 32);
+        StoreBiased(hn::Or(HighNibbles(low0), high_of(2)), 32, out + 64);
+        StoreBiased(hn::Or(HighNibbles(low1), high_of(3)), 32, out + 96);
       }
     }
     const VF d = BroadcastHalf(block + 208);
