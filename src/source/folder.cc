@@ -89,16 +89,22 @@ Result<std::vector<ObjectInfo>> SafetensorsSet(const std::vector<ObjectInfo>& fi
   return OneSet(model_parts.empty() ? files : model_parts, "safetensors");
 }
 
-tl::unexpected<Error> NothingToRead(std::span<const ObjectInfo> all, std::string_view folder) {
+tl::unexpected<Error> NothingToRead(std::span<const ObjectInfo> all, std::string_view folder,
+                                    std::string_view format) {
   if (all.empty())
     return Fail(Code::kNotFound, "nothing there: no such file or folder, or an empty folder",
                 "check the path");
   std::vector<std::string> seen;
   for (const ObjectInfo& object : all) seen.push_back(object.name.substr(folder.size()));
+  const std::string there = ListSome(seen, kNamesShown);
+  if (!format.empty())
+    return Fail(Code::kNotFound,
+                fmt::format("no weights in the format {}; there are: {}", format, there),
+                "leave --source-format out, or name the folder or file that holds such weights");
   return Fail(
       Code::kNotFound,
       fmt::format("no safetensors, PyTorch or GGUF file and no Orbax checkpoint; there are: {}",
-                  ListSome(seen, kNamesShown)),
+                  there),
       "name the folder or file that holds the weights");
 }
 
@@ -120,8 +126,8 @@ std::vector<ObjectInfo> TorchFiles(std::span<const ObjectInfo> here, bool is_bin
 }
 
 // The weights' other forms that lie in a folder, or under original/ as in repositories of Llama.
-std::vector<std::string> OtherForms(std::span<const ObjectInfo> all, std::string_view folder) {
-  const std::vector<ObjectInfo> here = DirectlyIn(all, folder);
+std::vector<std::string> OtherForms(std::span<const ObjectInfo> all,
+                                    std::span<const ObjectInfo> here, std::string_view folder) {
   std::vector<std::string> forms;
   const auto add = [&](bool is_there, const char* words) {
     if (is_there) forms.emplace_back(words);
@@ -141,8 +147,8 @@ std::vector<std::string> OtherForms(std::span<const ObjectInfo> all, std::string
 
 Result<std::optional<Catalog>> OpenSafetensorsFolder(Store& store, std::string_view folder,
                                                      std::span<const ObjectInfo> all,
+                                                     std::span<const ObjectInfo> here,
                                                      MemoryBudget& budget) {
-  const std::vector<ObjectInfo> here = DirectlyIn(all, folder);
   const std::string base(folder);
   Catalog catalog;
   const std::vector<ObjectInfo> files = EndingWith(here, kSafetensorsEnding);
@@ -156,7 +162,7 @@ Result<std::optional<Catalog>> OpenSafetensorsFolder(Store& store, std::string_v
   } else {
     return std::optional<Catalog>();
   }
-  if (const std::vector<std::string> others = OtherForms(all, folder); !others.empty())
+  if (const std::vector<std::string> others = OtherForms(all, here, folder); !others.empty())
     catalog.warnings.push_back(
         fmt::format("the safetensors files are read; there are also {} (--source-format chooses)",
                     fmt::join(others, ", ")));
@@ -207,7 +213,7 @@ Result<Catalog> OpenFolder(Store& store, std::string_view folder, std::string_vi
   const std::vector<ObjectInfo> here = DirectlyIn(all, folder);
   const auto may_be = [&](std::string_view form) { return format.empty() || format == form; };
   if (may_be(kSafetensors)) {
-    CKPT_TRY(std::optional<Catalog> found, OpenSafetensorsFolder(store, folder, all, budget));
+    CKPT_TRY(std::optional<Catalog> found, OpenSafetensorsFolder(store, folder, all, here, budget));
     if (found) return *std::move(found);
   }
   if (may_be(kTorch)) {
@@ -224,7 +230,7 @@ Result<Catalog> OpenFolder(Store& store, std::string_view folder, std::string_vi
     CKPT_TRY(const std::optional<std::string> item, FindOrbaxItem(store, folder, all));
     if (item) return ReadOrbax(store, *item, all, budget);
   }
-  return NothingToRead(all, folder);
+  return NothingToRead(all, folder, format);
 }
 
 }  // namespace ckpt

@@ -183,6 +183,12 @@ TEST_F(SourceFormatTest, ChoosesAmongAllInAFolder) {
   EXPECT_EQ(Read("orbax"), "params/orbax");
 }
 
+TEST_F(SourceFormatTest, SaysThatTheAskedOneIsNotThere) {
+  Put("model.safetensors", "safetensors");
+  EXPECT_THAT(Read("gguf"), HasSubstr("no weights in the format gguf; there are: model.saf"));
+  EXPECT_EQ(CodeOf("gguf"), Code::kNotFound);
+}
+
 TEST_F(SourceFormatTest, ChoosesInAFolderThatIsNamedInsideTheStore) {
   Put("sub/model.safetensors", "safetensors");
   store_->Put("sub/q.gguf", GgufFile("gguf", 1));
