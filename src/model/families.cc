@@ -38,16 +38,22 @@ Result<std::string> ReadText(const std::string& file) {
   return text;
 }
 
-}  // namespace
-
-Result<std::vector<std::shared_ptr<const Family>>> LoadFamilies(
-    std::span<const std::string> files) {
+Result<std::vector<std::shared_ptr<const Family>>> ParseEmbedded() {
   std::vector<std::shared_ptr<const Family>> families;
   for (const EmbeddedTable& table : EmbeddedTables()) {
     CKPT_TRY(std::shared_ptr<const Family> family,
              Family::Parse(table.toml, std::string(table.file)));
     families.push_back(std::move(family));
   }
+  return families;
+}
+
+}  // namespace
+
+Result<std::vector<std::shared_ptr<const Family>>> LoadFamilies(
+    std::span<const std::string> files) {
+  static const auto& embedded = *new auto(ParseEmbedded());  // once: it takes milliseconds
+  CKPT_TRY(std::vector<std::shared_ptr<const Family>> families, embedded);
   for (const std::string& file : files) {
     CKPT_TRY(const std::string text, ReadText(file));
     CKPT_TRY(std::shared_ptr<const Family> family, Family::Parse(text, file));

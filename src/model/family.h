@@ -94,6 +94,12 @@ struct FactRule {
   std::string fallback;  ///< "default"
 };
 
+/// What a server must be told of a value of a choice.
+struct ServerFlag {
+  std::string flag;        ///< "rope_type=llama3.1"
+  std::string implied_by;  ///< how the names of models begin to which it goes without saying; or ""
+};
+
 /// A named choice of layouts, such as the rotary order: decided by the fact of its name, else by
 /// the served model, by another fact, or by the default.
 struct Choice {
@@ -103,7 +109,8 @@ struct Choice {
   std::vector<std::string> axes;              ///< of its terms, the same for all values: p, t
   /// Fact -> its value -> value of the choice.
   std::map<std::string, std::map<std::string, std::string>> facts;
-  std::map<std::string, std::string> says;  ///< by value: what a user should know of it
+  std::map<std::string, std::string> says;         ///< by value: what a user should know of it
+  std::map<std::string, ServerFlag> server_flags;  ///< by value
 };
 
 /// A model that the server knows by name.

@@ -196,6 +196,8 @@ class Rules {
         NeedValue(choice, to, 1, fmt::format("{}.{}", facts, fact));
     }
     for (const auto& [value, text] : choice.says) NeedValue(choice, value, 1, key + ".says");
+    for (const auto& [value, flag] : choice.server_flags)
+      NeedValue(choice, value, 1, key + ".server_flags");
   }
 
   void CheckServed(const ServedModel& model) {

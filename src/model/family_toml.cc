@@ -88,6 +88,12 @@ Choice ReadChoice(Section section) {
   }
   choice.axis = section.Text("axis");
   choice.says = section.Inner("says").AllTexts();
+  Section flags = section.Inner("server_flags");
+  for (const std::string& value : flags.Keys()) {
+    Section flag = flags.Inner(value);
+    choice.server_flags[value] = {flag.Text("flag", true), flag.Text("implied_by")};
+    flag.Finish();
+  }
   Section facts = section.Inner("facts");
   for (const std::string& fact : facts.Keys()) choice.facts[fact] = facts.Inner(fact).AllTexts();
   section.Finish();

@@ -90,6 +90,8 @@ struct Model {
   /// What was settled, and why, for a target that depends on it: "rope interleaved, as for
   /// llama3.1-8b: ..."
   std::vector<std::string> notes;
+  /// What a server must be told of the layouts chosen, beside the name: "rope_type=llama3.1".
+  std::vector<std::string> server_flags;
 };
 
 struct BindOptions {
@@ -131,8 +133,9 @@ struct Constants {
 /// Errors: kUsage as CellIn.
 Result<Constants> ConstantsIn(const Model& model, std::string_view scheme);
 
-/// The tables embedded into the program, in the order of models/*.toml, then those of `files` (each
-/// overrides a family of its name). Errors: kUsage / kBadInput with file, line and key.
+/// The tables embedded into the program (parsed once, kept to its end), in the order of
+/// models/*.toml, then those of `files` (each overrides a family of its name). Errors: kUsage /
+/// kBadInput with file, line and key.
 Result<std::vector<std::shared_ptr<const Family>>> LoadFamilies(std::span<const std::string> files);
 
 }  // namespace ckpt

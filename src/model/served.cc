@@ -207,6 +207,12 @@ Result<void> SettleChoices(const Known& known, Model& model) {
     const auto says = choice.says.find(decision.value);
     model.notes.push_back(fmt::format("{} {} ({}){}", name, decision.value, decision.reason,
                                       says == choice.says.end() ? "" : ": " + says->second));
+    const auto flag = choice.server_flags.find(decision.value);
+    if (flag == choice.server_flags.end()) continue;
+    const std::string& implied_by = flag->second.implied_by;
+    const bool is_implied = !implied_by.empty() && known.served != nullptr &&
+                            known.served->name.starts_with(implied_by);
+    if (!is_implied) model.server_flags.push_back(flag->second.flag);
   }
   return {};
 }

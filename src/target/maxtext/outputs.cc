@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/check.h"
+#include "base/text.h"
 #include "plan/chunk_box.h"
 
 namespace ckpt::maxtext {
@@ -14,16 +15,6 @@ namespace {
 constexpr std::string_view kScannedScheme = "maxtext";
 constexpr std::string_view kUnscannedScheme = "maxtext-unscanned";
 constexpr std::string_view kQuantizedClass = "linear";
-
-std::vector<std::string> SplitPath(std::string_view path) {
-  std::vector<std::string> parts;
-  while (true) {
-    const size_t slash = path.find('/');
-    parts.emplace_back(path.substr(0, slash));
-    if (slash == std::string_view::npos) return parts;
-    path.remove_prefix(slash + 1);
-  }
-}
 
 std::vector<PathKey> Keys(std::span<const std::string> names) {
   std::vector<PathKey> keys;
@@ -79,7 +70,7 @@ class TreeBuilder {
     CKPT_TRY(const Constants constants, ConstantsIn(model_, scheme));
     for (const Constant& constant : constants.values) {
       ChunkedArray array;
-      array.path = Keys(SplitPath(constant.name));
+      array.path = Keys(Split(constant.name, '/'));
       array.name = constant.name;
       array.dtype = constant.dtype;
       array.shape = constant.shape;
@@ -94,7 +85,7 @@ class TreeBuilder {
       output_.arrays.push_back(std::move(array));
     }
     for (const EmptyNode& node : constants.empty_nodes)
-      output_.placeholders.push_back({Keys(SplitPath(node.name)), node.kind});
+      output_.placeholders.push_back({Keys(Split(node.name, '/')), node.kind});
     return {};
   }
 
@@ -115,7 +106,7 @@ class TreeBuilder {
 // The quantized kernel, its scales, and the nodes that stand beside them.
 Result<void> AddQuantized(TreeBuilder& tree, size_t role, const CellInstance& cell,
                           const QuantizedOutput& type, QuantLayout layout) {
-  const std::vector<std::string> kernel = SplitPath(cell.name);
+  const std::vector<std::string> kernel = Split(cell.name, '/');
   if (kernel.size() < 3 || kernel.back() != "kernel")
     return Fail(Code::kUsage,
                 fmt::format("\"{}\" cannot be quantized: no quantized form of a mixture of experts "
@@ -157,7 +148,7 @@ Result<ChunkedOutput> FloatOutput(const Model& model, bool is_scanned, DType dty
     if (!cell) continue;
     ChunkedSlice slice = tree.SliceOf(role, *cell);
     if (dtype == DType::kF32) slice.value = InF32(slice.value);
-    const size_t array = tree.ArrayAt(Keys(SplitPath(cell->name)), dtype, *cell, slice);
+    const size_t array = tree.ArrayAt(Keys(Split(cell->name, '/')), dtype, *cell, slice);
     tree.AddSlice(array, std::move(slice));
   }
   CKPT_TRY_VOID(tree.AddConstants(scheme));
@@ -177,7 +168,7 @@ Result<ChunkedOutput> QuantizedTree(const Model& model, const QuantizedOutput& t
     }
     ChunkedSlice slice = tree.SliceOf(role, *cell);
     const size_t array =
-        tree.ArrayAt(PlainPath(SplitPath(cell->name), layout), DType::kBF16, *cell, slice);
+        tree.ArrayAt(PlainPath(Split(cell->name, '/'), layout), DType::kBF16, *cell, slice);
     tree.AddSlice(array, std::move(slice));
   }
   return std::move(tree.output());

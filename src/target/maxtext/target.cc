@@ -32,12 +32,11 @@ const std::vector<std::string>& Names() {
 
 bool IsScannedStep(std::string_view output) { return output == "scanned" || output == "unscanned"; }
 
-// What the server needs to know of the rotary layout that was written.
-std::string RopeFlag(const Model& model) {
-  const auto rope = model.facts.find("rope");
-  const bool is_interleaved = rope != model.facts.end() && rope->second == "interleaved";
-  const bool is_known = model.served_name.starts_with("llama3.1");
-  return is_interleaved && !is_known ? " rope_type=llama3.1" : "";
+// What the server needs to know of the layouts that were written.
+std::string ServerFlags(const Model& model) {
+  std::string flags;
+  for (const std::string& flag : model.server_flags) flags += " " + flag;
+  return flags;
 }
 
 std::string Named(const Model& model) {
@@ -49,7 +48,7 @@ std::vector<std::string> LoadFloat(const Model& model, const ChunkedOutput& outp
   return {fmt::format(
       "{}load_parameters_path={}/{} scan_layers={} weight_dtype={}{} (any MaxText server)",
       Named(model), output.root, output.items, output.name == "scanned",
-      settings.is_f32 ? "float32" : "bfloat16", RopeFlag(model))};
+      settings.is_f32 ? "float32" : "bfloat16", ServerFlags(model))};
 }
 
 std::vector<std::string> LoadQuantized(const Model& model, const ChunkedOutput& output,
@@ -57,7 +56,7 @@ std::vector<std::string> LoadQuantized(const Model& model, const ChunkedOutput& 
   std::string flags = fmt::format(
       "{}load_parameters_path={} quantization={} checkpoint_is_quantized=true scan_layers=false "
       "weight_dtype=bfloat16{}",
-      Named(model), output.root, type.server_quantization, RopeFlag(model));
+      Named(model), output.root, type.server_quantization, ServerFlags(model));
   if (!type.config_file.empty()) flags += fmt::format(" quant_cfg_path={}", type.config_file);
   std::vector<std::string> lines;
   if (layout == QuantLayout::kLinen) {

@@ -182,6 +182,8 @@ TEST(FamilyRules, ChoicesFollowFactsAndValuesThatThereAre) {
               AllOf(HasSubstr("choices.rope.facts.scaling"), HasSubstr("none of its values")));
   EXPECT_THAT(FaultOf("says = { spiral = \"round\" }\n" + row),
               AllOf(HasSubstr("choices.rope.says"), HasSubstr("none of its values")));
+  EXPECT_THAT(FaultOf("server_flags = { spiral = { flag = \"rope=s\" } }\n" + row),
+              AllOf(HasSubstr("choices.rope.server_flags"), HasSubstr("none of its values")));
 }
 
 TEST(FamilyRules, ValuesOfAChoiceUseTheSameAxes) {

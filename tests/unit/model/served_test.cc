@@ -219,6 +219,18 @@ TEST(RopeLayout, TheUsersWordGoesFirst) {
   EXPECT_THAT(NoteOn(model, "rope half"), HasSubstr("(as asked for)"));
 }
 
+TEST(RopeLayout, AServerIsToldWhatTheNameDoesNotImply) {
+  const auto flags = [](const BindOptions& options) {
+    return Bound(From::kHf, kTiny, true, options).server_flags;
+  };
+  EXPECT_THAT(flags({.model_name = "llama3.1-8b"}), IsEmpty());
+  EXPECT_THAT(flags({.model_name = "llama3.1-8b", .rope_layout = "half"}), IsEmpty());
+  EXPECT_THAT(flags({}), ElementsAre("rope_type=llama3.1"));
+  EXPECT_THAT(flags({.model_name = "llama3-8b", .rope_layout = "interleaved"}),
+              ElementsAre("rope_type=llama3.1"));
+  EXPECT_THAT(flags({.model_name = "llama3-8b"}), IsEmpty());
+}
+
 TEST(RopeLayout, UnknownWordIsAWrongArgument) {
   const Result<Model> model = BindFrom(From::kHf, kTiny, true, {.rope_layout = "spiral"});
   ASSERT_FALSE(model);
