@@ -14,6 +14,13 @@ std::string Nearest(std::string_view word, std::span<const std::string> known);
 /// "folder/name"; the other one where one of them is empty.
 std::string Below(std::string_view folder, std::string_view name);
 
+/// The parts between separators; one empty part for an empty text.
+std::vector<std::string> Split(std::string_view text, char separator);
+/// The text without the white space at its ends.
+std::string_view Trimmed(std::string_view text);
+/// Lower case, of ASCII letters.
+std::string Lower(std::string_view text);
+
 /// At most `most` of the names, then "and N more". For lists inside messages.
 std::string ListSome(std::span<const std::string> names, size_t most);
 

@@ -23,6 +23,24 @@ TEST(Nearest, OffersNothingThatDiffersInHalfOfTheWord) {
   EXPECT_EQ(Nearest("", known), "");
 }
 
+TEST(Split, GivesTheEmptyPartsToo) {
+  EXPECT_EQ(Split("a/b", '/'), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(Split("/a//", '/'), (std::vector<std::string>{"", "a", "", ""}));
+  EXPECT_EQ(Split("a/b", ','), (std::vector<std::string>{"a/b"}));
+  EXPECT_EQ(Split("", '/'), (std::vector<std::string>{""}));
+}
+
+TEST(Trimmed, LeavesTheSpacesInside) {
+  EXPECT_EQ(Trimmed(" \t\r\na b\n"), "a b");
+  EXPECT_EQ(Trimmed("a"), "a");
+  EXPECT_EQ(Trimmed(" \n"), "");
+  EXPECT_EQ(Trimmed(""), "");
+}
+
+TEST(Lower, ChangesAsciiLettersAlone) {
+  EXPECT_EQ(Lower("GeMMa-2B_\xc3\x89"), "gemma-2b_\xc3\x89");
+}
+
 TEST(ListSome, CountsWhatItLeavesOut) {
   const std::vector<std::string> names = {"a", "b\n", "c"};
   EXPECT_EQ(ListSome(names, 3), "a, b\\x0a, c");
