@@ -4,10 +4,10 @@
 #
 # usage: tools/docker_root.sh [--compiler-cache] FOLDER HOST ADDRESS [NAME=VALUE..] <LINES
 #
-# FOLDER must not exist; the caller removes it. HOST is ADDRESS there, where a registry listens on port 80 (plain HTTP). `FROM debian:bookworm-slim` is the base of `image.sh base`. The names and values are the
-# environment of the lines, beside PATH and HOME. Debian packages come from image.sh's folder of them, and so does its compiler
-# cache with --compiler-cache; without it none is in reach. The root is kept as an archive in ${XDG_CACHE_HOME:-~/.cache}/ckpt-test for
-# a month. Needs root and the packages of `tools/setup.sh cluster`.
+# FOLDER must not exist; the caller removes it. HOST is ADDRESS there, where a registry listens on port 80 (plain HTTP).
+# `FROM debian:bookworm-slim` is the base of `image.sh base`. The names and values are the environment of the lines, beside PATH
+# and HOME. Debian packages come from image.sh's folder of them, and so does its compiler cache with --compiler-cache; without
+# it none is in reach. Needs root and the packages of `tools/setup.sh cluster`.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 
@@ -17,7 +17,8 @@ if [ "${DOCKER_ROOT_NAMESPACE:-}" != private ]; then
 fi
 
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/ckpt-test
+# shellcheck source=containers.sh
+source "$tools/containers.sh"
 compiler_cache=no
 if [ "${1:-}" = --compiler-cache ]; then compiler_cache=yes; shift; fi
 host=${2:?HOST}
@@ -26,19 +27,6 @@ if [ -e "$1" ]; then echo "docker_root: $1 exists already" >&2; exit 73; fi
 mkdir -p "$1"
 inside=$(cd "$1" && pwd)
 shift 3
-
-make_archive() {
-  local sources=() file
-  [ -z "$(find "$cache/podman-docker.tar" -mtime -30 2>/dev/null)" ] || return 0
-  for file in /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources; do
-    if [ -s "$file" ]; then sources+=("$file"); fi
-  done
-  mkdir -p "$cache"
-  mmdebstrap --quiet --variant=minbase --include=ca-certificates,podman-docker,buildah,runc,catatonit,iproute2 \
-    --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-    --dpkgopt='path-exclude=/usr/share/doc/*' bookworm "$cache/podman-docker.part.tar" "${sources[@]}" >&2
-  mv "$cache/podman-docker.part.tar" "$cache/podman-docker.tar"
-}
 
 mount_system() {
   local node
@@ -65,28 +53,15 @@ mount_system() {
   fi
 }
 
-at_most() { if [ "$1" = unlimited ] || [ "$1" -gt "$2" ]; then echo "$2"; else echo "$1"; fi; }
-
 write_settings() {
-  local files processes volumes='"/srv/apt:/var/cache/apt/archives"'
-  if [ $compiler_cache = yes ]; then volumes+=', "/srv/ccache:/ccache"'; fi
-  files=$(at_most "$(ulimit -Hn)" 65536)
-  processes=$(at_most "$(ulimit -Hu)" 32768)
+  local volumes=(/srv/apt:/var/cache/apt/archives)
+  if [ $compiler_cache = yes ]; then volumes+=(/srv/ccache:/ccache); fi
   rm -f "$inside/etc/resolv.conf" "$inside/etc/hosts"
   cp -L /etc/resolv.conf /etc/hosts "$inside/etc/"
   echo "$address $host" >>"$inside/etc/hosts"
   mkdir -p "$inside/etc/containers"
   touch "$inside/etc/containers/nodocker"
-  cat >"$inside/etc/containers/containers.conf" <<CONF
-[containers]
-default_ulimits = ["nofile=1024:$files", "nproc=$processes:$processes"]
-netns = "host"
-volumes = [$volumes]
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-CONF
+  write_containers_conf "$inside/etc/containers" "${volumes[@]}"
   cat >"$inside/etc/containers/registries.conf" <<CONF
 unqualified-search-registries = ["docker.io"]
 [[registry]]
@@ -95,7 +70,6 @@ insecure = true
 CONF
   printf '%s\n' '[storage]' 'driver = "overlay"' 'runroot = "/run/containers/storage"' \
     'graphroot = "/var/lib/containers/storage"' >"$inside/etc/containers/storage.conf"
-  echo '{"default":[{"type":"insecureAcceptAnything"}]}' >"$inside/etc/containers/policy.json"
 }
 
 # How this machine reaches its package sources goes inside as it is; nothing of it is written down here.
@@ -108,7 +82,7 @@ in_root() {
 }
 
 base=$("$tools/image.sh" base)
-make_archive
+debian_archive podman-docker ca-certificates,podman-docker,buildah,runc,catatonit,iproute2
 tar -C "$inside" -xf "$cache/podman-docker.tar"
 mkdir "$inside/srv/tree"
 (cd "$tools/.." && python3 tools/tree.py | tar -c -T -) | tar -x -C "$inside/srv/tree"

@@ -23,50 +23,25 @@ if [ "${1:-}" != registry ] && [ "${IMAGE_SH_NAMESPACE:-}" != private ]; then
 fi
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/ckpt-test
+# shellcheck source=containers.sh
+source "$repository/tools/containers.sh"
 debian=docker.io/library/debian:bookworm-slim
 
 usage() { sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 64; }
 
-at_most() { if [ "$1" = unlimited ] || [ "$1" -gt "$2" ]; then echo "$2"; else echo "$1"; fi; }
-
 open_store() {  # open_store FOLDER: settings of this store alone, whatever the machine's own are
-  local files processes
   store=$(mkdir -p "$1" && cd "$1" && pwd)
-  files=$(at_most "$(ulimit -Hn)" 65536)
-  processes=$(at_most "$(ulimit -Hu)" 32768)
-  # Limits are set, since raising them needs a capability that build machines may lack; crun 1.8 refuses hybrid cgroups.
-  cat >"$store/containers.conf" <<CONF
-[containers]
-default_ulimits = ["nofile=1024:$files", "nproc=$processes:$processes"]
-netns = "host"
-[engine]
-runtime = "runc"
-cgroup_manager = "cgroupfs"
-events_logger = "file"
-CONF
+  write_containers_conf "$store"
   printf '%s\n' '[[registry]]' 'location = "127.0.0.1"' 'insecure = true' >"$store/registries.conf"
-  echo '{"default":[{"type":"insecureAcceptAnything"}]}' >"$store/policy.json"
   export CONTAINERS_CONF=$store/containers.conf CONTAINERS_REGISTRIES_CONF=$store/registries.conf
   in_store=(--root "$store/storage" --runroot "$store/runroot" --storage-driver overlay)
   policy=(--signature-policy "$store/policy.json")
 }
 
-# Debian's own image of this name leaves out the same: manuals, documents but licences, translations. Made anew once a month.
+# As Debian's own image of this name, licences and all.
 base() {
-  local sources=() file archive=$cache/bookworm-slim.tar
-  if [ -z "$(find "$archive" -mtime -30 2>/dev/null)" ]; then
-    for file in /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources; do
-      if [ -s "$file" ]; then sources+=("$file"); fi
-    done
-    mkdir -p "$cache"
-    mmdebstrap --quiet --variant=minbase --include=ca-certificates \
-      --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-      --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
-      bookworm "$archive.part.tar" "${sources[@]}" >&2
-    mv "$archive.part.tar" "$archive"
-  fi
-  echo "$archive"
+  debian_archive bookworm-slim ca-certificates --dpkgopt='path-include=/usr/share/doc/*/copyright'
+  echo "$cache/bookworm-slim.tar"
 }
 
 build() {

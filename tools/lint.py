@@ -28,7 +28,7 @@ def shellcheck() -> list[str]:
     """What shellcheck says of the scripts, those without an ending included."""
     scripts = [name for name in files() if name.endswith(".sh") or
                (pathlib.PurePath(name).suffix == "" and (ROOT / name).read_bytes()[:64].split(b"\n")[0].endswith(b"bash"))]
-    done = subprocess.run(["shellcheck", *scripts], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(["shellcheck", "-x", "-P", "SCRIPTDIR", *scripts], cwd=ROOT, capture_output=True, text=True, check=False)
     return [done.stdout + done.stderr] if done.returncode else []
 
 
