@@ -1,7 +1,6 @@
 #include "cli/arguments.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
@@ -13,6 +12,7 @@
 #include "cli/chunked_arguments.h"
 #include "cli/faults.h"
 #include "cli/machine.h"
+#include "cli/paths.h"
 #include "cli/registry.h"
 #include "model/model.h"
 #include "model/shards.h"
@@ -24,11 +24,6 @@ namespace ckpt {
 namespace {
 
 constexpr uint64_t kLeastBundle = kMiB;
-
-bool IsFile(const std::string& path) {
-  struct stat info {};
-  return stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);
-}
 
 void ParseTarget(const Arguments& arguments, Settings& settings, Faults& faults) {
   const std::vector<std::string> names = TargetNames();

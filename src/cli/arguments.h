@@ -65,19 +65,16 @@ struct Settings {
 Result<Settings> ParseSettings(const Arguments& arguments);
 
 /// A source opened and planned.
-struct PlannedRun {
+template <class PlanType>
+struct Planned {
   SourcePlace place;
-  Plan plan;
+  PlanType plan;
   std::unique_ptr<MemoryBudget> budget;  ///< of plan.memory.budget_bytes
 };
+using PlannedRun = Planned<Plan>;
+using PlannedChunkedRun = Planned<ChunkedPlan>;
 Result<PlannedRun> PlanRun(const std::string& source, const Settings& settings);
-
 /// The same for a chunked target. `keeps_sides`: the destination keeps nothing.
-struct PlannedChunkedRun {
-  SourcePlace place;
-  ChunkedPlan plan;
-  std::unique_ptr<MemoryBudget> budget;
-};
 Result<PlannedChunkedRun> PlanChunkedRun(const std::string& source, const Settings& settings,
                                          bool keeps_sides);
 

@@ -6,22 +6,13 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <filesystem>
 
+#include "base/text.h"
 #include "base/uri.h"
+#include "cli/paths.h"
 
 namespace ckpt {
 namespace {
-
-std::vector<std::string> SplitWords(std::string_view text) {
-  std::vector<std::string> words;
-  while (true) {
-    const size_t comma = text.find(',');
-    words.emplace_back(text.substr(0, comma));
-    if (comma == std::string_view::npos) return words;
-    text.remove_prefix(comma + 1);
-  }
-}
 
 void ParseOutputs(const Arguments& arguments, Settings& settings, Faults& faults) {
   const std::span<const std::string> known = settings.chunked->OutputNames();
@@ -31,24 +22,13 @@ void ParseOutputs(const Arguments& arguments, Settings& settings, Faults& faults
                fmt::format("give --outputs with some of {}", fmt::join(known, ", ")));
     return;
   }
-  for (std::string& word : SplitWords(arguments.outputs)) {
+  for (std::string& word : Split(arguments.outputs, ',')) {
     if (std::find(known.begin(), known.end(), word) == known.end()) {
       faults.Add(fmt::format("--outputs {} is unknown", Printable(word)), DidYouMean(word, known));
     } else if (std::find(outputs.begin(), outputs.end(), word) == outputs.end()) {
       outputs.push_back(std::move(word));
     }
   }
-}
-
-// Folder names in normal form: absolute, without "." and "..".
-std::string Normal(const std::string& path) {
-  std::string normal = std::filesystem::absolute(path).lexically_normal().string();
-  while (normal.size() > 1 && normal.back() == '/') normal.pop_back();
-  return normal;
-}
-
-bool IsBelow(const std::string& path, const std::string& folder) {
-  return path.starts_with(folder == "/" ? folder : folder + "/");
 }
 
 // Outputs elsewhere move the root up to what they and DEST have in common.
@@ -61,7 +41,7 @@ void ParsePlaces(const Arguments& arguments, Settings& settings, Faults& faults)
     return;
   }
   const std::vector<std::string>& outputs = settings.chunked_settings.outputs;
-  std::string root = Normal(destination->path());
+  std::string root = AbsolutePath(destination->path());
   std::map<std::string, std::string> paths;
   for (const std::string& word : arguments.output_paths) {
     const size_t equals = word.find('=');
@@ -75,21 +55,18 @@ void ParsePlaces(const Arguments& arguments, Settings& settings, Faults& faults)
       faults.Add(fmt::format("--output {}: no such output is asked for", Printable(name)),
                  fmt::format("--outputs asks for {}", fmt::join(outputs, ", ")));
     } else {
-      paths[name] = Normal(uri->path());
+      paths[name] = AbsolutePath(uri->path());
     }
   }
+  const std::string dest = root;
   for (const auto& [name, path] : paths) {
-    while (!IsBelow(path, root) && root != "/") {
-      const size_t slash = root.rfind('/');
-      root = slash == 0 ? "/" : root.substr(0, slash);
-    }
+    root = CommonFolder(std::move(root), path);
+    if (root == path) root = FolderAbove(root);  // an output lies below the root, not in its place
   }
   // Those without a path of their own stay below DEST.
-  const std::string dest = Normal(destination->path());
-  const std::string prefix = dest == root ? "" : dest.substr(root == "/" ? 1 : root.size() + 1);
-  settings.chunked_settings.default_root = prefix;
+  settings.chunked_settings.default_root = PathBelow(dest, root).value_or("");
   for (const auto& [name, path] : paths)
-    settings.chunked_settings.roots[name] = path.substr(root == "/" ? 1 : root.size() + 1);
+    settings.chunked_settings.roots[name] = PathBelow(path, root).value_or("");
   settings.destination = root;
 }
 
@@ -105,7 +82,7 @@ void ParseOneOf(std::string_view option, const std::string& word,
 Result<Mesh> ParseMesh(std::string_view text) {
   Mesh mesh;
   if (text.empty()) return mesh;
-  for (const std::string& word : SplitWords(text)) {
+  for (const std::string& word : Split(text, ',')) {
     const size_t equals = word.find('=');
     const std::string name = word.substr(0, equals);
     const std::string count = equals == std::string::npos ? std::string() : word.substr(equals + 1);

@@ -6,11 +6,11 @@
 #include "base/units.h"
 #include "cli/conversion.h"
 #include "cli/plan_view.h"
+#include "cli/planned_conversion.h"
 #include "cli/registry.h"
 #include "model/family.h"
 #include "run/chunked_convert.h"
 #include "run/chunked_destination.h"
-#include "run/report_state.h"
 
 namespace ckpt {
 namespace {
@@ -83,8 +83,7 @@ std::string TextOf(const ChunkedPlan& plan) {
   text += ReadRows(plan);
   row("write",
       fmt::format("{} ({} bytes)", FormatBytes(totals.written_bytes), totals.written_bytes));
-  row("memory", fmt::format("{} at most, of a budget of {}", FormatMemory(memory.peak_bytes),
-                            FormatMemory(memory.budget_bytes)));
+  text += MemoryRow(memory.peak_bytes, memory.budget_bytes);
   row("work",
       fmt::format("{} bundles of up to {}, {} lanes, bands of {}", plan.bundles.size() + 1,
                   FormatMemory(plan.bundle_bytes), memory.lanes, FormatMemory(memory.in_bytes)));
@@ -92,38 +91,31 @@ std::string TextOf(const ChunkedPlan& plan) {
   return text;
 }
 
-class ChunkedConversion final : public Conversion {
+class ChunkedConversion final : public PlannedConversion<ChunkedPlan> {
  public:
   ChunkedConversion(PlannedChunkedRun run, const ChunkedTarget& target)
-      : run_plan_(std::move(run.plan)), target_(target) {
-    place = std::move(run.place);
-    budget = std::move(run.budget);
-  }
+      : PlannedConversion(std::move(run)), target_(target) {}
 
-  const PlanBase& plan() const override { return run_plan_; }
-  uint64_t budget_bytes() const override { return run_plan_.memory.budget_bytes; }
-  uint64_t planned_peak_bytes() const override { return run_plan_.memory.peak_bytes; }
   const RunFigures& figures() const override { return result_.figures; }
   uint64_t written_bytes() const override { return result_.written_bytes; }
   std::vector<std::string> Beside() const override {
     std::vector<std::string> names;
-    for (const ChunkedOutput& output : run_plan_.outputs) {
+    for (const ChunkedOutput& output : plan_.outputs) {
       for (const CompanionSpec& companion : output.companions) names.push_back(companion.name);
     }
     return names;
   }
-  std::string PlanText() const override { return TextOf(run_plan_); }
-  std::string PlanJson() const override { return JsonOf(run_plan_).dump(1) + "\n"; }
+  std::string PlanText() const override { return TextOf(plan_); }
+  std::string PlanJson() const override { return JsonOf(plan_).dump(1) + "\n"; }
 
   Result<void> CheckDestination(bool is_overwriting) const override {
-    return ckpt::CheckDestination(*destination, run_plan_, target_, is_overwriting);
+    return ckpt::CheckDestination(*destination, plan_, target_, is_overwriting);
   }
 
   Result<bool> IsDone() const override {
-    CKPT_TRY(const ReportState state, ReadReportState(*destination, run_plan_.state_name));
-    if (state.kind != ReportState::Kind::kDone || state.run_digest != run_plan_.run_digest)
-      return false;
-    for (const ChunkedOutput& output : run_plan_.outputs) {
+    CKPT_TRY(const bool has_report, HasOwnReport());
+    if (!has_report) return false;
+    for (const ChunkedOutput& output : plan_.outputs) {
       CKPT_TRY(const std::vector<ObjectInfo> objects, destination->List(output.root));
       const bool is_there =
           std::any_of(objects.begin(), objects.end(), [&](const ObjectInfo& object) {
@@ -135,24 +127,24 @@ class ChunkedConversion final : public Conversion {
   }
 
   Result<void> Run(const ConvertOptions& options, Watch& watch) override {
-    CKPT_TRY(result_, ConvertChunked(run_plan_, target_, *place.store, *destination, *budget,
-                                     options, watch));
+    CKPT_TRY(result_,
+             ConvertChunked(plan_, target_, *place.store, *destination, *budget, options, watch));
     return {};
   }
 
   std::string Report(std::string_view version) const override {
-    return MakeChunkedReport(run_plan_, result_, version);
+    return MakeChunkedReport(plan_, result_, version);
   }
 
   std::string Summary() const override {
     const Uri& root = destination->root();
-    std::string text = fmt::format("converted {} -> {} ({})\n", run_plan_.catalog.root.Print(),
-                                   root.Print(), run_plan_.target);
-    text += FiguresText(result_.figures, result_.written_bytes, run_plan_.memory.budget_bytes);
+    std::string text = fmt::format("converted {} -> {} ({})\n", plan_.catalog.root.Print(),
+                                   root.Print(), plan_.target);
+    text += FiguresText(result_.figures, result_.written_bytes, plan_.memory.budget_bytes);
     if (destination->KeepsObjects())
-      text += fmt::format("  report in {}\n", root.PrintBelow(ReportName(run_plan_.state_name)));
-    for (const std::string& note : run_plan_.model.notes) text += fmt::format("  {}\n", note);
-    for (const ChunkedOutput& output : run_plan_.outputs) {
+      text += fmt::format("  report in {}\n", root.PrintBelow(ReportName(plan_.state_name)));
+    for (const std::string& note : plan_.model.notes) text += fmt::format("  {}\n", note);
+    for (const ChunkedOutput& output : plan_.outputs) {
       text +=
           fmt::format("{}: {} arrays, {:.2f} bits per weight, in {}\n", output.name,
                       output.arrays.size(), BitsPerWeight(output), root.PrintBelow(output.root));
@@ -171,7 +163,7 @@ class ChunkedConversion final : public Conversion {
   std::vector<std::string> HowToLoad(std::string_view name, std::string_view at,
                                      std::string_view root) const override {
     std::vector<std::string> lines;
-    for (const ChunkedOutput& output : run_plan_.outputs) {
+    for (const ChunkedOutput& output : plan_.outputs) {
       if (output.name != name) continue;
       for (std::string line : output.how_to_load) {
         line = WithPath(line, kLoadKey, at);
@@ -184,7 +176,6 @@ class ChunkedConversion final : public Conversion {
   }
 
  private:
-  ChunkedPlan run_plan_;
   const ChunkedTarget& target_;
   ChunkedResult result_;
 };

@@ -21,9 +21,7 @@ Result<std::unique_ptr<Conversion>> PrepareConversion(const Arguments& arguments
 }
 
 Result<void> CheckMemory(const Conversion& conversion) {
-  // Code, stacks and the catalog: docs/guide.md promises no more beside the budget.
-  constexpr uint64_t kBesideBudget = 64 * kMiB;
-  const uint64_t needed = conversion.planned_peak_bytes() + kBesideBudget;
+  const uint64_t needed = conversion.planned_peak_bytes() + kBesideBudgetBytes;
   const uint64_t there = MachineMemoryBytes();
   if (needed <= there) return {};
   return Fail(

@@ -32,8 +32,7 @@ class Faults {
       Add(error.what, error.remedy);
       return;
     }
-    for (const std::string& text : error.details) Add(text, "");
-    if (!error.remedy.empty()) remedies_.push_back(error.remedy);
+    for (const std::string& text : error.details) Add(text, error.remedy);
   }
   Result<void> Get() const {
     if (texts_.empty()) return {};

@@ -5,75 +5,66 @@
 #include "base/units.h"
 #include "cli/conversion.h"
 #include "cli/plan_view.h"
+#include "cli/planned_conversion.h"
 #include "cli/registry.h"
 #include "run/destination.h"
-#include "run/report_state.h"
 
 namespace ckpt {
 namespace {
 
-class FileConversion final : public Conversion {
+class FileConversion final : public PlannedConversion<Plan> {
  public:
   FileConversion(PlannedRun run, const Target& target)
-      : run_plan_(std::move(run.plan)), target_(target) {
-    place = std::move(run.place);
-    budget = std::move(run.budget);
-  }
+      : PlannedConversion(std::move(run)), target_(target) {}
 
-  const PlanBase& plan() const override { return run_plan_; }
-  uint64_t budget_bytes() const override { return run_plan_.memory.budget_bytes; }
-  uint64_t planned_peak_bytes() const override { return run_plan_.memory.peak_bytes; }
   const RunFigures& figures() const override { return figures_; }
-  uint64_t written_bytes() const override { return run_plan_.totals.written_bytes; }
+  uint64_t written_bytes() const override { return plan_.totals.written_bytes; }
   std::vector<std::string> Beside() const override {
     std::vector<std::string> names;
-    for (const CompanionSpec& companion : run_plan_.output.companions)
-      names.push_back(companion.name);
+    for (const CompanionSpec& companion : plan_.output.companions) names.push_back(companion.name);
     return names;
   }
-  std::string PlanText() const override { return PrintPlan(run_plan_); }
-  std::string PlanJson() const override { return ckpt::PlanJson(run_plan_); }
+  std::string PlanText() const override { return PrintPlan(plan_); }
+  std::string PlanJson() const override { return ckpt::PlanJson(plan_); }
 
   Result<void> CheckDestination(bool is_overwriting) const override {
     return ckpt::CheckDestination(*destination, target_, is_overwriting);
   }
 
   Result<bool> IsDone() const override {
-    CKPT_TRY(const ReportState state, ReadReportState(*destination));
-    if (state.kind != ReportState::Kind::kDone || state.run_digest != run_plan_.run_digest)
-      return false;
-    const FileSpec& file = run_plan_.output.file;
+    CKPT_TRY(const bool has_report, HasOwnReport());
+    if (!has_report) return false;
+    const FileSpec& file = plan_.output.file;
     const Result<ObjectInfo> info = destination->Stat(file.name);
     return info && info->size_bytes == file.size_bytes;
   }
 
   Result<void> Run(const ConvertOptions& options, Watch& watch) override {
     CKPT_TRY(ConvertResult result,
-             Convert(run_plan_, target_, *place.store, *destination, *budget, options, watch));
+             Convert(plan_, target_, *place.store, *destination, *budget, options, watch));
     figures_ = std::move(result.figures);
     late_warnings = std::move(result.warnings);
     return {};
   }
 
   std::string Report(std::string_view version) const override {
-    return MakeReport(run_plan_, figures_, version);
+    return MakeReport(plan_, figures_, version);
   }
 
   std::string Summary() const override {
-    const Totals& totals = run_plan_.totals;
-    std::string text =
-        fmt::format("converted {} -> {} ({}, {}): {} arrays\n", run_plan_.catalog.root.Print(),
-                    destination->root().Print(), run_plan_.target, run_plan_.output.name,
-                    run_plan_.output.arrays.size());
-    text += FiguresText(figures_, totals.written_bytes, run_plan_.memory.budget_bytes);
-    for (const std::string& line : run_plan_.output.how_to_load)
+    const Totals& totals = plan_.totals;
+    std::string text = fmt::format("converted {} -> {} ({}, {}): {} arrays\n",
+                                   plan_.catalog.root.Print(), destination->root().Print(),
+                                   plan_.target, plan_.output.name, plan_.output.arrays.size());
+    text += FiguresText(figures_, totals.written_bytes, plan_.memory.budget_bytes);
+    for (const std::string& line : plan_.output.how_to_load)
       text += fmt::format("  load with: {}\n", line);
     return text;
   }
 
   std::vector<std::string> HowToLoad(std::string_view /*output*/, std::string_view at,
                                      std::string_view /*root*/) const override {
-    std::vector<std::string> lines = run_plan_.output.how_to_load;
+    std::vector<std::string> lines = plan_.output.how_to_load;
     for (std::string& line : lines) {
       constexpr std::string_view kKey = "DEST";
       if (const size_t found = line.find(kKey); found != std::string::npos)
@@ -83,7 +74,6 @@ class FileConversion final : public Conversion {
   }
 
  private:
-  Plan run_plan_;
   const Target& target_;
   RunFigures figures_;
 };

@@ -12,6 +12,8 @@
 #include "base/sha256.h"
 #include "base/text.h"
 #include "base/units.h"
+#include "cli/machine.h"
+#include "cli/paths.h"
 
 namespace ckpt {
 namespace {
@@ -75,7 +77,7 @@ Json PodSecurity(const JobSpec& spec) {
 }
 
 Json ResourcesOf(const JobSpec& spec) {
-  const uint64_t limit_mib = (spec.budget_bytes + kProgramBytes + kMiB - 1) / kMiB;
+  const uint64_t limit_mib = (spec.budget_bytes + kBesideBudgetBytes + kMiB - 1) / kMiB;
   const std::string memory = fmt::format("{}Mi", limit_mib);
   return {
       {"requests",
@@ -152,14 +154,6 @@ Json MakeJob(const JobSpec& spec) {
            {{"backoffLimit", kRetries},
             {"podFailurePolicy", FailurePolicy()},
             {"template", {{"metadata", {{"labels", Labels(spec)}}}, {"spec", pod}}}}}};
-}
-
-std::optional<std::string> PathBelow(std::string_view path, std::string_view root) {
-  if (path == root) return std::string();
-  std::string head(root);
-  if (!head.ends_with('/')) head += '/';
-  if (!path.starts_with(head)) return std::nullopt;
-  return std::string(path.substr(head.size()));
 }
 
 std::string MemoryWord(uint64_t bytes) {

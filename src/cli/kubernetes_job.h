@@ -11,9 +11,6 @@
 
 namespace ckpt {
 
-/// The program itself, its threads and libraries: what a run may hold above its budget.
-inline constexpr uint64_t kProgramBytes = 64ULL << 20;
-
 /// A folder of the node or of a claim that the container sees under the same path.
 struct JobFolder {
   std::string name;  ///< of its volume
@@ -50,9 +47,6 @@ struct JobSpec {
 /// The Job. It never asks for an accelerator, ends at once on errors that a retry cannot mend, and
 /// runs with a read-only root and no capabilities.
 nlohmann::ordered_json MakeJob(const JobSpec& spec);
-
-/// `path` below `root`: "" where they are the same; nothing where it is not.
-std::optional<std::string> PathBelow(std::string_view path, std::string_view root);
 
 /// "256MiB", or the bytes where they are no whole MiB: a word for --memory that says exactly this.
 std::string MemoryWord(uint64_t bytes);

@@ -11,4 +11,8 @@ unsigned CoreCount();
 /// where that is less.
 uint64_t MachineMemoryBytes();
 
+/// The program itself, its threads and libraries, the catalog: what a run may hold above its
+/// budget.
+inline constexpr uint64_t kBesideBudgetBytes = 64ULL << 20;
+
 }  // namespace ckpt

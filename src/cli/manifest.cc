@@ -16,6 +16,8 @@
 #include "cli/conversion.h"
 #include "cli/faults.h"
 #include "cli/kubernetes_job.h"
+#include "cli/machine.h"
+#include "cli/paths.h"
 #include "cli/plan_view.h"
 #include "cli/verbs.h"
 #include "cli/version.h"
@@ -41,26 +43,13 @@ struct JobWords {
   std::string user;
 };
 
-std::string Normal(const fs::path& path) {
-  std::string normal = path.lexically_normal().string();
-  while (normal.size() > 1 && normal.back() == '/') normal.pop_back();
-  return normal;
-}
-
 // The path with all links followed, where it exists; else as given, from the root.
 std::string Resolved(const fs::path& path) {
   std::error_code ignored;
   const fs::path absolute = fs::absolute(path, ignored);
   const fs::path canonical = fs::weakly_canonical(absolute, ignored);
-  return Normal(ignored ? absolute : canonical);
+  return NormalPath(ignored ? absolute : canonical);
 }
-
-bool IsFolder(const std::string& path) {
-  std::error_code ignored;
-  return fs::is_directory(path, ignored);
-}
-
-std::string FolderOf(const std::string& path) { return Normal(fs::path(path).parent_path()); }
 
 bool IsLocal(const std::string& word) {
   const Result<Uri> uri = Uri::Parse(word);
@@ -83,7 +72,7 @@ std::vector<std::string> LinkedFolders(const std::string& folder) {
     if (!at->is_symlink(ignored)) continue;
     const std::string target = Resolved(at->path());
     if (!fs::exists(target, ignored)) continue;  // the plan says what is missing
-    found.push_back(IsFolder(target) ? target : FolderOf(target));
+    found.push_back(IsFolder(target) ? target : FolderAbove(target));
   }
   return found;
 }
@@ -110,14 +99,13 @@ Arguments WithFullPaths(const Arguments& arguments) {
     full.source =
         IsFolder(path) || !path.has_filename()
             ? Resolved(path)
-            : Normal(fs::path(Resolved(fs::absolute(path).parent_path())) / path.filename());
+            : NormalPath(fs::path(Resolved(fs::absolute(path).parent_path())) / path.filename());
   }
-  if (IsLocal(full.destination))
-    full.destination = Normal(fs::absolute(LocalPath(full.destination)));
+  if (IsLocal(full.destination)) full.destination = AbsolutePath(LocalPath(full.destination));
   for (std::string& word : full.output_paths) {
     const size_t equals = word.find('=');
     if (equals == std::string::npos || !IsLocal(word.substr(equals + 1))) continue;
-    word = word.substr(0, equals + 1) + Normal(fs::absolute(LocalPath(word.substr(equals + 1))));
+    word = word.substr(0, equals + 1) + AbsolutePath(LocalPath(word.substr(equals + 1)));
   }
   return full;
 }
@@ -190,28 +178,22 @@ void ParseWords(const JobWords& words, JobSpec& job, Faults& faults) {
   if (colon != std::string::npos) job.claim->root = Resolved(words.claim.substr(colon + 1));
 }
 
-// The deepest folder that holds both.
-std::string CommonFolder(std::string folder, const std::string& other) {
-  while (folder != "/" && !PathBelow(other, folder)) folder = FolderOf(folder);
-  return folder;
-}
-
 // The folders that the words name, each once: source and family read only, the outputs' root to
 // write.
 void FindFolders(const Arguments& full, const Settings& settings, JobSpec& job, Faults& faults) {
   std::vector<std::string> read;
   if (IsLocal(full.source)) {
-    const std::string folder = IsFolder(full.source) ? full.source : FolderOf(full.source);
+    const std::string folder = IsFolder(full.source) ? full.source : FolderAbove(full.source);
     read = LinkedFolders(folder);
     read.push_back(folder);
   }
-  if (!settings.family_files.empty()) read.push_back(FolderOf(full.family));
+  if (!settings.family_files.empty()) read.push_back(FolderAbove(full.family));
   size_t number = 0;
   for (std::string& folder : Outermost(std::move(read)))
     job.folders.push_back({fmt::format("source-{}", ++number), std::move(folder), false});
   const std::string& written =
       settings.chunked != nullptr ? settings.destination : full.destination;
-  if (IsLocal(written)) job.folders.push_back({"destination", Normal(written), true});
+  if (IsLocal(written)) job.folders.push_back({"destination", NormalPath(written), true});
 
   for (const JobFolder& folder : job.folders) {
     if (folder.path == "/" || folder.path.find(':') != std::string::npos)
@@ -255,7 +237,7 @@ std::string Comments(const Arguments& full, const Settings& settings, const JobS
                    full.destination));
   line(fmt::format("  memory  {} at most of a budget of {}; the limit adds {} for the program",
                    FormatMemory(conversion.planned_peak_bytes()),
-                   FormatMemory(conversion.budget_bytes()), FormatMemory(kProgramBytes)));
+                   FormatMemory(conversion.budget_bytes()), FormatMemory(kBesideBudgetBytes)));
   line(fmt::format("  cpu     {} threads", job.threads));
   line("  disk    none beside the output");
   if (!job.claim && !job.folders.empty())
@@ -307,10 +289,7 @@ class ManifestVerb final : public Verb {
     ParseWords(words_, job, faults);
     const Result<Settings> settings = ParseSettings(full);
     if (!settings) {
-      const Error& error = settings.error();
-      for (const std::string& what :
-           error.details.empty() ? std::vector<std::string>{error.what} : error.details)
-        faults.Add(what, error.remedy);
+      faults.AddAll(settings.error());
       return faults.Get();
     }
     if (!settings->family_files.empty()) full.family = Resolved(full.family);

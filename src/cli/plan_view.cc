@@ -66,6 +66,11 @@ std::string ReadRows(const PlanBase& plan) {
   return text;
 }
 
+std::string MemoryRow(uint64_t peak_bytes, uint64_t budget_bytes) {
+  return PlanRow("memory", fmt::format("{} at most, of a budget of {}", FormatMemory(peak_bytes),
+                                       FormatMemory(budget_bytes)));
+}
+
 std::string DigestRows(const PlanBase& plan) {
   return PlanRow("disk", "none beside the output") + PlanRow("layout", plan.layout_digest) +
          PlanRow("run", plan.run_digest);
@@ -88,8 +93,7 @@ std::string PrintPlan(const Plan& plan) {
   text += ReadRows(plan);
   row("write", fmt::format("{} ({} bytes) in {} files", FormatBytes(totals.written_bytes),
                            totals.written_bytes, 1 + plan.output.companions.size()));
-  row("memory", fmt::format("{} at most, of a budget of {}", FormatMemory(memory.peak_bytes),
-                            FormatMemory(memory.budget_bytes)));
+  text += MemoryRow(memory.peak_bytes, memory.budget_bytes);
   row("work", fmt::format("{} bundles of up to {}, {} lanes, tiles of {}", plan.bundles.size() + 1,
                           FormatMemory(plan.bundle_bytes), memory.lanes,
                           FormatMemory(memory.tile_in_bytes)));

@@ -23,6 +23,7 @@ nlohmann::ordered_json RereadsJson(const PlanBase& plan);
 std::string PlanRow(std::string_view name, std::string_view value);
 std::string SourceText(const PlanBase& plan);
 std::string ReadRows(const PlanBase& plan);
+std::string MemoryRow(uint64_t peak_bytes, uint64_t budget_bytes);
 std::string DigestRows(const PlanBase& plan);
 
 /// What a finished run took: bytes, time, rate, memory; two lines.

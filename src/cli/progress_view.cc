@@ -29,6 +29,12 @@ std::string Bar(double fraction) {
 
 }  // namespace
 
+ProgressFigures::ProgressFigures(uint64_t moved, uint64_t all, double seconds)
+    : done(std::min(moved, all)),
+      fraction(static_cast<double>(done) / static_cast<double>(std::max<uint64_t>(1, all))),
+      rate(seconds > 0 ? static_cast<double>(moved) / seconds : 0),
+      seconds_left(rate > 0 ? static_cast<double>(all - done) / rate : 0) {}
+
 ProgressView::ProgressView(const Totals& totals, uint64_t budget_bytes, bool is_quiet)
     : totals_(totals),
       budget_bytes_(budget_bytes),
@@ -41,28 +47,24 @@ ProgressView::~ProgressView() {
   if (is_drawn_) std::fputs("\r\033[K", stderr);
 }
 
-std::string ProgressView::Line(const Progress& progress, double seconds) const {
-  const uint64_t done = progress.read_bytes + progress.written_bytes;
-  const uint64_t all = std::max<uint64_t>(1, totals_.read_bytes + totals_.written_bytes);
-  const double fraction = std::min(1.0, static_cast<double>(done) / static_cast<double>(all));
-  const double rate = seconds > 0 ? static_cast<double>(done) / seconds : 0;
-  const double left = rate > 0 ? static_cast<double>(all - std::min(done, all)) / rate : 0;
-  return fmt::format("{:3.0f}% {} of {} in, {} out  {}  ETA {}  memory {} of {}", 100 * fraction,
-                     FormatBytes(progress.read_bytes), FormatBytes(totals_.read_bytes),
-                     FormatBytes(progress.written_bytes), FormatRate(rate), FormatDuration(left),
+std::string ProgressView::Line(const Progress& progress, const ProgressFigures& figures) const {
+  return fmt::format("{:3.0f}% {} of {} in, {} out  {}  ETA {}  memory {} of {}",
+                     100 * figures.fraction, FormatBytes(progress.read_bytes),
+                     FormatBytes(totals_.read_bytes), FormatBytes(progress.written_bytes),
+                     FormatRate(figures.rate), FormatDuration(figures.seconds_left),
                      FormatMemory(PeakRssBytes()), FormatMemory(budget_bytes_));
 }
 
 void ProgressView::Tick(const Progress& progress) {
   const auto now = std::chrono::steady_clock::now();
   if (is_quiet_ || now < next_) return;
-  const double seconds = std::chrono::duration<double>(now - begin_).count();
-  std::string line = Line(progress, seconds);
+  const ProgressFigures figures(progress.read_bytes + progress.written_bytes,
+                                totals_.read_bytes + totals_.written_bytes,
+                                std::chrono::duration<double>(now - begin_).count());
+  std::string line = Line(progress, figures);
   if (is_terminal_) {
     next_ = now + kRedraw;
-    const uint64_t all = std::max<uint64_t>(1, totals_.read_bytes + totals_.written_bytes);
-    const auto done = static_cast<double>(progress.read_bytes + progress.written_bytes);
-    line = Bar(std::min(1.0, done / static_cast<double>(all))) + " " + line;
+    line = Bar(figures.fraction) + " " + line;
     line.resize(std::min(line.size(), TerminalWidth() - 1));
     fmt::print(stderr, "\r{}\033[K", line);
     is_drawn_ = true;

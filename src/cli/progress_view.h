@@ -9,6 +9,16 @@
 
 namespace ckpt {
 
+/// How far a run is, in bytes read and written.
+struct ProgressFigures {
+  /// Of `moved` bytes so far, of `all`, in `seconds`.
+  ProgressFigures(uint64_t moved, uint64_t all, double seconds);
+  uint64_t done = 0;  ///< at most `all`
+  double fraction = 0;
+  double rate = 0;          ///< bytes a second; 0 before anything is done
+  double seconds_left = 0;  ///< of no meaning while the rate is 0
+};
+
 /// Shows a run on standard error: a bar that is redrawn on a terminal, a line every ten seconds
 /// elsewhere.
 class ProgressView {
@@ -22,7 +32,7 @@ class ProgressView {
   void Tick(const Progress& progress);
 
  private:
-  std::string Line(const Progress& progress, double seconds) const;
+  std::string Line(const Progress& progress, const ProgressFigures& figures) const;
   const Totals& totals_;
   const uint64_t budget_bytes_;
   const bool is_quiet_;

@@ -22,8 +22,6 @@
 namespace ckpt {
 namespace {
 
-constexpr uint64_t kMostReportBytes = 256ULL << 20U;
-
 // The parts of a report that verifying needs; the report is input like any other, so nothing of it
 // is trusted.
 // NOLINTNEXTLINE(bugprone-exception-escape): the library's constructor allocates

@@ -31,7 +31,7 @@ tl::unexpected<Error> Damaged(const std::string& dest) {
   return Fail(Error{Code::kBadInput,
                     "the report is damaged or of another version",
                     {},
-                    {{"file", dest + "/" + std::string(kReportName)}},
+                    {{"file", dest + "/" + ReportName()}},
                     "convert again with --overwrite"});
 }
 
@@ -146,7 +146,7 @@ Settings SettingsOf(const json& report, Settings settings) {
 std::vector<std::string> RunsIn(const std::filesystem::path& folder) {
   namespace fs = std::filesystem;
   std::error_code error;
-  if (fs::exists(folder / std::string(kReportName), error)) return {""};
+  if (fs::exists(folder / ReportName(), error)) return {""};
   std::vector<std::string> runs;
   for (const auto& entry : fs::directory_iterator(folder / std::string(kStateFolder), error)) {
     const std::string name = entry.path().filename().string();

@@ -27,8 +27,7 @@ bool IsBare(std::string_view text) {
   const bool is_word = std::all_of(text.begin(), text.end(), [](char c) {
     return IsLetter(c) || IsDigit(c) || c == '.' || c == '/' || c == '-' || c == '_';
   });
-  std::string lower(text);
-  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+  const std::string lower = Lower(text);
   return is_word && std::find(kReserved.begin(), kReserved.end(), lower) == kReserved.end();
 }
 

@@ -75,7 +75,7 @@ Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destin
     figures.peak_rss_bytes = PeakRssBytes();
     figures.execute.granted_peak_bytes = budget.peak_bytes();
     if (is_kept) {
-      CKPT_TRY_VOID(WriteSmallObject(destination, kReportName,
+      CKPT_TRY_VOID(WriteSmallObject(destination, ReportName(),
                                      MakeReport(plan, figures, options.version),
                                      {.is_create_only = false}));
     }

@@ -36,16 +36,16 @@ Result<Survey> Look(Store& destination, const Target& target) {
   const std::optional<Mark> mark = ReadMark(destination);
   Survey survey;
   for (const ObjectInfo& object : objects) {
-    if (object.name == LockName("")) continue;
+    if (object.name == LockName()) continue;
     if (target.IsMarker(object.name)) {
       survey.markers.push_back(object.name);
-    } else if (IsLeftover(object.name, "") ||
+    } else if (IsLeftover(object.name) ||
                (mark && (IsState(object.name) || IsMadeFromAny(object.name, mark->files)))) {
       survey.own.push_back(object.name);
     } else {
       survey.foreign.push_back(object.name);
     }
-    survey.is_finished_run |= object.name == kReportName;
+    survey.is_finished_run |= object.name == ReportName();
   }
   survey.is_finished_run &= mark.has_value() && !survey.markers.empty();
   return survey;
@@ -85,19 +85,19 @@ Result<std::vector<std::string>> ClearDestination(Store& destination, const Plan
   for (const std::string& name : survey.markers) CKPT_TRY_VOID(destination.Remove(name));
   // The mark goes last: until then what is left is known as ours, also to a run after a kill.
   for (const std::string& name : survey.own) {
-    if (name != kMarkName) CKPT_TRY_VOID(destination.Remove(name));
+    if (name != MarkName()) CKPT_TRY_VOID(destination.Remove(name));
   }
   const std::vector<std::string> files = OwnFiles(plan);
   std::vector<std::string> kept;
   for (const std::string& name : survey.foreign) {
-    if (name == kMarkName) continue;
+    if (name == MarkName()) continue;
     if (IsState(name) || IsMadeFromAny(name, files)) {
       CKPT_TRY_VOID(destination.Remove(name));
     } else {
       kept.push_back(name);
     }
   }
-  CKPT_TRY_VOID(destination.Remove(kMarkName));
+  CKPT_TRY_VOID(destination.Remove(MarkName()));
   std::vector<std::string> warnings;
   if (!kept.empty())
     warnings.push_back(
@@ -114,11 +114,11 @@ Result<void> RemoveOwnObjects(Store& destination, const Plan& plan) {
   const std::vector<std::string> files = OwnFiles(plan);
   // The mark goes last: until then what is left is known as ours.
   for (const ObjectInfo& object : objects) {
-    if (object.name == kMarkName || object.name == LockName("")) continue;
+    if (object.name == MarkName() || object.name == LockName()) continue;
     if (IsState(object.name) || IsMadeFromAny(object.name, files))
       CKPT_TRY_VOID(destination.Remove(object.name));
   }
-  return destination.Remove(kMarkName);
+  return destination.Remove(MarkName());
 }
 
 }  // namespace ckpt

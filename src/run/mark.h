@@ -18,9 +18,9 @@ struct Mark {
   std::vector<std::string> files = {};    ///< single objects
 };
 
-inline constexpr std::string_view kMarkName = ".ckpt-state/state.json";
-/// The mark's name in the state folder of a run that shares its destination.
-std::string MarkName(std::string_view state_name);
+/// The mark's name in a destination: ".ckpt-state/state.json", or in the state folder of a run that
+/// shares its destination.
+std::string MarkName(std::string_view state_name = "");
 
 /// The destination's mark; nothing where it is missing, damaged or foreign.
 std::optional<Mark> ReadMark(Store& destination, std::string_view state_name = "");
@@ -28,11 +28,11 @@ std::optional<Mark> ReadMark(Store& destination, std::string_view state_name = "
 Result<void> WriteMark(Store& destination, const PlanBase& plan, const Mark& mark);
 
 /// The name of what keeps a second run out while one is at work; of no other meaning.
-std::string LockName(std::string_view state_name);
+std::string LockName(std::string_view state_name = "");
 /// What a run that was killed at its very beginning may leave in its state folder: its probe, and
 /// its mark or report under a temporary name. Never in the way of a next run.
-bool IsLeftover(std::string_view name, std::string_view state_name);
-std::string ProbeName(std::string_view state_name);
+bool IsLeftover(std::string_view name, std::string_view state_name = "");
+std::string ProbeName(std::string_view state_name = "");
 
 /// An object of the state folder.
 bool IsState(std::string_view name);

@@ -11,9 +11,11 @@
 namespace ckpt {
 
 inline constexpr int kReportSchemaVersion = 1;
-inline constexpr std::string_view kReportName = ".ckpt-state/report.json";
-/// The report's name in the state folder of a run that shares its destination.
-std::string ReportName(std::string_view state_name);
+/// A report larger than this is none of ours: some hundred thousand arrays.
+inline constexpr uint64_t kMostReportBytes = 256ULL << 20;
+/// The report's name in a destination: ".ckpt-state/report.json", or in the state folder of a run
+/// that shares its destination.
+std::string ReportName(std::string_view state_name = "");
 
 /// A small file that was written beside the arrays.
 struct CompanionResult {

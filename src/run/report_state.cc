@@ -2,19 +2,11 @@
 
 #include <nlohmann/json.hpp>
 
-#include "base/units.h"
 #include "run/journal.h"
 #include "run/mark.h"
 #include "run/report.h"
 
 namespace ckpt {
-namespace {
-
-// Some hundred thousand arrays; a report beyond that is not one of ours.
-constexpr uint64_t kMostReportBytes = 256 * kMiB;
-
-}  // namespace
-
 Result<ReportState> ReadReportState(Store& destination, std::string_view state_name) {
   const Result<std::string> text =
       ReadSmallObject(destination, ReportName(state_name), kMostReportBytes);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "base/text.h"
 #include "cli/entrypoint/interpreter.h"
 #include "cli/entrypoint/places.h"
 
@@ -246,13 +247,7 @@ void Interpreter::NarrowOutputs() {
     return;
   }
   const std::vector<std::string> known = {"scanned", "unscanned", "quantized"};
-  std::vector<std::string> names;
-  for (std::string_view rest = wanted; true;) {
-    const size_t comma = rest.find(',');
-    names.emplace_back(rest.substr(0, comma));
-    if (comma == std::string_view::npos) break;
-    rest.remove_prefix(comma + 1);
-  }
+  const std::vector<std::string> names = Split(wanted, ',');
   for (const std::string& name : names) {
     if (std::find(known.begin(), known.end(), name) == known.end()) {
       faults_.Add(fmt::format("--outputs {} is unknown", Redacted(name)), DidYouMean(name, known));

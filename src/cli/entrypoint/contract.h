@@ -56,6 +56,11 @@ struct Contract {
   Secret meta_url;
   std::string meta_url_file;
 
+  /// What `ckpt convert` calls the output: the quantized one goes by its type.
+  const std::string& ConvertName(const Output& output) const {
+    return output.role == "quantized" ? quantize : output.role;
+  }
+
   bool is_explaining = false;
   bool is_dry_run = false;
   bool is_overwriting = false;

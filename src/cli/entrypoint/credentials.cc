@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <sys/stat.h>
 
-#include <cctype>
 #include <cerrno>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -17,14 +16,6 @@ namespace ckpt::contract {
 namespace {
 
 constexpr size_t kMostSecretBytes = 64 << 10;
-
-std::string Trimmed(std::string text) {
-  const auto is_blank = [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; };
-  while (!text.empty() && is_blank(text.back())) text.pop_back();
-  size_t begin = 0;
-  while (begin < text.size() && is_blank(text[begin])) ++begin;
-  return text.substr(begin);
-}
 
 // The file's text without blanks at its ends; nothing if there is no such file.
 Result<std::optional<std::string>> ReadSecretFile(const std::string& path) {
@@ -54,7 +45,7 @@ Result<std::optional<std::string>> ReadSecretFile(const std::string& path) {
     return Fail(Code::kNoCredential, fmt::format("{} cannot be read", Printable(path)),
                 "mount the secret again");
   text.resize(static_cast<size_t>(file.gcount()));
-  return std::optional<std::string>(Trimmed(std::move(text)));
+  return std::optional(std::string(Trimmed(text)));
 }
 
 std::string FolderOf(const Environment& environment, const char* variable, const char* usual) {
@@ -102,7 +93,7 @@ Result<Secret> FindHuggingfaceToken(const Environment& environment) {
   const std::string folder = FolderOf(environment, "HUGGINGFACE_TOKEN_DIR", "/huggingface");
   CKPT_TRY(const std::optional<std::string> token, ReadSecretFile(folder + "/HUGGINGFACE_TOKEN"));
   if (token && !token->empty()) return Secret(*token);
-  return Secret(Trimmed(environment("HF_TOKEN").value_or("")));
+  return Secret(std::string(Trimmed(environment("HF_TOKEN").value_or(""))));
 }
 
 Result<Secret> FindMetaUrl(const Contract& contract) {
@@ -112,7 +103,7 @@ Result<Secret> FindMetaUrl(const Contract& contract) {
   if (!text)
     return Fail(Code::kNoCredential, fmt::format("--meta_url_file {} is not there", Redacted(path)),
                 "mount the secret, or give --meta_url");
-  std::string url = Trimmed(text->substr(0, text->find('\n')));
+  std::string url(Trimmed(std::string_view(*text).substr(0, text->find('\n'))));
   if (!url.starts_with("https://") && !url.starts_with("http://"))
     return Fail(Code::kNoCredential, fmt::format("--meta_url_file {} holds no URL", Redacted(path)),
                 "request a link at https://www.llama.com/llama-downloads/ and put it there whole");

@@ -14,17 +14,13 @@
 #include "cli/entrypoint/settings.h"
 #include "cli/entrypoint/termination.h"
 #include "cli/guard.h"
+#include "source/reading.h"
 
 namespace ckpt::contract {
 namespace {
 
 constexpr std::array<std::string_view, 2> kNames = {"checkpoint_entrypoint.sh",
                                                     "checkpoint_converter.sh"};
-
-std::string_view BaseName(std::string_view path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string_view::npos ? path : path.substr(slash + 1);
-}
 
 // json only where it is asked for in a word that is known; a wrong word is a fault of its own.
 Log::Format FormatOf(const Words& words, const Environment& environment, Faults& faults) {

@@ -19,6 +19,7 @@
 #include "model/family.h"
 #include "run/mark.h"
 #include "run/report_state.h"
+#include "source/reading.h"
 
 namespace ckpt::contract {
 namespace {
@@ -85,8 +86,7 @@ class Job {
       CKPT_TRY(std::string path, LocalPath(output.path, environment_, ""));
       // A step's folder holds the item "items".
       if (path.ends_with(kItems)) path.resize(path.size() - kItems.size());
-      arguments_.output_paths.push_back(fmt::format(
-          "{}={}", output.role == "quantized" ? contract_.quantize : output.role, path));
+      arguments_.output_paths.push_back(fmt::format("{}={}", contract_.ConvertName(output), path));
     }
     return {};
   }
@@ -170,9 +170,9 @@ class Job {
   }
 
   void SayHowToLoad(const Output& output) {
-    const std::string name = output.role == "quantized" ? contract_.quantize : output.role;
     const std::string at = output.role == "weights" ? contract_.folder : output.path;
-    for (const std::string& line : conversion_->HowToLoad(name, at, contract_.folder)) {
+    for (const std::string& line :
+         conversion_->HowToLoad(contract_.ConvertName(output), at, contract_.folder)) {
       const bool is_flags = line.find('=') != std::string::npos;
       log_.Info(is_flags ? fmt::format("Load with: {}", line) : line);
     }
@@ -182,8 +182,7 @@ class Job {
   bool IsWritten(const Output& output) const {
     if (output.role != "params" && output.role != "tokenizer") return true;
     const std::vector<std::string> names = conversion_->Beside();
-    const std::string name = output.path.substr(output.path.rfind('/') + 1);
-    return std::find(names.begin(), names.end(), name) != names.end();
+    return std::find(names.begin(), names.end(), BaseName(output.path)) != names.end();
   }
 
   std::string Message(bool was_done) const {

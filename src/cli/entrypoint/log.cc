@@ -9,13 +9,13 @@
 
 #include "base/units.h"
 #include "cli/entrypoint/redact.h"
+#include "cli/progress_view.h"
 #include "run/report.h"
 
 namespace ckpt::contract {
 namespace {
 
 constexpr auto kLineEvery = std::chrono::seconds(10);
-constexpr double kNoEta = -1;
 
 std::string Now(const char* format) {
   const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
@@ -32,11 +32,11 @@ void Log::Write(std::string_view severity, std::string_view text, const Fields& 
         {"severity", severity}, {"time", Now("{:%Y-%m-%dT%H:%M:%SZ}")}, {"message", message}};
     if (!fields.stage.empty()) json["stage"] = fields.stage;
     if (!fields.tensor.empty()) json["tensor"] = fields.tensor;
-    if (fields.has_bytes) {
-      json["bytes_done"] = fields.bytes_done;
+    if (fields.progress != nullptr) {
+      json["bytes_done"] = fields.progress->done;
       json["bytes_total"] = fields.bytes_total;
-      json["rate"] = fields.rate;
-      if (fields.eta_s != kNoEta) json["eta_s"] = fields.eta_s;
+      json["rate"] = fields.progress->rate;
+      if (fields.progress->rate > 0) json["eta_s"] = fields.progress->seconds_left;
     }
     fmt::print(stream, "{}\n",
                json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
@@ -66,22 +66,17 @@ void Log::Show(const std::string& text, const std::string& json) {
 
 void Log::Report(uint64_t bytes_done, uint64_t bytes_total, double seconds,
                  std::string_view memory) {
+  const ProgressFigures figures(bytes_done, bytes_total, seconds);
+  const bool has_eta = figures.rate > 0;
   Fields fields;
   fields.stage = "convert";
-  fields.has_bytes = true;
-  fields.bytes_done = std::min(bytes_done, bytes_total);
   fields.bytes_total = bytes_total;
-  fields.rate = seconds > 0 ? static_cast<double>(bytes_done) / seconds : 0;
-  fields.eta_s =
-      fields.rate > 0 ? static_cast<double>(bytes_total - fields.bytes_done) / fields.rate : kNoEta;
-  const double percent = 100 * static_cast<double>(fields.bytes_done) /
-                         static_cast<double>(std::max<uint64_t>(1, bytes_total));
-  Write(
-      "INFO",
-      fmt::format("Converting: {:.0f}%, {} of {}, {}, ETA {}, memory {}", percent,
-                  FormatBytes(fields.bytes_done), FormatBytes(bytes_total), FormatRate(fields.rate),
-                  fields.eta_s == kNoEta ? "unknown" : FormatDuration(fields.eta_s), memory),
-      fields);
+  fields.progress = &figures;
+  Write("INFO",
+        fmt::format("Converting: {:.0f}%, {} of {}, {}, ETA {}, memory {}", 100 * figures.fraction,
+                    FormatBytes(figures.done), FormatBytes(bytes_total), FormatRate(figures.rate),
+                    has_eta ? FormatDuration(figures.seconds_left) : "unknown", memory),
+        fields);
 }
 
 LogProgress::LogProgress(Log& log, const Totals& totals, uint64_t budget_bytes)

@@ -9,6 +9,10 @@
 #include "plan/plan_base.h"
 #include "run/progress.h"
 
+namespace ckpt {
+struct ProgressFigures;
+}
+
 namespace ckpt::contract {
 
 /// What the container says while it runs: lines for people, or one JSON object each for a log
@@ -35,11 +39,8 @@ class Log {
   struct Fields {
     std::string_view stage = {};
     std::string tensor = {};
-    bool has_bytes = false;
-    uint64_t bytes_done = 0;
+    const ProgressFigures* progress = nullptr;
     uint64_t bytes_total = 0;
-    double rate = 0;
-    double eta_s = 0;
   };
   void Write(std::string_view severity, std::string_view text, const Fields& fields);
   Format format_;

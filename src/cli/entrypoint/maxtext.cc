@@ -1,13 +1,14 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/text.h"
 #include "cli/entrypoint/interpreter.h"
 #include "cli/entrypoint/places.h"
 
 namespace ckpt::contract {
 namespace {
 
-std::string LastPart(std::string_view path) { return Parts(Collapsed(path)).back(); }
+std::string LastPart(std::string_view path) { return Split(Collapsed(path), '/').back(); }
 
 }  // namespace
 
@@ -71,7 +72,7 @@ bool Interpreter::IsDirectoryOnly() const {
 
 void Interpreter::SettleSourceOfMeta() {
   std::optional<Source> source;
-  const std::vector<std::string> parts = Parts(path_);
+  const std::vector<std::string> parts = Split(path_, '/');
   if (IsDirectoryPath(path_)) {
     source = Directory(path_, "");
     if (is_huggingface_) Warn("--huggingface has no effect: the model path is a directory");
@@ -116,7 +117,7 @@ void Interpreter::SettleOfKaggle(const KnownFamily& family, const NamedModel* na
     Warn(fmt::format("--model_name {} has no effect: the model path names a {}", Redacted(name_),
                      title));
   contract_.model_name = family.name;
-  const std::vector<std::string> parts = Parts(path_);
+  const std::vector<std::string> parts = Split(path_, '/');
   std::string place;
   const bool is_directory = IsDirectoryPath(path_);
   const bool is_kaggle = !is_directory && IsKaggleHandle(parts);

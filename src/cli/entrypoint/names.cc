@@ -6,18 +6,18 @@
 #include <optional>
 
 #include "base/check.h"
+#include "base/text.h"
 #include "model/model.h"
 
 namespace ckpt::contract {
 namespace {
 
 std::vector<KnownFamily> FamiliesOfTables() {
-  // Never destroyed: rules point into it.
-  static const auto* const families = new auto(LoadFamilies({}));
-  CKPT_CHECK(families->has_value());
+  const auto families = LoadFamilies({});  // the rules are theirs
+  CKPT_CHECK(families.has_value());
   std::vector<KnownFamily> known;
   for (const bool is_from_kaggle : {true, false}) {
-    for (const auto& family : **families) {
+    for (const auto& family : *families) {
       const std::optional<ContractRules>& rules = family->table().contract;
       if (rules && rules->is_from_kaggle == is_from_kaggle)
         known.push_back({family->name(), Lower(rules->title), &*rules});
@@ -128,24 +128,6 @@ std::string NameByWord(const KnownFamily& family, std::string_view text) {
     name = fmt::format("{}{}-{}b", word, generation, size);
   }
   return name;
-}
-
-std::string Lower(std::string_view text) {
-  std::string lower(text);
-  for (char& c : lower) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return lower;
-}
-
-std::vector<std::string> Parts(std::string_view path) {
-  std::vector<std::string> parts;
-  while (true) {
-    const size_t slash = path.find('/');
-    parts.emplace_back(path.substr(0, slash));
-    if (slash == std::string_view::npos) return parts;
-    path.remove_prefix(slash + 1);
-  }
 }
 
 }  // namespace ckpt::contract

@@ -46,10 +46,4 @@ std::string MaxTextName(const NamedModel& model, std::string_view path);
 /// gemma2-9b; "" where the text tells none.
 std::string NameByWord(const KnownFamily& family, std::string_view text);
 
-/// Lower case, of ASCII letters.
-std::string Lower(std::string_view text);
-
-/// Parts between slashes.
-std::vector<std::string> Parts(std::string_view path);
-
 }  // namespace ckpt::contract

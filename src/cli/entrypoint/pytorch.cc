@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/text.h"
 #include "cli/entrypoint/interpreter.h"
 #include "cli/entrypoint/places.h"
 #include "model/model.h"
@@ -18,7 +19,7 @@ bool Interpreter::IsInMetaForm() const {
 
 void Interpreter::SettlePytorch() {
   const KnownFamily* family = SettlePytorchFamily();
-  const std::vector<std::string> parts = Parts(path_);
+  const std::vector<std::string> parts = Split(path_, '/');
   bool has_params = true;
   if (is_huggingface_ && (IsRepository(parts) && !path_.starts_with('/'))) {
     TakeSource(Source{Source::Kind::kHuggingface, path_, ""});

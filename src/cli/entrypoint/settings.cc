@@ -23,7 +23,7 @@ std::string OutputsOf(const Contract& contract) {
   std::string names;
   for (const Output& output : contract.outputs) {
     if (!names.empty()) names += ',';
-    names += output.role == "quantized" ? contract.quantize : output.role;
+    names += contract.ConvertName(output);
   }
   return names;
 }

@@ -1,23 +1,18 @@
 #include "cli/entrypoint/stand_in.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/text.h"
 #include "cli/entrypoint/credentials.h"
 #include "cli/entrypoint/names.h"
 #include "cli/entrypoint/places.h"
+#include "cli/paths.h"
 
 namespace ckpt::contract {
 namespace {
 
 constexpr const char* kRootVariable = "CKPT_GS_ROOT";
-
-bool IsFolder(const std::string& path) {
-  struct stat info {};
-  return stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
-}
 
 bool IsReadableFolder(const std::string& path) {
   return IsFolder(path) && access(path.c_str(), R_OK | X_OK) == 0;
@@ -54,7 +49,7 @@ Result<void> AddOther(const Contract& contract, const Source& source,
       // A copy of an earlier download needs no credential.
       const Result<std::string> base = LocalPath(contract.base_copy, environment, "");
       if (!contract.base_copy.empty() && base && IsFolder(*base)) {
-        const std::string variation = *base + "/" + Parts(source.name)[3];
+        const std::string variation = *base + "/" + Split(source.name, '/')[3];
         candidates.push_back({IsFolder(variation) ? variation : *base, contract.base_copy});
         return {};
       }

@@ -4,7 +4,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
+
+#include "base/text.h"
 
 namespace ckpt::contract {
 namespace {
@@ -13,13 +14,6 @@ constexpr std::string_view kHelpHint =
     "-h is --huggingface and takes a value; -x or --help prints help";
 
 bool LooksLikeFlag(std::string_view word) { return word.size() > 1 && word[0] == '-'; }
-
-std::string_view Stripped(std::string_view text) {
-  const auto is_blank = [](char c) { return std::isspace(static_cast<unsigned char>(c)) != 0; };
-  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
-  return text;
-}
 
 std::vector<std::string> AllNames() {
   std::vector<std::string> names;
@@ -171,7 +165,7 @@ class Parser {
 
   void Store(const FlagInfo& info, const std::string& spelling, std::string_view text,
              char letter) {
-    std::string_view value = Stripped(text);
+    std::string_view value = Trimmed(text);
     if (value.size() >= 2 && value.front() == value.back() &&
         (value.front() == '"' || value.front() == '\'')) {
       value = value.substr(1, value.size() - 2);
@@ -223,9 +217,7 @@ Words ParseWords(std::span<const std::string> arguments, Faults& faults) {
 std::optional<bool> ParseBoolean(std::string_view word) {
   constexpr std::array<std::string_view, 6> kTrue = {"true", "t", "yes", "y", "on", "1"};
   constexpr std::array<std::string_view, 7> kFalse = {"false", "f", "no", "n", "off", "0", ""};
-  std::string lower(word);
-  std::transform(lower.begin(), lower.end(), lower.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::string lower = Lower(word);
   if (std::find(kTrue.begin(), kTrue.end(), lower) != kTrue.end()) return true;
   if (std::find(kFalse.begin(), kFalse.end(), lower) != kFalse.end()) return false;
   return std::nullopt;

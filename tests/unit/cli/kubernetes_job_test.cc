@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/units.h"
+#include "cli/paths.h"
 
 namespace ckpt {
 namespace {

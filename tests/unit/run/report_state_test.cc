@@ -17,8 +17,8 @@ namespace {
 using Kind = ReportState::Kind;
 
 const std::string kFailure = R"({"program":"ckpt","result":"failed","exit_code":65})";
-const std::string kReport(kReportName);
-const std::string kMark(kMarkName);
+const std::string kReport(ReportName());
+const std::string kMark(MarkName());
 
 ReportState StateOf(Store& store) {
   const auto state = ReadReportState(store);

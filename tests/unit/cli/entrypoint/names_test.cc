@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 namespace ckpt::contract {
 namespace {
 
@@ -109,10 +111,10 @@ TEST(NameByWord, ReadsHandlesAndRepositories) {
 }
 
 TEST(Parts, KeepsEmptyOnes) {
-  EXPECT_THAT(Parts("a/b"), ElementsAre("a", "b"));
-  EXPECT_THAT(Parts("/a/"), ElementsAre("", "a", ""));
-  EXPECT_THAT(Parts("a"), ElementsAre("a"));
-  EXPECT_THAT(Parts(""), ElementsAre(""));
+  EXPECT_THAT(Split("a/b", '/'), ElementsAre("a", "b"));
+  EXPECT_THAT(Split("/a/", '/'), ElementsAre("", "a", ""));
+  EXPECT_THAT(Split("a", '/'), ElementsAre("a"));
+  EXPECT_THAT(Split("", '/'), ElementsAre(""));
 }
 
 }  // namespace
