@@ -22,7 +22,7 @@ std::string_view Trimmed(std::string_view text);
 std::string Lower(std::string_view text);
 
 /// At most `most` of the names, then "and N more". For lists inside messages.
-std::string ListSome(std::span<const std::string> names, size_t most);
+std::string ListSome(std::span<const std::string> names, size_t most = 8);
 
 /// Offset of the first byte that is no valid UTF-8 (overlong forms and surrogates included), or
 /// npos.
@@ -33,6 +33,6 @@ std::string Printable(std::string_view text);
 
 /// Printable, and at most about `most` bytes of it, then "...": for words of a file inside
 /// messages.
-std::string Excerpt(std::string_view text, size_t most);
+std::string Excerpt(std::string_view text, size_t most = 200);
 
 }  // namespace ckpt

@@ -2,9 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <algorithm>
 
 #include "base/text.h"
@@ -120,44 +117,35 @@ Result<std::vector<ObjectInfo>> FilesBeside(const SourcePlace& place, const Targ
 
 }  // namespace
 
-void AddResourceOptions(CLI::App& app, Arguments& arguments) {
-  app.add_option(
-         "--memory", arguments.memory,
-         "memory budget, such as 256MiB or 2GiB (default: 128 MiB for each core and two more)")
-      ->type_name("SIZE");
-  app.add_option("--threads", arguments.threads,
-                 "lanes that work side by side (default: the cores)")
-      ->type_name("N");
-  app.add_option("--io", arguments.io, "auto, direct (past the page cache) or buffered")
-      ->type_name("MODE");
-  app.add_option("--family", arguments.family,
-                 "a family table to add or override (FILE.toml), or the name of the family to take")
-      ->type_name("FILE|NAME");
-  app.add_option(
-         "--source-format", arguments.source_format,
-         "safetensors, torch, gguf or orbax, where a folder holds several (default: the first that "
-         "is there)")
-      ->type_name("FORMAT");
+void AddResourceOptions(Options& options, Arguments& arguments) {
+  options.Value(
+      "--memory", "SIZE", arguments.memory,
+      "memory budget, such as 256MiB or 2GiB (default: 128 MiB for each core and two more)");
+  options.Value("--threads", "N", arguments.threads,
+                "lanes that work side by side (default: the cores)");
+  options.Value("--io", "MODE", arguments.io, "auto, direct (past the page cache) or buffered");
+  options.Value("--family", "FILE|NAME", arguments.family,
+                "a family table to add or override (FILE.toml), or the name of the family to take");
+  options.Value(
+      "--source-format", "FORMAT", arguments.source_format,
+      "safetensors, torch, gguf or orbax, where a folder holds several (default: the first that "
+      "is there)");
 }
 
-void AddConversionOptions(CLI::App& app, Arguments& arguments) {
-  app.add_option("--to", arguments.target,
-                 "what to write: " + fmt::format("{}", fmt::join(TargetNames(), ", ")))
-      ->type_name("TARGET");
-  app.add_option("--quantize", arguments.quantize,
-                 "int8_per_channel, int4_per_channel, int8_blockwise or int4_blockwise (default: "
-                 "none, bf16)")
-      ->type_name("TYPE");
-  app.add_option("--model", arguments.model_name,
-                 "the model's name (maxtext: llama3.1-8b and the like; settles the rotary layout)")
-      ->type_name("NAME");
-  AddChunkedOptions(app, arguments);
-  app.add_flag("--preserve-dtype", arguments.is_dtype_preserved,
+void AddConversionOptions(Options& options, Arguments& arguments) {
+  options.Value("--to", "TARGET", arguments.target,
+                "what to write: " + fmt::format("{}", fmt::join(TargetNames(), ", ")));
+  options.Value("--quantize", "TYPE", arguments.quantize,
+                "int8_per_channel, int4_per_channel, int8_blockwise or int4_blockwise (default: "
+                "none, bf16)");
+  options.Value("--model", "NAME", arguments.model_name,
+                "the model's name (maxtext: llama3.1-8b and the like; settles the rotary layout)");
+  AddChunkedOptions(options, arguments);
+  options.Flag("--preserve-dtype", arguments.is_dtype_preserved,
                "keep F32 and F16 tensors as they are instead of rounding to bf16");
-  app.add_option("--bundle-size", arguments.bundle_size,
-                 "size of the units of work, at least 1MiB (default: 64 MiB, more for huge models)")
-      ->type_name("SIZE");
-  AddResourceOptions(app, arguments);
+  options.Value("--bundle-size", "SIZE", arguments.bundle_size,
+                "size of the units of work, at least 1MiB (default: 64 MiB, more for huge models)");
+  AddResourceOptions(options, arguments);
 }
 
 Result<Settings> ParseSettings(const Arguments& arguments) {

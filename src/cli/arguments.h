@@ -6,14 +6,11 @@
 #include <vector>
 
 #include "base/memory_budget.h"
+#include "cli/options.h"
 #include "plan/chunked_plan.h"
 #include "plan/plan.h"
 #include "source/open.h"
 #include "store/file/file_store.h"
-
-namespace CLI {  // NOLINT(readability-identifier-naming): the library's own
-class App;
-}
 
 namespace ckpt {
 
@@ -45,8 +42,8 @@ struct Arguments {
   bool is_json = false;
 };
 
-void AddConversionOptions(CLI::App& app, Arguments& arguments);
-void AddResourceOptions(CLI::App& app, Arguments& arguments);
+void AddConversionOptions(Options& options, Arguments& arguments);
+void AddResourceOptions(Options& options, Arguments& arguments);
 
 /// The settings of those words. All that is wrong at once. Errors: kUsage.
 struct Settings {

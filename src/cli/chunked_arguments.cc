@@ -1,8 +1,5 @@
 #include "cli/chunked_arguments.h"
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -103,32 +100,24 @@ Result<Mesh> ParseMesh(std::string_view text) {
   return mesh;
 }
 
-void AddChunkedOptions(CLI::App& app, Arguments& arguments) {
-  app.add_option("--outputs", arguments.outputs,
-                 "maxtext: scanned, unscanned, int8, int8w, int4w, intmp, fp8; several with commas")
-      ->type_name("NAMES");
-  app.add_option("--output", arguments.output_paths,
-                 "maxtext: put one output elsewhere than below DEST (may be repeated)")
-      ->type_name("NAME=PATH");
-  app.add_option("--dtype", arguments.dtype,
-                 "maxtext: bfloat16 (default) or float32, of scanned and unscanned")
-      ->type_name("TYPE");
-  app.add_option("--compression", arguments.compression,
-                 "maxtext: zstd:1 (default: none; compressed chunks load 1.5 to 3 times slower)")
-      ->type_name("CODEC");
-  app.add_option("--orbax-layout", arguments.orbax_layout,
-                 "maxtext: ocdbt (default) or pathways (zarr v2, one object per chunk)")
-      ->type_name("LAYOUT");
-  app.add_option("--quant-layout", arguments.quant_layout,
-                 "maxtext: linen (default, JetStream) or nnx (today's MaxText server)")
-      ->type_name("LAYOUT");
-  app.add_option("--rope-layout", arguments.rope_layout,
-                 "maxtext: half or interleaved, instead of what the model's name settles")
-      ->type_name("LAYOUT");
-  app.add_option("--mesh", arguments.mesh,
-                 "maxtext: devices that will load it, such as fsdp=16,tensor=4: chunks are cut for "
-                 "them")
-      ->type_name("AXIS=N");
+void AddChunkedOptions(Options& options, Arguments& arguments) {
+  options.Value("--outputs", "NAMES", arguments.outputs,
+                "maxtext: scanned, unscanned, int8, int8w, int4w, intmp, fp8; several with commas");
+  options.Values("--output", "NAME=PATH", arguments.output_paths,
+                 "maxtext: put one output elsewhere than below DEST (may be repeated)");
+  options.Value("--dtype", "TYPE", arguments.dtype,
+                "maxtext: bfloat16 (default) or float32, of scanned and unscanned");
+  options.Value("--compression", "CODEC", arguments.compression,
+                "maxtext: zstd:1 (default: none; compressed chunks load 1.5 to 3 times slower)");
+  options.Value("--orbax-layout", "LAYOUT", arguments.orbax_layout,
+                "maxtext: ocdbt (default) or pathways (zarr v2, one object per chunk)");
+  options.Value("--quant-layout", "LAYOUT", arguments.quant_layout,
+                "maxtext: linen (default, JetStream) or nnx (today's MaxText server)");
+  options.Value("--rope-layout", "LAYOUT", arguments.rope_layout,
+                "maxtext: half or interleaved, instead of what the model's name settles");
+  options.Value("--mesh", "AXIS=N", arguments.mesh,
+                "maxtext: devices that will load it, such as fsdp=16,tensor=4: chunks are cut for "
+                "them");
 }
 
 void ParseChunked(const Arguments& arguments, Settings& settings, Faults& faults) {

@@ -6,7 +6,7 @@
 namespace ckpt {
 
 /// The options that only a target of chunked arrays (maxtext) has.
-void AddChunkedOptions(CLI::App& app, Arguments& arguments);
+void AddChunkedOptions(Options& options, Arguments& arguments);
 
 /// Those words as settings: outputs and their places, dtype, compression, layouts, mesh. Also the
 /// common root of DEST and all outputs.

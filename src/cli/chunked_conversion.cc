@@ -1,8 +1,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "base/units.h"
 #include "cli/conversion.h"
 #include "cli/plan_view.h"
@@ -106,7 +106,7 @@ class ChunkedConversion final : public PlannedConversion<ChunkedPlan> {
     return names;
   }
   std::string PlanText() const override { return TextOf(plan_); }
-  std::string PlanJson() const override { return JsonOf(plan_).dump(1) + "\n"; }
+  std::string PlanJson() const override { return PrintJson(JsonOf(plan_)) + "\n"; }
 
   Result<void> CheckDestination(bool is_overwriting) const override {
     return ckpt::CheckDestination(*destination, plan_, target_, is_overwriting);

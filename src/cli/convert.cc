@@ -1,10 +1,6 @@
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
-#include <nlohmann/json.hpp>
-
+#include "base/json_text.h"
 #include "cli/arguments.h"
 #include "cli/conversion.h"
 #include "cli/output_lock.h"
@@ -18,19 +14,17 @@ namespace {
 
 class ConvertVerb final : public Verb {
  public:
-  explicit ConvertVerb(CLI::App& root) {
-    app = root.add_subcommand(
-        "convert", "Convert a checkpoint: ckpt convert SOURCE DEST --to jetstream-pytorch");
-    app->add_option("SOURCE", arguments_.source,
-                    "folder or file: Hugging Face or Meta-named safetensors, GGUF")
-        ->required();
-    app->add_option("DEST", arguments_.destination,
-                    "folder to make; null: writes nothing (for measuring)")
-        ->required();
-    AddConversionOptions(*app, arguments_);
-    app->add_flag("--overwrite", arguments_.is_overwriting, "replace what lies in DEST");
-    app->add_flag("--quiet", arguments_.is_quiet, "no progress");
-    app->add_flag("--json", arguments_.is_json, "print the result as one JSON object");
+  explicit ConvertVerb(CLI::App& root)
+      : Verb(root, "convert",
+             "Convert a checkpoint: ckpt convert SOURCE DEST --to jetstream-pytorch") {
+    options.Required("SOURCE", arguments_.source,
+                     "folder or file: Hugging Face or Meta-named safetensors, GGUF");
+    options.Required("DEST", arguments_.destination,
+                     "folder to make; null: writes nothing (for measuring)");
+    AddConversionOptions(options, arguments_);
+    options.Flag("--overwrite", arguments_.is_overwriting, "replace what lies in DEST");
+    options.Flag("--quiet", arguments_.is_quiet, "no progress");
+    options.Flag("--json", arguments_.is_json, "print the result as one JSON object");
   }
 
   Result<void> Run() override {
@@ -40,19 +34,19 @@ class ConvertVerb final : public Verb {
     CKPT_TRY(const OutputLock lock, OutputLock::Take(*conversion->destination, ""));
     CKPT_TRY_VOID(conversion->CheckDestination(arguments_.is_overwriting));
     PrintWarnings(conversion->plan().warnings);
-    const ConvertOptions options{arguments_.is_overwriting, settings.plan.resources.threads,
-                                 arguments_.io, std::string(kVersion)};
-    CKPT_TRY_VOID(RunWatched<void>(conversion->plan().totals, conversion->budget_bytes(),
-                                   arguments_.is_quiet, kAfterStop,
-                                   [&](Watch& watch) { return conversion->Run(options, watch); }));
+    const ConvertOptions run_options{arguments_.is_overwriting, settings.plan.resources.threads,
+                                     arguments_.io, std::string(kVersion)};
+    CKPT_TRY_VOID(RunWatched<void>(
+        conversion->plan().totals, conversion->budget_bytes(), arguments_.is_quiet, kAfterStop,
+        [&](Watch& watch) { return conversion->Run(run_options, watch); }));
     PrintWarnings(conversion->late_warnings);
     if (!arguments_.is_json) {
       fmt::print("{}", conversion->Summary());
       return {};
     }
-    auto json = nlohmann::ordered_json::parse(conversion->Report(kVersion));
+    auto json = ParseOrderedJson(conversion->Report(kVersion));
     json["destination"] = conversion->destination->root().Print();
-    fmt::print("{}\n", json.dump(1));
+    fmt::print("{}\n", PrintJson(json));
     return {};
   }
 
@@ -62,15 +56,15 @@ class ConvertVerb final : public Verb {
 
 class PlanVerb final : public Verb {
  public:
-  explicit PlanVerb(CLI::App& root) {
-    app = root.add_subcommand(
-        "plan", "Show what convert would do: bytes, requests, memory; reads only headers");
-    app->add_option("SOURCE", arguments_.source, "as for convert")->required();
-    app->add_option("DEST", arguments_.destination, "checked if given, never written");
-    AddConversionOptions(*app, arguments_);
-    app->add_flag("--overwrite", arguments_.is_overwriting, "as for convert");
-    app->add_flag("--quiet", arguments_.is_quiet, "as for convert");
-    app->add_flag("--json", arguments_.is_json, "print the plan as one JSON object");
+  explicit PlanVerb(CLI::App& root)
+      : Verb(root, "plan",
+             "Show what convert would do: bytes, requests, memory; reads only headers") {
+    options.Required("SOURCE", arguments_.source, "as for convert");
+    options.Optional("DEST", arguments_.destination, "checked if given, never written");
+    AddConversionOptions(options, arguments_);
+    options.Flag("--overwrite", arguments_.is_overwriting, "as for convert");
+    options.Flag("--quiet", arguments_.is_quiet, "as for convert");
+    options.Flag("--json", arguments_.is_json, "print the plan as one JSON object");
   }
 
   Result<void> Run() override {

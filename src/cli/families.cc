@@ -1,12 +1,9 @@
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <fstream>
 #include <iterator>
-#include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "cli/verbs.h"
 #include "model/family.h"
 #include "model/model.h"
@@ -16,14 +13,12 @@ namespace {
 
 class FamiliesVerb final : public Verb {
  public:
-  explicit FamiliesVerb(CLI::App& root) {
-    app = root.add_subcommand("families",
-                              "List the model families, or prove a family table of your own");
-    app->add_option("--check", check_,
-                    "prove this table: every layout a bijection, every round trip bit for bit")
-        ->type_name("FILE");
-    app->add_option("--family", files_, "a further table to list")->type_name("FILE");
-    app->add_flag("--json", is_json_, "print one JSON object");
+  explicit FamiliesVerb(CLI::App& root)
+      : Verb(root, "families", "List the model families, or prove a family table of your own") {
+    options.Value("--check", "FILE", check_,
+                  "prove this table: every layout a bijection, every round trip bit for bit");
+    options.Values("--family", "FILE", files_, "a further table to list");
+    options.Flag("--json", is_json_, "print one JSON object");
   }
 
   Result<void> Run() override {
@@ -41,7 +36,7 @@ class FamiliesVerb final : public Verb {
                    fmt::join(family->schemes(), ", "));
       }
     }
-    if (is_json_) fmt::print("{}\n", json.dump(1));
+    if (is_json_) fmt::print("{}\n", PrintJson(json));
     return {};
   }
 
@@ -62,7 +57,7 @@ class FamiliesVerb final : public Verb {
                                              {"models", proof.models},
                                              {"elements", proof.elements},
                                              {"unused_cells", proof.unused_cells}};
-        fmt::print("{}\n", json.dump(1));
+        fmt::print("{}\n", PrintJson(json));
       } else {
         fmt::print(
             "{}: {} rows in {} schemes; {} pairs of layouts on {} random models, {} elements, all "

@@ -1,11 +1,7 @@
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
-#include <nlohmann/json.hpp>
-
 #include "base/buffer.h"
+#include "base/json_text.h"
 #include "base/sha256.h"
 #include "base/text.h"
 #include "base/units.h"
@@ -71,14 +67,13 @@ class Digester {
 
 class InspectVerb final : public Verb {
  public:
-  explicit InspectVerb(CLI::App& root) {
-    app = root.add_subcommand("inspect",
-                              "Show what a checkpoint holds: format, family, dimensions, tensors");
-    app->add_option("SOURCE", arguments_.source, "folder or file")->required();
-    app->add_flag("--digests", has_digests_,
-                  "also each tensor's SHA-256 (reads everything, in little memory)");
-    app->add_flag("--json", arguments_.is_json, "print one JSON object");
-    AddResourceOptions(*app, arguments_);
+  explicit InspectVerb(CLI::App& root)
+      : Verb(root, "inspect", "Show what a checkpoint holds: format, family, dimensions, tensors") {
+    options.Required("SOURCE", arguments_.source, "folder or file");
+    options.Flag("--digests", has_digests_,
+                 "also each tensor's SHA-256 (reads everything, in little memory)");
+    options.Flag("--json", arguments_.is_json, "print one JSON object");
+    AddResourceOptions(options, arguments_);
   }
 
   Result<void> Run() override {
@@ -104,7 +99,7 @@ class InspectVerb final : public Verb {
     }
     const Model* bound = model ? &*model : nullptr;
     if (arguments_.is_json) {
-      PrintJson(catalog, bound, digests);
+      PrintAsJson(catalog, bound, digests);
     } else {
       PrintTable(catalog, bound, model ? "" : model.error().what, digests);
     }
@@ -112,8 +107,8 @@ class InspectVerb final : public Verb {
   }
 
  private:
-  static void PrintJson(const Catalog& catalog, const Model* model,
-                        const std::vector<Digests>& digests) {
+  static void PrintAsJson(const Catalog& catalog, const Model* model,
+                          const std::vector<Digests>& digests) {
     nlohmann::ordered_json json;
     json["format"] = catalog.format;
     json["family"] =
@@ -139,7 +134,7 @@ class InspectVerb final : public Verb {
     }
     json["tensors"] = std::move(tensors);
     if (!catalog.empty_leaves.empty()) json["empty_leaves"] = catalog.empty_leaves;
-    fmt::print("{}\n", json.dump(1));
+    fmt::print("{}\n", PrintJson(json));
   }
 
   // "  in 12 chunks of [4096, 1, 512], stored 3.1 MB"

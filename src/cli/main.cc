@@ -106,14 +106,14 @@ Result<int> Run(int argc, char** argv) {
   verbs.push_back(AddManifest(root));
   const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
   std::vector<std::string> names;
-  for (const std::unique_ptr<Verb>& verb : verbs) names.push_back(verb->app->get_name());
+  for (const std::unique_ptr<Verb>& verb : verbs) names.push_back(verb->options.verb());
   const std::string_view program = argc > 0 ? argv[0] : "ckpt";
   if (contract::IsAddressed(program, words, names))
     return contract::Run(program, words, ReadEnvironment);
   CKPT_TRY(const Parsed parsed, Parse(root, argc, argv));
   if (parsed.is_answered) return 0;
   for (const std::unique_ptr<Verb>& verb : verbs) {
-    if (!verb->app->parsed()) continue;
+    if (!verb->options.is_chosen()) continue;
     CKPT_TRY_VOID(verb->Run());
     return 0;
   }

@@ -1,15 +1,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/json_text.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/arguments.h"
@@ -111,20 +108,17 @@ Arguments WithFullPaths(const Arguments& arguments) {
 }
 
 // The options that were given, in the order of --help: equal conversions give equal words.
-std::vector<std::string> ConvertWords(const CLI::App& app, const std::set<std::string>& own,
+std::vector<std::string> ConvertWords(const Options& options, const std::set<std::string>& own,
                                       const Arguments& full) {
   std::vector<std::string> words = {"convert", full.source, full.destination};
-  for (const CLI::Option* option : app.get_options()) {
-    if (option->count() == 0 || option->get_lnames().empty()) continue;
-    const std::string& name = option->get_lnames().front();
-    if (own.count(name) > 0) continue;
-    std::vector<std::string> values = option->results();
-    if (name == "output") values = full.output_paths;
-    if (name == "family") values = {full.family};
+  for (const Options::Given& given : options.GetGiven()) {
+    if (own.count(given.name) > 0) continue;
+    std::vector<std::string> values = given.values;
+    if (given.name == "output") values = full.output_paths;
+    if (given.name == "family") values = {full.family};
     for (const std::string& value : values) {
-      const bool is_flag = option->get_items_expected_max() == 0;
-      words.push_back(is_flag && value == "true" ? "--" + name
-                                                 : fmt::format("--{}={}", name, value));
+      words.push_back(given.is_flag && value == "true" ? "--" + given.name
+                                                       : fmt::format("--{}={}", given.name, value));
     }
   }
   return words;
@@ -252,32 +246,26 @@ std::string Comments(const Arguments& full, const Settings& settings, const JobS
 
 class ManifestVerb final : public Verb {
  public:
-  explicit ManifestVerb(CLI::App& root) {
-    app = root.add_subcommand("manifest",
-                              "Print a Kubernetes Job that does what convert would do, sized by "
-                              "the plan; reads only headers");
-    app->add_option("SOURCE", arguments_.source, "as for convert")->required();
-    app->add_option("DEST", arguments_.destination, "as for convert, but not null:")->required();
-    AddConversionOptions(*app, arguments_);
-    app->add_flag("--overwrite", arguments_.is_overwriting, "as for convert");
-    app->add_flag("--quiet", arguments_.is_quiet, "as for convert");
-    AddOwn(app->add_flag("--json", arguments_.is_json, "print the Job as JSON instead of YAML"));
-    AddOwn(app->add_option("--image", words_.image,
-                           fmt::format("the image (default: {})", kDefaultImage))
-               ->type_name("NAME"));
-    AddOwn(app->add_option("--name", words_.name,
-                           "the Job's name (default: made of source, target and options)")
-               ->type_name("JOB"));
-    AddOwn(app->add_option("--namespace", words_.name_space,
-                           "the Job's namespace (default: that of whoever applies it)")
-               ->type_name("NS"));
-    AddOwn(app->add_option("--claim", words_.claim,
-                           "a persistentVolumeClaim instead of the node's folders, and the folder "
-                           "where it is mounted here (default: the deepest that holds all)")
-               ->type_name("NAME[:FOLDER]"));
-    AddOwn(app->add_option("--user", words_.user,
-                           "run as this user and group, and refuse root (default: the image's)")
-               ->type_name("UID[:GID]"));
+  explicit ManifestVerb(CLI::App& root)
+      : Verb(root, "manifest",
+             "Print a Kubernetes Job that does what convert would do, sized by "
+             "the plan; reads only headers") {
+    options.Required("SOURCE", arguments_.source, "as for convert");
+    options.Required("DEST", arguments_.destination, "as for convert, but not null:");
+    AddConversionOptions(options, arguments_);
+    options.Flag("--overwrite", arguments_.is_overwriting, "as for convert");
+    options.Flag("--quiet", arguments_.is_quiet, "as for convert");
+    options.Flag("--json", arguments_.is_json, "print the Job as JSON instead of YAML");
+    AddOwn("--image", "NAME", words_.image, fmt::format("the image (default: {})", kDefaultImage));
+    AddOwn("--name", "JOB", words_.name,
+           "the Job's name (default: made of source, target and options)");
+    AddOwn("--namespace", "NS", words_.name_space,
+           "the Job's namespace (default: that of whoever applies it)");
+    AddOwn("--claim", "NAME[:FOLDER]", words_.claim,
+           "a persistentVolumeClaim instead of the node's folders, and the folder "
+           "where it is mounted here (default: the deepest that holds all)");
+    AddOwn("--user", "UID[:GID]", words_.user,
+           "run as this user and group, and refuse root (default: the image's)");
   }
 
   Result<void> Run() override {
@@ -302,7 +290,7 @@ class ManifestVerb final : public Verb {
     job.budget_bytes = conversion->budget_bytes();
     job.threads = settings->plan.resources.threads;
     job.version = std::string(kVersion);
-    job.args = ConvertWords(*app, own_, full);
+    job.args = ConvertWords(options, own_, full);
     job.args.push_back("--memory=" + MemoryWord(job.budget_bytes));
     job.args.push_back(fmt::format("--threads={}", job.threads));
     for (const std::string& word : job.args) {
@@ -315,7 +303,7 @@ class ManifestVerb final : public Verb {
     PrintWarnings(conversion->plan().warnings);
     const nlohmann::ordered_json manifest = MakeJob(job);
     if (arguments_.is_json) {
-      fmt::print("{}\n", manifest.dump(1));
+      fmt::print("{}\n", PrintJson(manifest));
     } else {
       fmt::print("{}{}", Comments(full, *settings, job, *conversion), PrintYaml(manifest));
     }
@@ -324,11 +312,15 @@ class ManifestVerb final : public Verb {
 
  private:
   // An option that is about the Job: the container does not get it.
-  void AddOwn(CLI::Option* option) { own_.insert(option->get_lnames().front()); }
+  void AddOwn(const std::string& name, const std::string& shown, std::string& value,
+              const std::string& help) {
+    own_.insert(name.substr(2));
+    options.Value(name, shown, value, help);
+  }
 
   Arguments arguments_;
   JobWords words_;
-  std::set<std::string> own_{"help", "memory", "threads"};
+  std::set<std::string> own_{"help", "json", "memory", "threads"};
 };
 
 }  // namespace

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "base/units.h"
 #include "model/family.h"
 
@@ -134,7 +134,7 @@ std::string PlanJson(const Plan& plan) {
       {"run_digest", plan.run_digest},
       {"warnings", plan.warnings},
   };
-  return json.dump(1) + "\n";
+  return PrintJson(json) + "\n";
 }
 
 }  // namespace ckpt

@@ -5,19 +5,21 @@
 #include <vector>
 
 #include "base/result.h"
-
-namespace CLI {  // NOLINT(readability-identifier-naming): the library's own
-class App;
-}
+#include "cli/options.h"
 
 namespace ckpt {
 
-/// One verb of the program: its options on a subcommand, and what it does. One file each.
+/// One verb of the program: its options, and what it does. One file each.
 class Verb {
  public:
   virtual ~Verb() = default;
   virtual Result<void> Run() = 0;
-  CLI::App* app = nullptr;  ///< the subcommand, owned by the application
+
+  Options options;
+
+ protected:
+  Verb(CLI::App& root, const std::string& name, const std::string& help)
+      : options(root, name, help) {}
 };
 
 std::unique_ptr<Verb> AddConvert(CLI::App& root);

@@ -1,10 +1,6 @@
 #include <fmt/format.h>
 
-#include <CLI/App.hpp>
-#include <CLI/Config.hpp>
-#include <CLI/Formatter.hpp>
-#include <nlohmann/json.hpp>
-
+#include "base/json_text.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/arguments.h"
@@ -41,7 +37,7 @@ Result<Report> ReadReport(Store& store, const std::string& state_name) {
                 "name the folder that ckpt convert wrote to");
   if (!text) return Fail(std::move(text).error());
   Report report;
-  report.json = nlohmann::json::parse(*text, nullptr, false);
+  report.json = ParseJson(*text);
   const auto damaged = [&] {
     return Fail(Error{Code::kBadInput,
                       "the report is damaged or of another version",
@@ -83,15 +79,14 @@ std::string Hex(const Crc32c& crc) { return fmt::format("{:08x}", crc.value()); 
 
 class VerifyVerb final : public Verb {
  public:
-  explicit VerifyVerb(CLI::App& root) {
-    app = root.add_subcommand("verify",
-                              "Re-read an output and hold it to its report, or to its source");
-    app->add_option("DEST", dest_, "folder that convert wrote to")->required();
-    app->add_option("--source", arguments_.source,
-                    "convert this again in memory and compare every byte");
-    app->add_flag("--quiet", arguments_.is_quiet, "no progress");
-    app->add_flag("--json", arguments_.is_json, "print one JSON object");
-    AddResourceOptions(*app, arguments_);
+  explicit VerifyVerb(CLI::App& root)
+      : Verb(root, "verify", "Re-read an output and hold it to its report, or to its source") {
+    options.Required("DEST", dest_, "folder that convert wrote to");
+    options.Optional("--source", arguments_.source,
+                     "convert this again in memory and compare every byte");
+    options.Flag("--quiet", arguments_.is_quiet, "no progress");
+    options.Flag("--json", arguments_.is_json, "print one JSON object");
+    AddResourceOptions(options, arguments_);
   }
 
   Result<void> Run() override {
@@ -219,7 +214,7 @@ class VerifyVerb final : public Verb {
           {"arrays", arrays},
           {"bytes", bytes},
           {"compared_with", arguments_.source.empty() ? "report" : "source"}};
-      fmt::print("{}\n", json.dump(1));
+      fmt::print("{}\n", PrintJson(json));
     } else {
       fmt::print("ok: {} arrays, {}, {}\n", arrays, FormatBytes(bytes), verdict);
     }

@@ -5,8 +5,8 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "base/text.h"
 #include "cli/differences.h"
 #include "cli/registry.h"
@@ -159,7 +159,7 @@ std::vector<std::string> RunsIn(const std::filesystem::path& folder) {
 // Whether the report tells of an output that `part` is, lies in or holds.
 bool TellsOf(const std::filesystem::path& report_file, const std::string& part) {
   std::ifstream file(report_file);
-  const json report = json::parse(file, nullptr, false);
+  const json report = ParseJson(std::string(std::istreambuf_iterator<char>(file), {}));
   if (!report.is_object() || !IsChunkedReport(report) || !report["outputs"].is_array())
     return false;
   return std::any_of(report["outputs"].begin(), report["outputs"].end(), [&](const json& output) {

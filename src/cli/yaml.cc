@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <array>
-#include <nlohmann/json.hpp>
 
 #include "base/check.h"
+#include "base/json_text.h"
 #include "base/text.h"
 
 namespace ckpt {
@@ -68,7 +68,7 @@ std::string Escaped(std::string_view text, std::string_view marked) {
 }
 
 std::string Scalar(const Json& value) {
-  return value.is_string() ? YamlString(value.get_ref<const std::string&>()) : value.dump();
+  return value.is_string() ? YamlString(value.get_ref<const std::string&>()) : PrintJsonLine(value);
 }
 
 void Append(std::string& text, const Json& value, size_t indent);

@@ -16,7 +16,6 @@ namespace ckpt {
 namespace {
 
 constexpr const char* kScheme = "meta";
-constexpr size_t kShownBytes = 200;
 
 class Joiner {
  public:
@@ -114,7 +113,7 @@ class Joiner {
              "shape {} in each of {} shards: {} does not tell along which axis they are cut",
              ToString(tensor.shape), shards, config_.object),
          {},
-         {{"tensor", Excerpt(tensor.name, kShownBytes)},
+         {{"tensor", Excerpt(tensor.name)},
           {"file", PrintObject(catalog_, tensor.pieces.front().object)}},
          "use the params.json that belongs to these weights, and all of its shards"});
   }

@@ -1,5 +1,5 @@
-#include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "run/chunked_convert.h"
 #include "run/report.h"
 #include "run/report_parts.h"
@@ -107,7 +107,7 @@ std::string MakeChunkedReport(const ChunkedPlan& plan, const ChunkedResult& resu
   }
   report["outputs"] = outputs;
   // Names are checked UTF-8; the handler is for texts of configurations.
-  return report.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return PrintJson(report) + "\n";
 }
 
 }  // namespace ckpt

@@ -1,7 +1,6 @@
 #include "run/mark.h"
 
-#include <nlohmann/json.hpp>
-
+#include "base/json_text.h"
 #include "run/journal.h"
 #include "run/report.h"
 
@@ -32,7 +31,7 @@ std::optional<Mark> ReadMark(Store& destination, std::string_view state_name) {
   const Result<std::string> text =
       ReadSmallObject(destination, MarkName(state_name), kMostMarkBytes);
   if (!text) return std::nullopt;
-  const auto json = nlohmann::json::parse(*text, nullptr, false);
+  const auto json = ParseJson(*text);
   if (!json.is_object() || json.value("program", nlohmann::json()) != "ckpt") return std::nullopt;
   Mark mark;
   if (const auto digest = json.find("run_digest"); digest != json.end() && digest->is_string())
@@ -54,7 +53,7 @@ Result<void> WriteMark(Store& destination, const PlanBase& plan, const Mark& mar
   json["run_digest"] = plan.run_digest;
   if (!mark.folders.empty()) json["folders"] = mark.folders;
   json["files"] = mark.files;
-  CKPT_TRY_VOID(WriteSmallObject(destination, MarkName(plan.state_name), json.dump(1) + "\n",
+  CKPT_TRY_VOID(WriteSmallObject(destination, MarkName(plan.state_name), PrintJson(json) + "\n",
                                  {.is_create_only = true}));
   return {};
 }

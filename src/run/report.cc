@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <fstream>
-#include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "run/journal.h"
 #include "run/report_parts.h"
 
@@ -60,7 +60,7 @@ std::string MakeReport(const Plan& plan, const RunFigures& figures, std::string_
   report["load_with"] = plan.output.how_to_load;
   report["arrays"] = Arrays(plan, figures.execute.array_crcs);
   // Names are checked UTF-8; the handler is for texts of configurations.
-  return report.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return PrintJson(report) + "\n";
 }
 
 double CpuSeconds() {

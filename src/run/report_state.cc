@@ -1,7 +1,6 @@
 #include "run/report_state.h"
 
-#include <nlohmann/json.hpp>
-
+#include "base/json_text.h"
 #include "run/journal.h"
 #include "run/mark.h"
 #include "run/report.h"
@@ -15,7 +14,7 @@ Result<ReportState> ReadReportState(Store& destination, std::string_view state_n
       return ReportState{};
     return Fail(text.error());
   }
-  const auto json = nlohmann::json::parse(*text, nullptr, false);
+  const auto json = ParseJson(*text);
   if (!json.is_object() || json.value("program", nlohmann::json()) != "ckpt") return ReportState{};
   if (json.value("result", nlohmann::json()) == "failed")
     return ReportState{ReportState::Kind::kFailed, ""};

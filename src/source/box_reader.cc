@@ -22,7 +22,6 @@ namespace {
 constexpr uint64_t kChunksAtOnce = 3;
 // While a CRC is made; 48 of them are the key order of a grid of one axis.
 constexpr uint64_t kBytesPerChunk = sizeof(Crc32c) + 48;
-constexpr size_t kShownBytes = 200;
 
 uint64_t LongestStored(const ChunkedTensor& chunked) {
   uint64_t longest = 0;
@@ -92,7 +91,7 @@ Result<void> BoxReader::Read(const TensorEntry& tensor, const Box& box, std::spa
     CKPT_CHECK(box.begin[axis] <= box.end[axis] && box.end[axis] <= tensor.shape[axis]);
   if (IsEmpty(box)) return {};
   CKPT_TRY_VOID(TakeWindow(tensor));
-  const auto in_tensor = Where("tensor", Excerpt(tensor.name, kShownBytes));
+  const auto in_tensor = Where("tensor", Excerpt(tensor.name));
   if (tensor.chunked != nullptr) {
     CKPT_CHECK(out.size() == BoxBytes(tensor.dtype, box));
     ChunkReader reader(open_, window_.span(), *tensor.chunked, box, out);
@@ -118,7 +117,7 @@ Result<void> BoxReader::Read(const TensorEntry& tensor, const Box& box, std::spa
 Result<Crc32c> BoxReader::StoredCrc(const TensorEntry& tensor) {
   CKPT_CHECK(tensor.chunked != nullptr || IsContiguous(tensor));
   CKPT_TRY_VOID(TakeWindow(tensor));
-  const auto in_tensor = Where("tensor", Excerpt(tensor.name, kShownBytes));
+  const auto in_tensor = Where("tensor", Excerpt(tensor.name));
   std::vector<StoredChunk> whole;
   if (tensor.chunked == nullptr)
     whole.push_back({tensor.pieces[0].object, tensor.pieces[0].offset_bytes, tensor.size_bytes});

@@ -126,7 +126,7 @@ Result<void> SortTensors(Catalog& catalog) {
                            fmt::format("this tensor appears twice, in {} and in {}", file(*twice),
                                        file(*(twice + 1))),
                            "the files do not belong together: name one model's files only"))
-      .map_error(Where("tensor", Excerpt(twice->name, 200)))
+      .map_error(Where("tensor", Excerpt(twice->name)))
       .map_error(Where("file", file(*twice)));
 }
 

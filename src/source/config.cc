@@ -109,7 +109,7 @@ class Flattener {
     bytes_ += kNodeBytes + key.size() + (text != nullptr ? text->size() : 0);
     if (bytes_ > kMaxConfigValueBytes) return Refuse("too many values for a config file");
     if (!values_.emplace(key, std::move(value)).second)
-      return Refuse("this key appears twice").map_error(Where("key", Excerpt(key, 200)));
+      return Refuse("this key appears twice").map_error(Where("key", Excerpt(key)));
     return {};
   }
 

@@ -168,7 +168,7 @@ Result<void> TensorStream::ForEachChunk(const TensorEntry& tensor, const Visit& 
   if (streamed) return streamed;
   const ObjectInfo& object = catalog_.objects[tensor.pieces.front().object];
   return std::move(streamed)
-      .map_error(Where("tensor", Excerpt(tensor.name, 200)))
+      .map_error(Where("tensor", Excerpt(tensor.name)))
       .map_error(InFile(store_, object.name));
 }
 

@@ -21,7 +21,6 @@
 namespace ckpt {
 namespace {
 
-constexpr size_t kNamesShown = 8;
 constexpr std::string_view kSafetensorsEnding = ".safetensors";
 constexpr std::string_view kGgufEnding = ".gguf";
 constexpr std::string_view kBinEnding = ".bin";
@@ -71,10 +70,10 @@ Result<std::vector<ObjectInfo>> OneSet(const std::vector<ObjectInfo>& files,
     return part && part->stem == first->stem && part->count == first->count;
   };
   if (first && std::all_of(files.begin(), files.end(), belongs)) return FindParts(files, *first);
-  return Fail(Code::kBadInput,
-              fmt::format("several {} files that are no one set: {}", format,
-                          ListSome(Names(files), kNamesShown)),
-              "name one of them");
+  return Fail(
+      Code::kBadInput,
+      fmt::format("several {} files that are no one set: {}", format, ListSome(Names(files))),
+      "name one of them");
 }
 
 // Without an index, and no model.safetensors. Other files beside a whole set named model-* do not
@@ -96,7 +95,7 @@ tl::unexpected<Error> NothingToRead(std::span<const ObjectInfo> all, std::string
                 "check the path");
   std::vector<std::string> seen;
   for (const ObjectInfo& object : all) seen.push_back(object.name.substr(folder.size()));
-  const std::string there = ListSome(seen, kNamesShown);
+  const std::string there = ListSome(seen);
   if (!format.empty())
     return Fail(Code::kNotFound,
                 fmt::format("no weights in the format {}; there are: {}", format, there),
@@ -195,8 +194,7 @@ Result<std::optional<Catalog>> OpenTorchFolder(Store& store, std::string_view fo
   });
   if (files.size() == 1 || are_pieces) return some(ReadTorch(store, files, budget));
   return Fail(Code::kBadInput,
-              fmt::format("several PyTorch files that are no one set: {}",
-                          ListSome(Names(files), kNamesShown)),
+              fmt::format("several PyTorch files that are no one set: {}", ListSome(Names(files))),
               "name one of them");
 }
 

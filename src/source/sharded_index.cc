@@ -15,7 +15,8 @@
 namespace ckpt {
 namespace {
 
-constexpr size_t kNamesShown = 5;
+constexpr size_t kTensorsShown = 5;  // each a detail of its own
+
 
 // Joins the index with the headers of its shards.
 class IndexJoin {
@@ -45,7 +46,7 @@ class IndexJoin {
     if (missing.empty()) return {};
     return Fail(Code::kBadInput,
                 fmt::format("{} of the {} shards that the index names are missing: {}",
-                            missing.size(), index_.shards.size(), ListSome(missing, kNamesShown)),
+                            missing.size(), index_.shards.size(), ListSome(missing)),
                 "fetch the missing shards into the index's folder");
   }
 
@@ -88,7 +89,7 @@ class IndexJoin {
     if (ignored.empty()) return;
     catalog_.warnings.push_back(
         fmt::format("{} holds {} tensors that the index does not give to it, they are ignored: {}",
-                    PrintObject(catalog_, object), ignored.size(), ListSome(ignored, kNamesShown)));
+                    PrintObject(catalog_, object), ignored.size(), ListSome(ignored)));
   }
 
   Result<void> CheckAllFound() const {
@@ -96,13 +97,13 @@ class IndexJoin {
         Code::kBadInput, {}, {}, {}, "index and shards are not of one release: fetch both again"};
     size_t lost = 0;
     for (size_t i = 0; i < index_.entries.size(); ++i) {
-      if (is_found_[i] || ++lost > kNamesShown) continue;
+      if (is_found_[i] || ++lost > kTensorsShown) continue;
       error.details.push_back(fmt::format("tensor \"{}\" is not in {}",
-                                          Excerpt(index_.entries[i].tensor, 200),
+                                          Excerpt(index_.entries[i].tensor),
                                           PrintObject(catalog_, index_.entries[i].shard)));
     }
     if (lost == 0) return {};
-    if (lost > kNamesShown) error.details.push_back(fmt::format("and {} more", lost - kNamesShown));
+    if (lost > kTensorsShown) error.details.push_back(fmt::format("and {} more", lost - kTensorsShown));
     error.what = fmt::format("{} tensors of the index are not in the shards that it names", lost);
     return Fail(std::move(error));
   }

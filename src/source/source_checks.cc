@@ -151,7 +151,7 @@ Result<SourceChecks::Verdict> SourceChecks::Finish() const {
     return Fail({Code::kBadInput,
                  fmt::format("record {} has the CRC-32 {:08x}, the zip directory says {:08x}: its "
                              "bytes are damaged",
-                             Excerpt(check.name, 200), found, check.crc32),
+                             Excerpt(check.name), found, check.crc32),
                  {},
                  {{"byte", std::to_string(check.range.begin)},
                   {"file", PrintObject(catalog_, check.object)}},

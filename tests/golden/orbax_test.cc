@@ -22,6 +22,7 @@
 #include "source/digest.h"
 #include "source/open.h"
 #include "source/reader_pool.h"
+#include "tests/data.h"
 #include "tests/unit/source/memory_store.h"
 
 namespace ckpt {
@@ -33,7 +34,7 @@ constexpr std::string_view kEnding = ".tree.txt";
 constexpr size_t kMostChecked = 60;  // tensors of a tree; the others of the large ones are alike
 
 const fs::path& Root() {
-  static const fs::path root = fs::path(CKPT_TEST_DATA) / "golden";
+  static const fs::path root = TestData() / "golden";
   return root;
 }
 

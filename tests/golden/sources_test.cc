@@ -22,6 +22,7 @@
 #include "source/open.h"
 #include "source/reader_pool.h"
 #include "source/source_checks.h"
+#include "tests/data.h"
 #include "tests/unit/source/memory_store.h"
 
 namespace ckpt {
@@ -38,7 +39,7 @@ const std::set<std::string> kReadFormats = {
     "safetensors", "safetensors-index", "gguf", "torch-zip", "torch-legacy", "meta-consolidated"};
 
 const fs::path& Root() {
-  static const fs::path root = fs::path(CKPT_TEST_DATA) / "golden/sources";
+  static const fs::path root = TestData() / "golden/sources";
   return root;
 }
 

@@ -5,11 +5,11 @@
 
 #include <cerrno>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
 #include <system_error>
 
+#include "base/json_text.h"
 #include "base/text.h"
 
 namespace ckpt::contract {
@@ -54,7 +54,7 @@ std::string FolderOf(const Environment& environment, const char* variable, const
 }
 
 Result<KaggleLogin> ParseKaggleJson(const std::string& path, const std::string& text) {
-  const auto json = nlohmann::json::parse(text, nullptr, false);
+  const auto json = ParseJson(text);
   const auto field = [&](const char* key) {
     const auto found = json.is_object() ? json.find(key) : json.end();
     return json.is_object() && found != json.end() && found->is_string() ? found->get<std::string>()

@@ -1,5 +1,5 @@
-#include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "cli/entrypoint/contract.h"
 
 namespace ckpt::contract {
@@ -61,7 +61,7 @@ std::string ExplainJson(const Contract& contract) {
     if (!output.final_line.empty()) json["wait_for"].push_back(output.final_line);
   }
   if (!contract.warnings.empty()) json["warnings"] = contract.warnings;
-  return HideSecrets(json.dump(1, ' ', false, Json::error_handler_t::replace));
+  return HideSecrets(PrintJson(json));
 }
 
 std::string ExplainJson(const Error& error) {
@@ -70,7 +70,7 @@ std::string ExplainJson(const Error& error) {
                    {"what", error.what},
                    {"details", error.details},
                    {"remedy", error.remedy}};
-  return HideSecrets(json.dump(1, ' ', false, Json::error_handler_t::replace));
+  return HideSecrets(PrintJson(json));
 }
 
 }  // namespace ckpt::contract

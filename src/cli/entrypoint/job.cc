@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/json_text.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/conversion.h"
@@ -221,11 +221,8 @@ class Job {
                      {"where", where},
                      {"remedy", error.remedy}};
     // Best effort: the failure itself is what counts.
-    (void)WriteFailureReport(
-        *conversion_->destination,
-        HideSecrets(json.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)) +
-            "\n",
-        conversion_->plan().state_name);
+    (void)WriteFailureReport(*conversion_->destination, HideSecrets(PrintJson(json)) + "\n",
+                             conversion_->plan().state_name);
   }
 
   const Contract& contract_;

@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "base/units.h"
 #include "cli/entrypoint/redact.h"
 #include "cli/progress_view.h"
@@ -38,8 +38,7 @@ void Log::Write(std::string_view severity, std::string_view text, const Fields& 
       json["rate"] = fields.progress->rate;
       if (fields.progress->rate > 0) json["eta_s"] = fields.progress->seconds_left;
     }
-    fmt::print(stream, "{}\n",
-               json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+    fmt::print(stream, "{}\n", PrintJsonLine(json));
   } else {
     const std::string_view kind = severity == "WARNING" ? "warning: " : "";
     fmt::print(stream, "{}: {}{}\n", Now("{:%Y-%m-%d %H:%M:%S}"), kind, message);
@@ -57,7 +56,7 @@ void Log::Fail(const Error& error) {
 
 void Log::Show(const std::string& text, const std::string& json) {
   if (format_ == Format::kJson) {
-    fmt::print("{}\n", nlohmann::ordered_json::parse(json).dump());
+    fmt::print("{}\n", PrintJsonLine(ParseOrderedJson(json)));
   } else {
     fmt::print("{}", text);
   }

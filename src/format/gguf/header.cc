@@ -106,7 +106,7 @@ class Decoder {
     CKPT_TRY_VOID(memory_.Keep(3 * sizeof(KeyValue)));
     CKPT_TRY(std::string key, ReadName(in_, memory_, "a key"));
     auto value = ReadValue(in_, memory_);
-    if (!value) return Fail(Where("key", Excerpt(key, 200))(std::move(value).error()));
+    if (!value) return Fail(Where("key", Excerpt(key))(std::move(value).error()));
     header_.values.push_back({std::move(key), *std::move(value)});
     return {};
   }
@@ -119,7 +119,7 @@ class Decoder {
     std::sort(keys.begin(), keys.end());
     const auto twice = std::adjacent_find(keys.begin(), keys.end());
     if (twice == keys.end()) return {};
-    return Refuse("this key appears twice").map_error(Where("key", Excerpt(*twice, 200)));
+    return Refuse("this key appears twice").map_error(Where("key", Excerpt(*twice)));
   }
 
   Result<void> Alignment() {
@@ -142,7 +142,7 @@ class Decoder {
     Tensor tensor;
     CKPT_TRY(tensor.name, ReadName(in_, memory_, "a tensor name"));
     auto rest = ReadTensorFields(tensor);
-    if (!rest) return std::move(rest).map_error(Where("tensor", Excerpt(tensor.name, 200)));
+    if (!rest) return std::move(rest).map_error(Where("tensor", Excerpt(tensor.name)));
     header_.tensors.push_back(std::move(tensor));
     return {};
   }

@@ -31,7 +31,7 @@ Result<void> Place(Tensor& tensor, const Tensor* before, const Header& header,
         "the download is incomplete: fetch the file again");
   if (before != nullptr && before->data.end > *begin)
     return Refuse(fmt::format("overlap: its bytes [{}, {}) begin before tensor \"{}\" ends at {}",
-                              *begin, *end, Excerpt(before->name, 200), before->data.end));
+                              *begin, *end, Excerpt(before->name), before->data.end));
   tensor.data = {*begin, *end};
   return {};
 }
@@ -49,8 +49,7 @@ Result<void> PlaceTensors(Header& header, uint64_t file_bytes) {
       std::adjacent_find(order.begin(), order.end(),
                          [](const Tensor* a, const Tensor* b) { return a->name == b->name; });
   if (twice != order.end())
-    return Refuse("this tensor appears twice")
-        .map_error(Where("tensor", Excerpt((*twice)->name, 200)));
+    return Refuse("this tensor appears twice").map_error(Where("tensor", Excerpt((*twice)->name)));
 
   std::sort(order.begin(), order.end(), [](const Tensor* a, const Tensor* b) {
     return a->data.begin != b->data.begin ? a->data.begin < b->data.begin
@@ -59,7 +58,7 @@ Result<void> PlaceTensors(Header& header, uint64_t file_bytes) {
   const Tensor* before = nullptr;
   for (Tensor* tensor : order) {
     auto placed = Place(*tensor, before, header, file_bytes);
-    if (!placed) return std::move(placed).map_error(Where("tensor", Excerpt(tensor->name, 200)));
+    if (!placed) return std::move(placed).map_error(Where("tensor", Excerpt(tensor->name)));
     before = tensor;
   }
   return {};

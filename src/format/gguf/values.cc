@@ -112,7 +112,7 @@ Result<std::string> ReadName(WindowReader& in, MemoryLeft& memory, std::string_v
   CKPT_TRY_VOID(memory.Keep(size));
   CKPT_TRY(std::string name, in.Text(size));
   if (FirstInvalidUtf8(name) != std::string_view::npos)
-    return Damaged(at, fmt::format("{} \"{}\" is not UTF-8", what, Excerpt(name, 200)));
+    return Damaged(at, fmt::format("{} \"{}\" is not UTF-8", what, Excerpt(name)));
   return name;
 }
 

@@ -25,10 +25,10 @@ class ByteReader {
   Result<uint32_t> U32();
   Result<uint64_t> U64();
   /// Unsigned LEB128 that fits in `bits`.
-  Result<uint64_t> Varint(uint32_t bits);
+  Result<uint64_t> Varint(uint32_t bits = 64);
   Result<std::string_view> Take(uint64_t count);
   /// Checks `count` varints and steps over them; a copy made before reads them without failing.
-  Result<void> SkipVarints(uint64_t count, uint32_t bits);
+  Result<void> SkipVarints(uint64_t count, uint32_t bits = 64);
   /// `count` things of at least `least_bytes` each can follow. Before anything is allocated.
   Result<void> CheckCount(std::string_view what, uint64_t count, uint64_t least_bytes) const;
   /// All bytes are used.

@@ -19,7 +19,6 @@ using ocdbt::AppendVarint;
 using ocdbt::ByteReader;
 
 constexpr uint32_t kShortBits = 32;
-constexpr uint32_t kLongBits = 64;
 constexpr uint8_t kSingleKind = 0;
 constexpr uint8_t kNumberedKind = 1;
 constexpr uint64_t kZstdMethod = 1;
@@ -60,10 +59,10 @@ class Column {
   static Result<Column> Of(ByteReader& in, uint64_t count) {
     Column column;
     column.reader_ = in;
-    CKPT_TRY_VOID(in.SkipVarints(count, kLongBits));
+    CKPT_TRY_VOID(in.SkipVarints(count));
     return column;
   }
-  uint64_t Next() { return reader_.Varint(kLongBits).value(); }
+  uint64_t Next() { return reader_.Varint().value(); }
 
  private:
   ByteReader reader_;
@@ -76,7 +75,7 @@ class Versions {
       : in_(in), files_(files), arity_log2_(config.version_tree_arity_log2) {}
 
   Result<OcdbtVersion> ReadLatest() {
-    CKPT_TRY(const uint64_t count, in_.Varint(kLongBits));
+    CKPT_TRY(const uint64_t count, in_.Varint());
     if (count == 0 || count > 1ULL << arity_log2_)
       return in_.Damaged(fmt::format("{} versions, of 1 to {}", count, 1ULL << arity_log2_));
     CKPT_TRY_VOID(in_.CheckCount("versions", count, kLeastVersionBytes));
@@ -115,13 +114,13 @@ class Versions {
 
   // Nodes of older versions: nothing is kept of them.
   Result<void> SkipVersionNodes() {
-    CKPT_TRY(const uint64_t count, in_.Varint(kLongBits));
+    CKPT_TRY(const uint64_t count, in_.Varint());
     if (count > kGenerationBits / arity_log2_ - 1)
       return in_.Damaged(fmt::format("{} version tree nodes", count));
     CKPT_TRY_VOID(in_.CheckCount("version tree nodes", count, kLeastVersionNodeBytes));
     CKPT_TRY(Column generation, Column::Of(in_, count));
     CKPT_TRY(Column file, Column::Of(in_, count));
-    for (int i = 0; i < kSkippedColumns; ++i) CKPT_TRY_VOID(in_.SkipVarints(count, kLongBits));
+    for (int i = 0; i < kSkippedColumns; ++i) CKPT_TRY_VOID(in_.SkipVarints(count));
     CKPT_TRY_VOID(in_.Take(count * sizeof(uint64_t)));
     CKPT_TRY(const std::string_view heights, in_.Take(count));
     uint64_t before = 0;

@@ -13,7 +13,6 @@ using ocdbt::ByteReader;
 
 constexpr uint32_t kCountBits = 32;
 constexpr uint32_t kLengthBits = 16;
-constexpr uint32_t kLongBits = 64;
 constexpr uint8_t kInlineKind = 0;
 constexpr uint8_t kRangeKind = 1;
 constexpr uint64_t kLeastEntryBytes = 3;  // a key's length, a value's length, its kind
@@ -82,14 +81,14 @@ struct Ranges {
 
   Result<void> Open(ByteReader& in, uint64_t count) {
     file = in;
-    CKPT_TRY_VOID(in.SkipVarints(count, kLongBits));
+    CKPT_TRY_VOID(in.SkipVarints(count));
     offset = in;
-    return in.SkipVarints(count, kLongBits);
+    return in.SkipVarints(count);
   }
   Result<OcdbtRange> Next(uint64_t length, size_t files) {
-    CKPT_TRY(const uint64_t id, file.Varint(kLongBits));
+    CKPT_TRY(const uint64_t id, file.Varint());
     if (id >= files) return file.Damaged(fmt::format("data file {} of {}", id, files));
-    CKPT_TRY(const uint64_t begin, offset.Varint(kLongBits));
+    CKPT_TRY(const uint64_t begin, offset.Varint());
     if (begin > INT64_MAX || length > INT64_MAX - begin)
       return offset.Damaged(fmt::format("a range at byte {} of {} bytes", begin, length));
     return OcdbtRange{static_cast<uint32_t>(id), begin, length};
@@ -99,7 +98,7 @@ struct Ranges {
 Result<void> ReadLeaf(ByteReader& in, const OcdbtNodeHeader& header, Keys& keys,
                       const OcdbtNodeVisit& visit) {
   ByteReader lengths = in;
-  CKPT_TRY_VOID(in.SkipVarints(header.entries, kLongBits));
+  CKPT_TRY_VOID(in.SkipVarints(header.entries));
   const ByteReader kind_column = in;
   CKPT_TRY(const std::string_view kinds, in.Take(header.entries));
   uint64_t ranges_count = 0;
@@ -114,7 +113,7 @@ Result<void> ReadLeaf(ByteReader& in, const OcdbtNodeHeader& header, Keys& keys,
   for (const char kind : kinds) {
     CKPT_TRY_VOID(keys.Next());
     const ByteReader at_length = lengths;
-    CKPT_TRY(const uint64_t length, lengths.Varint(kLongBits));
+    CKPT_TRY(const uint64_t length, lengths.Varint());
     OcdbtNodeEntry entry{keys.key(), {}};
     if (static_cast<uint8_t>(kind) == kInlineKind) {
       if (length > kOcdbtMaxInlineBytes)
@@ -135,7 +134,7 @@ Result<void> ReadInterior(ByteReader& in, const OcdbtNodeHeader& header, Keys& k
                           const OcdbtNodeVisit& visit) {
   const auto column = [&](ByteReader& start) {
     start = in;
-    return in.SkipVarints(header.entries, kLongBits);
+    return in.SkipVarints(header.entries);
   };
   Ranges ranges;
   CKPT_TRY_VOID(ranges.Open(in, header.entries));
@@ -149,11 +148,11 @@ Result<void> ReadInterior(ByteReader& in, const OcdbtNodeHeader& header, Keys& k
     CKPT_TRY_VOID(keys.Next());
     OcdbtChild child;
     CKPT_TRY(child.prefix_bytes, keys.NextSubtreePrefix());
-    CKPT_TRY(const uint64_t length, lengths.Varint(kLongBits));
+    CKPT_TRY(const uint64_t length, lengths.Varint());
     CKPT_TRY(child.range, ranges.Next(length, header.files.size()));
-    CKPT_TRY(child.statistics.keys, key_counts.Varint(kLongBits));
-    CKPT_TRY(child.statistics.tree_bytes, tree_bytes.Varint(kLongBits));
-    CKPT_TRY(child.statistics.indirect_bytes, indirect_bytes.Varint(kLongBits));
+    CKPT_TRY(child.statistics.keys, key_counts.Varint());
+    CKPT_TRY(child.statistics.tree_bytes, tree_bytes.Varint());
+    CKPT_TRY(child.statistics.indirect_bytes, indirect_bytes.Varint());
     CKPT_TRY_VOID(visit(header, {keys.key(), child}));
   }
   return {};

@@ -16,13 +16,12 @@ namespace {
 constexpr uint64_t kInlineCost = 16;
 constexpr uint64_t kRangeCost = 32;
 constexpr uint64_t kChildCost = 96;
-constexpr size_t kShownBytes = 200;
 
 tl::unexpected<Error> Refuse(std::string_view key, std::string what) {
   return Fail(Error{Code::kInternal,
                     std::move(what),
                     {},
-                    {{"key", Excerpt(key, kShownBytes)}},
+                    {{"key", Excerpt(key)}},
                     "a mistake of this program: report it"});
 }
 
@@ -61,8 +60,7 @@ uint64_t OcdbtTreeBuilder::LeafCost(const OcdbtEntry& entry) const {
 
 Result<void> OcdbtTreeBuilder::Add(OcdbtEntry entry) {
   if (!leaf_.empty() && entry.key <= leaf_.back().key)
-    return Refuse(entry.key,
-                  fmt::format("follows the key \"{}\"", Excerpt(leaf_.back().key, kShownBytes)));
+    return Refuse(entry.key, fmt::format("follows the key \"{}\"", Excerpt(leaf_.back().key)));
   if (entry.key.size() > kOcdbtMaxKeyBytes)
     return Refuse(entry.key, fmt::format("a key of {} bytes, at most {} can be stored",
                                          entry.key.size(), kOcdbtMaxKeyBytes));

@@ -10,8 +10,6 @@
 namespace ckpt {
 namespace {
 
-constexpr size_t kShownBytes = 200;
-
 // Depths of the tokens that matter:
 //   1  members of the whole           2  text keys of tree_metadata
 //   3  key_metadata, value_metadata   4  items of key_metadata; members of value_metadata
@@ -39,7 +37,7 @@ class Decoder {
     if (top_ != "tree_metadata") return {};
     auto taken = TakeInLeaf(token);
     if (taken) return taken;
-    return std::move(taken).map_error(Where("key", Excerpt(leaf_key_, kShownBytes)));
+    return std::move(taken).map_error(Where("key", Excerpt(leaf_key_)));
   }
 
   Result<OrbaxMetadata> Finish() {
@@ -146,8 +144,7 @@ class Decoder {
     std::sort(names.begin(), names.end());
     const auto twice = std::adjacent_find(names.begin(), names.end());
     if (twice == names.end()) return {};
-    return Refuse("two leaves have this name")
-        .map_error(Where("key", Excerpt(*twice, kShownBytes)));
+    return Refuse("two leaves have this name").map_error(Where("key", Excerpt(*twice)));
   }
 
   OrbaxMetadata metadata_;

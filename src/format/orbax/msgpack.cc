@@ -166,7 +166,7 @@ class Decoder {
     return Fail(Error{Code::kBadInput,
                       fmt::format("\"{}\" holds its value in the file \"checkpoint\" itself: this "
                                   "old form of checkpoint is not read",
-                                  Excerpt(OrbaxTensorName(path_), 200)),
+                                  Excerpt(OrbaxTensorName(path_))),
                       {},
                       {{"byte", std::to_string(position_)}},
                       "restore it with the orbax that wrote it and save it again"});

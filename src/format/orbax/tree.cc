@@ -14,7 +14,6 @@ namespace {
 
 constexpr auto kEmptyTypes =
     std::to_array<std::string_view>({"None", "Dict", "List", "Tuple", "NamedTuple"});
-constexpr size_t kShownBytes = 200;
 constexpr size_t kShownDefects = 5;
 
 std::string Join(std::span<const OrbaxKey> path, char separator) {
@@ -26,9 +25,7 @@ std::string Join(std::span<const OrbaxKey> path, char separator) {
   return name;
 }
 
-std::string Shown(std::span<const OrbaxKey> path) {
-  return Excerpt(OrbaxTensorName(path), kShownBytes);
-}
+std::string Shown(std::span<const OrbaxKey> path) { return Excerpt(OrbaxTensorName(path)); }
 
 // What is wrong with a path by itself, or "".
 std::string PathDefect(std::span<const OrbaxKey> path) {
@@ -60,11 +57,11 @@ struct Node {
 
 std::string ShapeDefect(const Node& node, const std::string& name) {
   if (node.dict_keys > 0 && node.sequence_keys > 0)
-    return fmt::format("{}: keys of a dict beside indexes of a list", Excerpt(name, kShownBytes));
+    return fmt::format("{}: keys of a dict beside indexes of a list", Excerpt(name));
   for (size_t i = 0; i < node.sequence_keys; ++i) {
     if (!node.children.contains(std::to_string(i)))
-      return fmt::format("{}: a list of {} without the index {}", Excerpt(name, kShownBytes),
-                         node.sequence_keys, i);
+      return fmt::format("{}: a list of {} without the index {}", Excerpt(name), node.sequence_keys,
+                         i);
   }
   return "";
 }
@@ -115,7 +112,7 @@ Result<void> CheckOrbaxTree(std::span<const OrbaxLeaf> leaves) {
           names.try_emplace(OrbaxParamName(leaf.path), OrbaxTensorName(leaf.path));
       if (!is_new)
         defect = fmt::format("{} and {} would both be stored as {}", Shown(leaf.path),
-                             Excerpt(at->second, kShownBytes), Excerpt(at->first, kShownBytes));
+                             Excerpt(at->second), Excerpt(at->first));
     }
     if (!defect.empty()) defects.push_back(std::move(defect));
   }

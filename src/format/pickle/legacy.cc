@@ -15,7 +15,6 @@ constexpr std::string_view kMagic("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19",
                                   10);  // 0x1950a86a20f9469cfc6c
 constexpr int64_t kVersion = 1001;
 constexpr uint64_t kCountBytes = 8;
-constexpr size_t kShownBytes = 200;
 // The small pickles around the state dict: of keys there may be 4 million.
 constexpr uint64_t kMemoryBytes = 64ULL << 20U;
 
@@ -91,10 +90,10 @@ Result<LegacyLayout> PlaceLegacyStorages(const StateDict& dict,
   for (const std::string& key : keys) {
     const auto found = numbers.find(key);
     if (found == numbers.end())
-      return NotPlain(at, fmt::format("the file has a storage {} that its pickle does not name",
-                                      Excerpt(key, kShownBytes)));
+      return NotPlain(
+          at, fmt::format("the file has a storage {} that its pickle does not name", Excerpt(key)));
     if (is_placed[found->second])
-      return NotPlain(at, fmt::format("storage {} comes twice", Excerpt(key, kShownBytes)));
+      return NotPlain(at, fmt::format("storage {} comes twice", Excerpt(key)));
     const Storage& storage = dict.storages[found->second];
     if (at > file_bytes || kCountBytes > file_bytes - at ||
         storage.size_bytes > file_bytes - at - kCountBytes)
@@ -102,7 +101,7 @@ Result<LegacyLayout> PlaceLegacyStorages(const StateDict& dict,
           at,
           fmt::format(
               "storage {} of {} bytes reaches beyond the end of the file at byte {}: truncated",
-              Excerpt(key, kShownBytes), storage.size_bytes, file_bytes),
+              Excerpt(key), storage.size_bytes, file_bytes),
           "the download is incomplete: fetch it again");
     is_placed[found->second] = true;
     layout.counts_at[found->second] = at;
@@ -112,7 +111,7 @@ Result<LegacyLayout> PlaceLegacyStorages(const StateDict& dict,
   for (size_t i = 0; i < is_placed.size(); ++i) {
     if (!is_placed[i])
       return NotPlain(data_begin, fmt::format("the file has no storage {}, which its pickle names",
-                                              Excerpt(dict.storages[i].key, kShownBytes)));
+                                              Excerpt(dict.storages[i].key)));
   }
   layout.end = at;
   return layout;

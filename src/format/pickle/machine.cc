@@ -10,8 +10,6 @@
 namespace ckpt::pickle {
 namespace {
 
-// What a growing vector takes for one more, old and new memory side by side.
-constexpr uint64_t kGrowth = 3;
 constexpr uint64_t kMemoBytes = 64;
 
 int64_t SignExtend(uint64_t value, size_t bytes) {

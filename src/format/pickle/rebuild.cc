@@ -8,8 +8,6 @@
 namespace ckpt::pickle {
 namespace {
 
-constexpr size_t kShownBytes = 100;
-constexpr uint64_t kGrowth = 3;
 constexpr size_t kStorageItems = 5;
 constexpr int64_t kMostAxes = 64;  // as torch
 
@@ -109,8 +107,7 @@ Result<void> Machine::ReadMetadata(const Op& op, const Value& metadata, TensorVa
     const std::string_view key =
         items[i].kind == Kind::kString ? arena_.Text(items[i]) : std::string_view();
     if ((key != "conj" && key != "neg") || items[i + 1].kind != Kind::kBool)
-      return NotPlain(ByteOf(op),
-                      fmt::format("a tensor with the metadata \"{}\"", Excerpt(key, kShownBytes)));
+      return NotPlain(ByteOf(op), fmt::format("a tensor with the metadata \"{}\"", Excerpt(key)));
     (key == "conj" ? tensor.is_conjugated : tensor.is_negated) = items[i + 1].number != 0;
   }
   return {};

@@ -9,7 +9,6 @@
 namespace ckpt::pickle {
 namespace {
 
-constexpr size_t kShownBytes = 100;
 constexpr std::string_view kLoadAndSave =
     "if you trust it, load it in Python and save it as safetensors";
 
@@ -66,7 +65,7 @@ tl::unexpected<Error> RefuseGlobal(uint64_t byte, std::string_view pickle_name,
                                    std::string_view module, std::string_view name) {
   std::string what =
       fmt::format("refusing PICKLE global {}.{} at byte {} of {}: not part of a plain state dict",
-                  Excerpt(module, kShownBytes), Excerpt(name, kShownBytes), byte, pickle_name);
+                  Excerpt(module), Excerpt(name), byte, pickle_name);
   if (const std::string_view hint = HintFor(module); !hint.empty())
     what += fmt::format(" ({})", hint);
   return Damaged(byte, std::move(what), "the file may be malicious; " + std::string(kLoadAndSave));

@@ -15,7 +15,6 @@
 namespace ckpt::pickle {
 namespace {
 
-constexpr size_t kShownBytes = 200;
 constexpr uint64_t kMostTensors = 1ULL << 22U;
 
 class Collector {
@@ -29,8 +28,8 @@ class Collector {
     for (const StorageValue& value : arena_.storages) {
       const std::optional<uint64_t> bytes = CheckedMul(value.elements, value.type->element_bytes);
       if (!bytes)
-        return NotPlain(value.byte, fmt::format("storage {}: its size overflows",
-                                                Excerpt(value.key, kShownBytes)));
+        return NotPlain(value.byte,
+                        fmt::format("storage {}: its size overflows", Excerpt(value.key)));
       const auto [at, is_new] =
           numbers_.try_emplace(value.key, static_cast<uint32_t>(dict_.storages.size()));
       if (is_new) {
@@ -38,10 +37,10 @@ class Collector {
         dict_.storages.push_back(
             {std::string(value.key), value.elements, value.type->element_bytes, *bytes});
       } else if (dict_.storages[at->second].size_bytes != *bytes) {
-        return NotPlain(value.byte,
-                        fmt::format("storage {} has {} bytes here and {} bytes elsewhere",
-                                    Excerpt(value.key, kShownBytes), *bytes,
-                                    dict_.storages[at->second].size_bytes));
+        return NotPlain(
+            value.byte,
+            fmt::format("storage {} has {} bytes here and {} bytes elsewhere", Excerpt(value.key),
+                        *bytes, dict_.storages[at->second].size_bytes));
       }
       of_value_.push_back(at->second);
     }
@@ -54,8 +53,7 @@ class Collector {
     CKPT_TRY_VOID(
         memory_.Keep(3 * sizeof(Tensor) + name.size() + 2 * sizeof(uint64_t) * value.size.size()));
     Result<Tensor> tensor = Check(value);
-    if (!tensor)
-      return Fail(Where("tensor", Excerpt(name, kShownBytes))(std::move(tensor).error()));
+    if (!tensor) return Fail(Where("tensor", Excerpt(name))(std::move(tensor).error()));
     tensor->name = name;
     dict_.tensors.push_back(*std::move(tensor));
     return {};
@@ -69,7 +67,7 @@ class Collector {
     const auto twice = std::adjacent_find(names.begin(), names.end());
     if (twice != names.end())
       return Result<StateDict>(NotPlain(byte, "this name stands for two tensors"))
-          .map_error(Where("tensor", Excerpt(*twice, kShownBytes)));
+          .map_error(Where("tensor", Excerpt(*twice)));
     return std::move(dict_);
   }
 
@@ -134,7 +132,7 @@ class Collector {
     if (!end || *last == UINT64_MAX || *end > view_bytes)
       return NotPlain(value.byte,
                       fmt::format("the tensor reaches beyond its storage {} of {} bytes",
-                                  Excerpt(storage.key, kShownBytes), view_bytes));
+                                  Excerpt(storage.key), view_bytes));
     tensor.offset_bytes = storage.view_offset * storage.type->element_bytes +
                           static_cast<uint64_t>(value.offset) * element_bytes;
     if (is_dense) tensor.byte_strides = std::move(dense_strides);

@@ -7,12 +7,7 @@
 #include "format/pickle/refusal.h"
 
 namespace ckpt::pickle {
-namespace {
-
-// What a growing vector takes for one more, old and new memory side by side.
-constexpr uint64_t kGrowth = 3;
-
-}  // namespace
+namespace {}  // namespace
 
 Result<bool> Machine::StepValue(const Op& op) {
   const auto done = [](Result<void> result) { return std::move(result).map([] { return true; }); };

@@ -77,6 +77,9 @@ struct Arena {
   }
 };
 
+/// What a growing vector takes for one more, old and new memory side by side.
+inline constexpr uint64_t kGrowth = 3;
+
 /// What the values of a pickle may still take.
 class MemoryLeft {
  public:

@@ -10,8 +10,6 @@
 namespace ckpt::pickle {
 namespace {
 
-constexpr size_t kShownBytes = 200;
-
 class Walk {
  public:
   using Visit = std::function<Result<void>(const std::string&, const TensorValue&)>;
@@ -78,7 +76,7 @@ class Walk {
       return NotPlain(
           byte_, fmt::format(
                      "below \"{}\" tensors lie under a key that is neither a string nor an integer",
-                     Excerpt(path_, kShownBytes)));
+                     Excerpt(path_)));
     }
     return {};
   }
@@ -88,8 +86,8 @@ class Walk {
     if (value.kind == Kind::kTensor) return visit_(path_, arena_.tensors[value.index]);
     if (!MayHoldTensors(value)) return {};
     if (is_open_[value.index])
-      return NotPlain(byte_, fmt::format("a container that holds itself, at \"{}\"",
-                                         Excerpt(path_, kShownBytes)));
+      return NotPlain(byte_,
+                      fmt::format("a container that holds itself, at \"{}\"", Excerpt(path_)));
     is_open_[value.index] = true;
     levels_.push_back({value.index, value.kind == Kind::kDict, 0, path_.size()});
     return {};

@@ -20,7 +20,7 @@ Result<void> Refuse(std::string what, std::string_view remedy = kDamaged) {
   return Fail(Code::kBadInput, std::move(what), std::string(remedy));
 }
 
-std::string Quoted(std::string_view name) { return fmt::format("\"{}\"", Excerpt(name, 200)); }
+std::string Quoted(std::string_view name) { return fmt::format("\"{}\"", Excerpt(name)); }
 
 // Collects the entries token by token: rules 5 to 8, and 9 for fields.
 class HeaderVisitor {
@@ -30,7 +30,7 @@ class HeaderVisitor {
     if (token.depth == 1) return Top(token);
     if (is_in_metadata_) return InMetadata(token);
     auto taken = InTensor(token);
-    if (!taken) return std::move(taken).map_error(Where("tensor", Excerpt(tensor_.name, 200)));
+    if (!taken) return std::move(taken).map_error(Where("tensor", Excerpt(tensor_.name)));
     return taken;
   }
 
@@ -75,7 +75,7 @@ class HeaderVisitor {
           return Refuse("__metadata__ is no object of strings")
               .map_error(Where("key", "__metadata__"));
         return Refuse("the entry is no JSON object")
-            .map_error(Where("tensor", Excerpt(tensor_.name, 200)));
+            .map_error(Where("tensor", Excerpt(tensor_.name)));
     }
   }
 
@@ -175,7 +175,7 @@ class HeaderVisitor {
   Result<void> Finish() {
     const auto missing = [&](std::string_view field) {
       return Refuse(fmt::format("field \"{}\" is missing", field))
-          .map_error(Where("tensor", Excerpt(tensor_.name, 200)));
+          .map_error(Where("tensor", Excerpt(tensor_.name)));
     };
     if (!has_dtype_) return missing("dtype");
     if (!has_shape_) return missing("shape");
@@ -214,7 +214,7 @@ Result<void> CheckNames(const std::vector<Tensor>& tensors) {
   return Refuse(
              fmt::format("tensor {} appears twice", Quoted(name)),
              "which of the two is meant cannot be known: fetch the file again, or ask its author")
-      .map_error(Where("tensor", Excerpt(name, 200)));
+      .map_error(Where("tensor", Excerpt(name)));
 }
 
 // Rules 10 to 15, for a tensor that must begin at `expected`.
@@ -234,13 +234,13 @@ Result<void> CheckTensor(const Tensor& tensor, uint64_t expected, bool is_first)
   CKPT_TRY(const uint64_t size_bytes, TensorBytes(tensor.dtype, tensor.shape));
   if (size_bytes != end - begin)
     return Refuse(fmt::format("{} of shape {} has {} bytes, its offsets [{}, {}) have {}",
-                              Name(tensor.dtype), Excerpt(ToString(tensor.shape), 200), size_bytes,
+                              Name(tensor.dtype), Excerpt(ToString(tensor.shape)), size_bytes,
                               begin, end, end - begin));
   return {};
 }
 
 std::string RangeText(const Tensor& tensor) {
-  return fmt::format("{}, bytes [{}, {}) of the data", Excerpt(tensor.name, 200), tensor.data.begin,
+  return fmt::format("{}, bytes [{}, {}) of the data", Excerpt(tensor.name), tensor.data.begin,
                      tensor.data.end);
 }
 

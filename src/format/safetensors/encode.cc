@@ -59,7 +59,7 @@ Result<EncodedHeader> Place(std::vector<TensorSpec> specs) {
   });
   EncodedHeader header;
   for (TensorSpec& spec : specs) {
-    CKPT_TRY_VOID(CheckSpec(spec).map_error(Where("tensor", Excerpt(spec.name, 200))));
+    CKPT_TRY_VOID(CheckSpec(spec).map_error(Where("tensor", Excerpt(spec.name))));
     auto size_bytes = TensorBytes(spec.dtype, spec.shape);
     const auto end = size_bytes ? CheckedAdd(header.data_bytes, *size_bytes) : std::nullopt;
     if (!end)
@@ -78,7 +78,7 @@ Result<void> CheckNamesDiffer(const std::vector<TensorSpec>& specs) {
   std::sort(names.begin(), names.end());
   const auto twice = std::adjacent_find(names.begin(), names.end());
   if (twice != names.end())
-    return Refuse(fmt::format("tensor \"{}\" appears twice", Excerpt(*twice, 200)));
+    return Refuse(fmt::format("tensor \"{}\" appears twice", Excerpt(*twice)));
   return {};
 }
 

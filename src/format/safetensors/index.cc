@@ -63,7 +63,7 @@ class IndexVisitor {
       return {};
     }
     if (token.kind != json::Kind::kString)
-      return Refuse("the shard's name is no string").map_error(Where("tensor", Excerpt(key_, 200)));
+      return Refuse("the shard's name is no string").map_error(Where("tensor", Excerpt(key_)));
     const auto [at, is_new] = shard_numbers_.try_emplace(
         std::string(token.text), static_cast<uint32_t>(index_.shards.size()));
     if (is_new) index_.shards.emplace_back(token.text);
@@ -92,7 +92,7 @@ class IndexVisitor {
         std::adjacent_find(entries.begin(), entries.end(),
                            [](const auto& a, const auto& b) { return a.tensor == b.tensor; });
     if (twice == entries.end()) return {};
-    return Refuse(fmt::format("tensor \"{}\" appears twice", Excerpt(twice->tensor, 200)))
+    return Refuse(fmt::format("tensor \"{}\" appears twice", Excerpt(twice->tensor)))
         .map_error(Where("key", "weight_map"));
   }
 

@@ -9,7 +9,6 @@
 namespace ckpt::zarr {
 namespace {
 
-constexpr size_t kShownBytes = 80;
 constexpr int kMostLevel = 22;
 
 // The order in which codecs may follow each other.
@@ -32,7 +31,7 @@ Result<void> ReadByteOrder(const JsonValue* configuration, uint32_t element_byte
   }
   if (endian->text != "little" && endian->text != "big")
     return Damaged("codecs", fmt::format("the byte order \"{}\" is neither little nor big",
-                                         Excerpt(endian->text, kShownBytes)));
+                                         Excerpt(endian->text)));
   codecs.is_big_endian = endian->text == "big" && element_bytes > 1;
   return {};
 }
@@ -67,7 +66,7 @@ Result<ZarrCodecs> ReadChain(const JsonValue& list, uint32_t element_bytes) {
     } else {
       return Unsupported("codecs", fmt::format("the codec \"{}\" is not read at this place: read "
                                                "are bytes, then zstd or gzip, then crc32c",
-                                               Excerpt(name, kShownBytes)));
+                                               Excerpt(name)));
     }
   }
   if (next == Stage::kBytes) return Damaged("codecs", "no codec \"bytes\"");
@@ -143,7 +142,7 @@ Result<void> ReadV2Compressor(const JsonValue& value, ZarrCodecs& codecs) {
   else
     return Unsupported("compressor", fmt::format("the compressor \"{}\" is not read: read are "
                                                  "zstd, zlib and gzip",
-                                                 Excerpt(id->text, kShownBytes)));
+                                                 Excerpt(id->text)));
   codecs.level = ReadLevel(&value);
   return {};
 }

@@ -21,8 +21,6 @@ using zarr::JsonValue;
 using zarr::Need;
 using zarr::Unsupported;
 
-constexpr size_t kShownBytes = 80;
-
 // The member, which must say one thing.
 Result<void> Expect(const JsonValue& object, std::string_view key, std::string_view text) {
   CKPT_TRY(const JsonValue* const value, Need(object, key));
@@ -36,8 +34,7 @@ Result<DType> ReadDType(ZarrForm form, std::string_view key, const JsonValue& va
     return Unsupported(key, "a structured dtype: only plain numbers are read");
   const auto parsed = zarr::ParseDType(form, value.text);
   if (!parsed)
-    return Unsupported(
-        key, fmt::format("the dtype \"{}\" is unknown", Excerpt(value.text, kShownBytes)));
+    return Unsupported(key, fmt::format("the dtype \"{}\" is unknown", Excerpt(value.text)));
   codecs.is_big_endian = parsed->is_big_endian;
   return parsed->dtype;
 }
@@ -50,7 +47,7 @@ Result<void> ReadV2(const JsonValue& root, ZarrArrayMeta& meta) {
   CKPT_TRY(const JsonValue* const order, Need(root, "order"));
   if (order->text != "C")
     return Unsupported("order", fmt::format(R"(elements in the order "{}": only "C" is read)",
-                                            Excerpt(order->text, kShownBytes)));
+                                            Excerpt(order->text)));
   const JsonValue* const filters = root.Find("filters");
   if (filters != nullptr && !filters->is_null() &&
       !(filters->is_array() && filters->members.empty()))
@@ -70,8 +67,8 @@ Result<void> ReadV3Keys(const JsonValue& root, ZarrArrayMeta& meta) {
   CKPT_TRY(const JsonValue* const name, Need(*encoding, "name"));
   meta.has_prefix = name->text == "default";
   if (!meta.has_prefix && name->text != "v2")
-    return Unsupported("chunk_key_encoding", fmt::format("the encoding \"{}\" is unknown",
-                                                         Excerpt(name->text, kShownBytes)));
+    return Unsupported("chunk_key_encoding",
+                       fmt::format("the encoding \"{}\" is unknown", Excerpt(name->text)));
   meta.separator = meta.has_prefix ? '/' : '.';
   const JsonValue* const separator = zarr::FindIn(encoding->Find("configuration"), "separator");
   if (separator == nullptr) return {};

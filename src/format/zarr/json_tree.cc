@@ -10,8 +10,6 @@
 namespace ckpt::zarr {
 namespace {
 
-constexpr size_t kShownBytes = 80;
-
 // Puts each token where it belongs. The containers around the present one are found from the top
 // each time, for a member's address changes when its container grows.
 class Builder {
@@ -24,8 +22,7 @@ class Builder {
       case json::Kind::kKey:
         key_ = token.text;
         if (ContainerAt(token.depth).Find(key_) == nullptr) return {};
-        return Fail(Code::kBadInput,
-                    fmt::format("the key \"{}\" appears twice", Excerpt(key_, kShownBytes)),
+        return Fail(Code::kBadInput, fmt::format("the key \"{}\" appears twice", Excerpt(key_)),
                     "the array's metadata is damaged: fetch the checkpoint again");
       default:
         break;

@@ -12,7 +12,6 @@ constexpr std::string_view kEntryMagic = "PK\1\2";
 constexpr uint64_t kIn64 =
     0xFFFFFFFF;  // a 32-bit field whose value stands in the zip64 extra field
 constexpr uint64_t kZip64Extra = 1;
-constexpr size_t kShownBytes = 200;
 
 // Takes the values that did not fit into 32 bits from the zip64 extra field, which has them in this
 // order.
@@ -71,8 +70,7 @@ Result<Record> TakeEntry(std::string_view& rest, uint64_t byte) {
     return Damaged(byte, "a record's name is not UTF-8");
   if (record.method == Method::kStored && record.stored_bytes != record.size_bytes)
     return Damaged(byte, fmt::format("record {} is stored as it is, but with {} of its {} bytes",
-                                     Excerpt(record.name, kShownBytes), record.stored_bytes,
-                                     record.size_bytes));
+                                     Excerpt(record.name), record.stored_bytes, record.size_bytes));
   rest.remove_prefix(entry_bytes);
   return record;
 }
@@ -86,7 +84,7 @@ Result<void> CheckNames(std::span<const Record> records, uint64_t byte) {
   if (twice == names.end()) return {};
   return Damaged(byte,
                  fmt::format("two records have the name {}: readers disagree on which one counts",
-                             Excerpt(*twice, kShownBytes)),
+                             Excerpt(*twice)),
                  "the file was put together by hand: save it again with torch.save");
 }
 

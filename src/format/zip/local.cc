@@ -8,7 +8,6 @@ namespace ckpt::zip {
 namespace {
 
 constexpr std::string_view kLocalMagic = "PK\3\4";
-constexpr size_t kShownBytes = 200;
 
 }  // namespace
 
@@ -19,7 +18,7 @@ ByteRange LocalHeaderRange(const Record& record, uint64_t end) {
 
 Result<void> PlaceRecord(std::string_view local_header, uint64_t end, Record& record) {
   const uint64_t byte = record.header_offset;
-  const std::string name = Excerpt(record.name, kShownBytes);
+  const std::string name = Excerpt(record.name);
   if (local_header.size() < kLocalHeaderBytes + record.name.size() ||
       !local_header.starts_with(kLocalMagic))
     return Damaged(
@@ -45,10 +44,9 @@ Result<void> PlaceRecord(std::string_view local_header, uint64_t end, Record& re
 Result<void> CheckOverlap(std::span<const Record> records) {
   for (size_t i = 1; i < records.size(); ++i) {
     if (records[i - 1].data.end <= records[i].header_offset) continue;
-    return Damaged(
-        records[i].header_offset,
-        fmt::format("record {} begins inside record {}", Excerpt(records[i].name, kShownBytes),
-                    Excerpt(records[i - 1].name, kShownBytes)));
+    return Damaged(records[i].header_offset,
+                   fmt::format("record {} begins inside record {}", Excerpt(records[i].name),
+                               Excerpt(records[i - 1].name)));
   }
   return {};
 }

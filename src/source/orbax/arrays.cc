@@ -14,7 +14,6 @@
 namespace ckpt {
 namespace {
 
-constexpr size_t kShownBytes = 200;
 constexpr std::string_view kWrongForm =
     "_METADATA names another version of zarr than the arrays have: each is read as it is";
 // Chunk keys are looked through once. Arrays whose names lie inside each other's keys would make us
@@ -24,11 +23,8 @@ constexpr uint64_t kMostLooks = 4;
 constexpr uint64_t kMostOverheadBytes = 64ULL << 20U;
 
 tl::unexpected<Error> AtKey(std::string_view key, std::string what, std::string remedy) {
-  return Fail(Error{Code::kBadInput,
-                    std::move(what),
-                    {},
-                    {{"key", Excerpt(key, kShownBytes)}},
-                    std::move(remedy)});
+  return Fail(
+      Error{Code::kBadInput, std::move(what), {}, {{"key", Excerpt(key)}}, std::move(remedy)});
 }
 
 std::string_view MetaName(ZarrForm form) {
@@ -52,7 +48,7 @@ Result<void> ArrayFinder::Add(const OrbaxLeaf& leaf, Catalog& catalog) {
     return {};
   }
   auto tensor = Find(leaf, catalog.warnings);
-  if (!tensor) return Fail(Where("tensor", Excerpt(name, kShownBytes))(std::move(tensor).error()));
+  if (!tensor) return Fail(Where("tensor", Excerpt(name))(std::move(tensor).error()));
   tensor->name = name;
   catalog.tensors.push_back(*std::move(tensor));
   return {};
@@ -90,7 +86,7 @@ Result<ZarrArrayMeta> ArrayFinder::ReadMeta(const std::string& name,
     if (std::find(warnings.begin(), warnings.end(), kWrongForm) == warnings.end())
       warnings.emplace_back(kWrongForm);
   }
-  const auto at_key = Where("key", Excerpt(entry->key, kShownBytes));
+  const auto at_key = Where("key", Excerpt(entry->key));
   if (entry->place.length > kZarrMaxMetaBytes)
     return AtKey(entry->key,
                  fmt::format("the array's metadata has {} bytes, at most {} are read",
@@ -185,7 +181,7 @@ Result<void> ArrayFinder::CheckAllThere(const std::string& name, const ChunkedTe
   warnings.push_back(fmt::format(
       "{}: {} of {} chunks are not stored, they are taken for the fill value (older releases of "
       "orbax leave them out)",
-      Excerpt(name, kShownBytes), missing, chunked.chunks.size()));
+      Excerpt(name), missing, chunked.chunks.size()));
   return {};
 }
 

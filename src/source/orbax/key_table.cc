@@ -15,7 +15,6 @@ namespace {
 
 constexpr uint64_t kGrantStepBytes = 4 * kMiB;
 constexpr uint64_t kBlockBytes = kMiB;
-constexpr size_t kShownBytes = 200;
 
 }  // namespace
 
@@ -57,12 +56,12 @@ Result<void> KeyTable::Add(std::string_view prefix, std::string_view rest, Entry
   CKPT_TRY_VOID(grant_.Add(sizeof(Entry)));
   CKPT_TRY(entry.key, Keep(prefix, rest));
   if (!entries_.empty() && entry.key <= entries_.back().key)
-    return Fail(Error{Code::kBadInput,
-                      fmt::format("keys are not in order: follows \"{}\"",
-                                  Excerpt(entries_.back().key, kShownBytes)),
-                      {},
-                      {{"key", Excerpt(entry.key, kShownBytes)}},
-                      "the checkpoint is damaged: fetch it again"});
+    return Fail(
+        Error{Code::kBadInput,
+              fmt::format("keys are not in order: follows \"{}\"", Excerpt(entries_.back().key)),
+              {},
+              {{"key", Excerpt(entry.key)}},
+              "the checkpoint is damaged: fetch it again"});
   entries_.push_back(entry);
   return {};
 }

@@ -20,7 +20,6 @@ namespace {
 constexpr std::string_view kTemporaryMark = ".orbax-checkpoint-tmp-";
 constexpr auto kItemNames = std::to_array<std::string_view>({"items/", "default/"});
 constexpr std::string_view kProcessMark = "ocdbt.process_";
-constexpr size_t kNamesShown = 6;
 
 bool Has(std::span<const ObjectInfo> all, const std::string& name) {
   return FindObject(all, name) != nullptr;
@@ -146,7 +145,7 @@ Result<std::optional<std::string>> FindOrbaxItem(const Store& store, std::string
   if (items.size() > 1)
     return Fail(
         Refusal(store, base,
-                fmt::format("several Orbax checkpoints lie here: {}", ListSome(items, kNamesShown)),
+                fmt::format("several Orbax checkpoints lie here: {}", ListSome(items)),
                 "name one of them"));
   CKPT_TRY_VOID(CheckFinished(store, all, items.front(), items.front()));
   return std::optional<std::string>(items.front());

@@ -21,8 +21,6 @@ constexpr std::string_view kStem = "consolidated.";
 constexpr std::string_view kEnding = ".pth";
 constexpr std::string_view kChecklist = "checklist.chk";
 constexpr uint64_t kMostChecklistBytes = kMiB;
-constexpr size_t kNamesShown = 8;
-constexpr size_t kShownBytes = 200;
 
 std::string ShardName(uint32_t number) { return fmt::format("{}{:02}{}", kStem, number, kEnding); }
 
@@ -49,7 +47,7 @@ tl::unexpected<Error> Differ(const Catalog& catalog, uint32_t shard, const std::
       {Code::kBadInput,
        std::move(what),
        {},
-       {{"tensor", Excerpt(name, kShownBytes)},
+       {{"tensor", Excerpt(name)},
         {"file", fmt::format("{} and {}", PrintObject(catalog, 0), PrintObject(catalog, shard))}},
        "the files are not shards of one model: fetch them again"});
 }
@@ -88,14 +86,13 @@ Result<void> RefuseFloat8(const Catalog& catalog, const TorchFile& file, uint32_
         return tensor.dtype == DType::kF8E4M3 || tensor.dtype == DType::kF8E5M2;
       });
   if (found == file.tensors.end()) return {};
-  return Fail(
-      {Code::kBadInput,
-       fmt::format("the shard holds {} weights, whose row scales lie in fp8_scales_*.pt: "
-                   "this edition is not read",
-                   Name(found->dtype)),
-       {},
-       {{"tensor", Excerpt(found->name, kShownBytes)}, {"file", PrintObject(catalog, object)}},
-       "name the folder of the BF16 edition (MP8 or MP16)"});
+  return Fail({Code::kBadInput,
+               fmt::format("the shard holds {} weights, whose row scales lie in fp8_scales_*.pt: "
+                           "this edition is not read",
+                           Name(found->dtype)),
+               {},
+               {{"tensor", Excerpt(found->name)}, {"file", PrintObject(catalog, object)}},
+               "name the folder of the BF16 edition (MP8 or MP16)"});
 }
 
 }  // namespace
@@ -133,7 +130,7 @@ Result<std::vector<ObjectInfo>> FindConsolidated(Store& store, std::span<const O
   for (const uint32_t number : missing) names.push_back(ShardName(number));
   return Fail(Code::kBadInput,
               fmt::format("{} of the model's shards are missing: {}", names.size(),
-                          ListSome(names, kNamesShown)),
+                          ListSome(names)),
               "fetch the missing files into the same folder");
 }
 

@@ -17,7 +17,6 @@ namespace ckpt {
 namespace {
 
 constexpr uint64_t kFirstWindowBytes = kMiB;
-constexpr size_t kShownBytes = 200;
 
 class LegacyFile {
  public:
@@ -115,7 +114,7 @@ class LegacyFile {
           if (found == storage.elements || little == storage.elements) return {};
           return Fail({Code::kBadInput,
                        fmt::format("storage {} has {} elements here, the pickle says {}",
-                                   Excerpt(storage.key, kShownBytes), found, storage.elements),
+                                   Excerpt(storage.key), found, storage.elements),
                        {},
                        {{"byte", std::to_string(ranges[number].begin)}},
                        "the file is damaged: fetch it again"});

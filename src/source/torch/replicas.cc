@@ -24,7 +24,6 @@ constexpr uint64_t kMostComparedBytes = 64 * kMiB;
 // convert_checkpoints.py at jetstream-v0.2.3 (torch.allclose with atol=1e-2 and the default rtol).
 constexpr double kAbsolute = 1e-2;
 constexpr double kRelative = 1e-5;
-constexpr size_t kShownBytes = 200;
 
 template <class T>
 T Load(const std::byte* bytes) {
@@ -112,13 +111,13 @@ Result<void> CompareReplicas(Store& store, Catalog& catalog, MemoryBudget& budge
         return Fail({Code::kBadInput,
                      std::move(what),
                      {},
-                     {{"tensor", Excerpt(tensor.name, kShownBytes)},
+                     {{"tensor", Excerpt(tensor.name)},
                       {"file", fmt::format("{} and {}", PrintObject(catalog, 0),
                                            PrintObject(catalog, shard))}},
                      "the files are not shards of one model: fetch them again"});
       catalog.warnings.push_back(fmt::format("{}: {} ({} and {}); the first one's counts",
-                                             Excerpt(tensor.name, kShownBytes), what,
-                                             PrintObject(catalog, 0), PrintObject(catalog, shard)));
+                                             Excerpt(tensor.name), what, PrintObject(catalog, 0),
+                                             PrintObject(catalog, shard)));
     }
   }
   catalog.header_bytes += reader.requested_bytes();

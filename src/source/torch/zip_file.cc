@@ -19,7 +19,6 @@ namespace {
 
 constexpr uint64_t kMostDirectoryBytes = 256 * kMiB;  // a million records have 100
 constexpr uint64_t kMostByteOrderBytes = 16;
-constexpr size_t kShownBytes = 200;
 constexpr std::string_view kPickle = "data.pkl";
 
 class ZipFile {
@@ -93,11 +92,10 @@ class ZipFile {
       is_script = is_script || below == "constants.pkl" || below.starts_with("code/");
       if (below != kPickle) continue;
       if (!root_.empty())
-        return Fail(
-            Code::kBadInput,
-            fmt::format("two pickles, in the folders {} and {}", Excerpt(root_, kShownBytes),
-                        Excerpt(record.name.substr(0, slash), kShownBytes)),
-            "the file was put together by hand: save it again with torch.save");
+        return Fail(Code::kBadInput,
+                    fmt::format("two pickles, in the folders {} and {}", Excerpt(root_),
+                                Excerpt(record.name.substr(0, slash))),
+                    "the file was put together by hand: save it again with torch.save");
       root_ = record.name.substr(0, slash + 1);
     }
     if (is_script)
@@ -113,13 +111,13 @@ class ZipFile {
   std::string Seen() const {
     std::vector<std::string> names;
     names.reserve(records_.size());
-    for (const zip::Record& record : records_) names.push_back(Excerpt(record.name, kShownBytes));
+    for (const zip::Record& record : records_) names.push_back(Excerpt(record.name));
     return names.empty() ? "it is empty" : "it holds " + ListSome(names, 5);
   }
 
   // A small record, unpacked where it is deflated, held against its CRC.
   Result<std::string> ReadRecord(const zip::Record& record, uint64_t limit_bytes) {
-    const auto in_record = Where("record", Excerpt(record.name, kShownBytes));
+    const auto in_record = Where("record", Excerpt(record.name));
     const auto refuse = [&](std::string what) {
       return Result<std::string>(
                  Fail(Code::kBadInput, std::move(what), "the file is damaged: fetch it again"))
@@ -150,11 +148,11 @@ class ZipFile {
     if (record == nullptr) return false;  // written since 2.1
     CKPT_TRY(const std::string order, ReadRecord(*record, kMostByteOrderBytes));
     if (order == "little" || order == "big") return order == "big";
-    return Result<bool>(Fail(Code::kBadInput,
-                             fmt::format("the byte order is \"{}\", neither little nor big",
-                                         Excerpt(order, kShownBytes)),
-                             "the file is damaged: fetch it again"))
-        .map_error(Where("record", Excerpt(record->name, kShownBytes)));
+    return Result<bool>(
+               Fail(Code::kBadInput,
+                    fmt::format("the byte order is \"{}\", neither little nor big", Excerpt(order)),
+                    "the file is damaged: fetch it again"))
+        .map_error(Where("record", Excerpt(record->name)));
   }
 
   Result<pickle::StateDict> ReadPickle() {
@@ -167,14 +165,14 @@ class ZipFile {
     CKPT_TRY(const Grant grant, GrantNow(budget_, text_bytes + memory_bytes, "the pickle"));
     CKPT_TRY(const std::string text, ReadRecord(record, pickle::kMaxPickleBytes));
     return pickle::DecodeStateDict(text, {.memory_bytes = memory_bytes})
-        .map_error(Where("record", Excerpt(record.name, kShownBytes)));
+        .map_error(Where("record", Excerpt(record.name)));
   }
 
   // The record of a storage: there, stored as it is, of the size that the pickle says.
   Result<const zip::Record*> FindStorage(const pickle::Storage& storage) const {
     const std::string name = root_ + "data/" + storage.key;
     const zip::Record* const record = Find(name);
-    const std::string shown = Excerpt(name, kShownBytes);
+    const std::string shown = Excerpt(name);
     if (record == nullptr)
       return Fail(Code::kBadInput,
                   fmt::format("record {}, which data.pkl refers to, is missing", shown),
@@ -200,7 +198,7 @@ class ZipFile {
       const zip::Record*& record = records[tensor.storage];
       if (record == nullptr) {
         CKPT_TRY(record, FindStorage(dict.storages[tensor.storage])
-                             .map_error(Where("tensor", Excerpt(tensor.name, kShownBytes))));
+                             .map_error(Where("tensor", Excerpt(tensor.name))));
         file_.checks.push_back({record->name, object_, record->data, record->crc32});
       }
       file_.tensors.push_back(

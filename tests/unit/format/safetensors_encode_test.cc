@@ -7,6 +7,7 @@
 #include <string>
 
 #include "format/safetensors/header.h"
+#include "tests/data.h"
 #include "tests/unit/format/error_of.h"
 
 namespace ckpt::safetensors {
@@ -72,8 +73,7 @@ TEST(SafetensorsEncode, RefusesWhatNoReaderCouldTake) {
 
 TEST(SafetensorsEncode, ReproducesTheReferenceWritersHeadersByteForByte) {
   int checked = 0;
-  const std::filesystem::path folder =
-      std::filesystem::path(CKPT_TEST_DATA) / "golden/jetstream-pytorch";
+  const std::filesystem::path folder = TestData() / "golden/jetstream-pytorch";
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
     if (entry.path().extension() != ".safetensors") continue;
     std::ifstream file(entry.path(), std::ios::binary);

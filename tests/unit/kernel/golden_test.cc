@@ -10,6 +10,7 @@
 #include "base/sha256.h"
 #include "kernel/convert.h"
 #include "kernel/quantize.h"
+#include "tests/data.h"
 #include "tests/unit/kernel/kernel_test.h"
 
 namespace ckpt {
@@ -18,7 +19,7 @@ namespace {
 class KernelGolden : public KernelTest {};
 CKPT_FOR_EACH_TARGET(KernelGolden);
 
-const std::filesystem::path kGolden = std::filesystem::path(CKPT_TEST_DATA) / "golden";
+const std::filesystem::path kGolden = TestData() / "golden";
 
 std::string ReadFile(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
