@@ -77,7 +77,7 @@ function(ckpt_test name)
   add_executable(${target}_test ${sources})
   target_link_libraries(${target}_test PRIVATE ckpt_flags ${ARG_LIBS} GTest::gtest GTest::gmock GTest::gtest_main)
   # A test's own code is checked, not timed.
-  target_compile_options(${target}_test PRIVATE -O0)
+  target_compile_options(${target}_test PRIVATE -O1)
   gtest_discover_tests(${target}_test TEST_PREFIX "${name}: " DISCOVERY_MODE PRE_TEST
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} PROPERTIES LABELS ${label} TIMEOUT 600)
 endfunction()
