@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "plan/chunked_plan.h"
+#include "plan/tensor_box.h"
 
 namespace ckpt {
 
@@ -15,12 +16,6 @@ std::vector<size_t> TensorAxesOf(std::span<const Axis> role_axes, const View& vi
 
 /// Elements of a chunk (C order) from one index of a role's axis to the next, in the role's order.
 std::vector<uint64_t> ChunkStrides(const ChunkedSlice& slice, const ChunkedArray& array);
-
-/// A part of a role: per axis the interval [begin, end).
-struct RoleBox {
-  std::vector<uint64_t> begin;
-  std::vector<uint64_t> end;
-};
 
 /// One chunk of a band.
 struct BandChunk {

@@ -23,8 +23,6 @@ constexpr uint64_t kReaderBytes = 2 * kKiB;
 constexpr uint64_t kStagingBytes = (kStripeRows + 1) * kStripeColumns * (4 + 4);
 // The compressor's own tables at level 1, measured with libzstd 1.5 for 4 MiB chunks.
 constexpr uint64_t kCompressorBytes = 4 * kMiB;
-// What the reader of boxes holds beside its window, for zstd.
-constexpr uint64_t kDecompressorBytes = 8 * kMiB;
 // Committing: places of one output's chunks, and the open nodes of its tree.
 constexpr uint64_t kPlaceBytes = sizeof(ChunkPlace) + 16;
 constexpr uint64_t kMostTreeBytes = 32 * kMiB;

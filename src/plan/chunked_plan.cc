@@ -60,7 +60,7 @@ uint64_t BoxedBytes(const RoleWork& work, const BoundRole& bound, const TensorEn
   if (tensor.chunked == nullptr) return tensor.size_bytes;
   uint64_t bytes = 0;
   for (uint64_t band = 0; band < work.bands * work.experts; ++band)
-    bytes += TouchedBytes(tensor, TensorBox(work, bound, BandBox(work, band)));
+    bytes += TouchedBytes(tensor, TensorBox(bound, work.source_axis, BandBox(work, band)));
   return bytes;
 }
 

@@ -20,6 +20,12 @@ void AddSource(Sha256& sha, const PlanBase& plan) {
                            object.size_bytes, object.generation.value));
 }
 
+void AddValues(Sha256& sha, const ValueProgram& program) {
+  for (const ValueStep& step : program)
+    sha.Update(
+        fmt::format(" {} {} {}", static_cast<int>(step.kind), Name(step.type), step.operand));
+}
+
 }  // namespace
 
 std::string LayoutDigest(const Plan& plan) {
@@ -68,6 +74,7 @@ std::string RunDigest(const Plan& plan) {
   Sha256 sha;
   sha.Update(fmt::format("run {}\nquantize {}\npreserve {}\n", plan.layout_digest,
                          plan.settings.quantize, plan.settings.is_dtype_preserved));
+  for (const ArrayPlan& array : plan.arrays) AddValues(sha, array.value);
   AddSource(sha, plan);
   return sha.Finish();
 }
@@ -80,9 +87,7 @@ std::string RunDigest(const ChunkedPlan& plan) {
     for (const ChunkedSlice& slice : output.slices) {
       sha.Update(fmt::format("slice {}", slice.view.offset));
       for (const uint64_t stride : slice.view.strides) sha.Update(fmt::format(" {}", stride));
-      for (const ValueStep& step : slice.value)
-        sha.Update(
-            fmt::format(" {} {} {}", static_cast<int>(step.kind), Name(step.type), step.operand));
+      AddValues(sha, slice.value);
       sha.Update("\n");
     }
   }

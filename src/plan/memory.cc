@@ -8,7 +8,9 @@
 #include "base/check.h"
 #include "base/checked.h"
 #include "base/units.h"
+#include "plan/box_rows.h"
 #include "plan/tile.h"
+#include "source/box_reader.h"
 #include "store/store.h"
 
 namespace ckpt {
@@ -21,6 +23,8 @@ constexpr uint64_t kBestTileBytes = 2 * kMiB;
 // range.
 constexpr uint64_t kMostUnitBytes = 4 * kMiB;
 constexpr uint64_t kSmallTileBytes = 512 * kKiB;
+// Tiles that are boxes of a tensor in another order: the larger, the less is read twice.
+constexpr uint64_t kMostBoxBytes = 32 * kMiB;
 // Blockwise outputs are columns: 64 rows fill whole cache lines of them.
 constexpr uint64_t kBestBlockRows = 64;
 constexpr uint64_t kLineBytes = 64;
@@ -31,7 +35,10 @@ constexpr uint64_t kReaderBytes = 2 * kKiB;
 struct Needs {
   uint64_t least_in = 2 * kIoAlignment;  // one row of the widest array
   uint64_t least_out = 2 * kIoAlignment;
-  uint64_t best_in = 0;
+  uint64_t best_in = 0;       // of tiles that are read as they lie
+  uint64_t best_box = 0;      // of those that are read as boxes
+  uint64_t computed_row = 0;  // one row as computed values
+  std::vector<const TensorEntry*> boxed;
   uint64_t gathered_row = 0;
   uint64_t converted_row = 0;
   uint64_t statistics = 0;
@@ -46,14 +53,23 @@ Needs NeedsOf(const Plan& plan) {
     if (spec.encoding == Encoding::kScales) continue;
     const ArrayPlan& array = plan.arrays[i];
     const TensorEntry& tensor = plan.catalog.tensors[array.tensor];
-    const uint64_t row_capacity = TileCapacity(array, tensor, 1);
+    const uint64_t row_capacity =
+        array.boxed ? RoundUp(BoxRowBytes(plan, i), kIoAlignment) : TileCapacity(array, tensor, 1);
     needs.least_in = std::max(needs.least_in, row_capacity);
     needs.least_out = std::max(needs.least_out, array.row_bytes + 2 * kIoAlignment);
     needs.gathered_row = std::max(needs.gathered_row, RoundUp(row_capacity, kLineBytes));
     needs.converted_row =
         std::max(needs.converted_row, RoundUp(array.rows.row_elements * 2, kLineBytes));
-    if (const uint64_t unit_bytes = UnitBytes(array, tensor); unit_bytes <= kMostUnitBytes)
+    const uint64_t row_bytes = array.rows.row_elements * ElementBytes(array.row_dtype);
+    if (array.boxed) {
+      needs.boxed.push_back(&tensor);
+      needs.best_box =
+          std::max(needs.best_box, std::min(kMostBoxBytes, array.rows.rows_per_band * row_bytes));
+    } else if (const uint64_t unit_bytes = UnitBytes(array, tensor); unit_bytes <= kMostUnitBytes) {
       needs.best_in = std::max(needs.best_in, unit_bytes + 2 * kIoAlignment);
+    }
+    if (!array.value.empty())
+      needs.computed_row = std::max(needs.computed_row, RoundUp(row_bytes, kIoAlignment));
     if (spec.encoding == Encoding::kQuantBlocks) {
       needs.has_blocks = true;
       needs.best_in = std::max(needs.best_in, kBestBlockRows * array.row_bytes + 4 * kIoAlignment);
@@ -123,7 +139,8 @@ class Fitter {
     for (unsigned lanes = std::max(1U, threads); lanes >= 1; --lanes) {
       const uint64_t least =
           lanes > 1 ? std::max(kSmallTileBytes, needs_.least_in) : needs_.least_in;
-      for (uint64_t tile = needs_.best_in;; tile = std::max(least, tile / 2)) {
+      for (uint64_t tile = std::max(needs_.best_in, needs_.best_box);;
+           tile = std::max(least, tile / 2)) {
         if (Place(memory, lanes, tile)) return memory;
         if (tile <= least) break;
       }
@@ -149,7 +166,14 @@ class Fitter {
     memory.tile_in_bytes = RoundUp(std::max(tile, needs_.least_in), kIoAlignment);
     memory.tile_out_bytes =
         RoundUp(std::max(tile + 2 * kIoAlignment, needs_.least_out), kIoAlignment);
-    memory.lane_bytes = kInputBuffersPerLane * memory.tile_in_bytes +
+    memory.read_bytes = std::min(memory.tile_in_bytes, RoundUp(needs_.best_in, kIoAlignment));
+    memory.staged_bytes = needs_.boxed.empty() ? needs_.computed_row : memory.tile_in_bytes;
+    memory.box_reader_bytes = 0;
+    for (const TensorEntry* tensor : needs_.boxed)
+      memory.box_reader_bytes = std::max(memory.box_reader_bytes,
+                                         BoxWindowBytes(*tensor, memory.budget_bytes) +
+                                             (tensor->chunked == nullptr ? 0 : kDecompressorBytes));
+    memory.lane_bytes = kInputBuffersPerLane * memory.tile_in_bytes + memory.staged_bytes +
                         kBuffersPerLane * memory.tile_out_bytes + needs_.gathered_row +
                         needs_.converted_row + needs_.lane_statistics;
     memory.gathered_row_bytes = needs_.gathered_row;
@@ -157,7 +181,8 @@ class Fitter {
     memory.column_max_bytes = needs_.lane_statistics;
     memory.record_bytes = record_;
     memory.statistics_bytes = needs_.statistics;
-    const uint64_t base = memory.fixed_bytes + memory.statistics_bytes + lanes * memory.lane_bytes +
+    const uint64_t base = memory.fixed_bytes + memory.statistics_bytes +
+                          lanes * (memory.lane_bytes + memory.box_reader_bytes) +
                           (lanes + 1) * memory.record_bytes;
     const uint64_t least_hold = memory.hold_bytes > 0 ? memory.hold_bytes : 0;
     if (base + least_hold > memory.budget_bytes) return false;

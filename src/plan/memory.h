@@ -10,6 +10,9 @@ namespace ckpt {
 
 inline constexpr uint64_t kLeastMemoryBytes = 128ULL << 20;  ///< no budget below this is taken
 
+/// What a reader of boxes holds beside its window, for zstd.
+inline constexpr uint64_t kDecompressorBytes = 8ULL << 20;
+
 /// Input buffers of a lane: the tile being worked on, and two whose reads are under way.
 inline constexpr unsigned kInputBuffersPerLane = 3;
 

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <unordered_set>
+#include <set>
 
 #include "base/check.h"
+#include "base/checked.h"
+#include "plan/box_rows.h"
 #include "plan/bundles.h"
 #include "plan/digest.h"
 #include "plan/layout_faults.h"
@@ -15,8 +17,9 @@
 namespace ckpt {
 namespace {
 
-// Rows that are read as they lie need their elements side by side.
-bool HasStoredRows(const TensorEntry& tensor) {
+// Whether each row of the array lies in one tensor of the source, element by element.
+bool HasStoredRows(const TensorEntry& tensor, const BoundRole& bound) {
+  if (tensor.chunked != nullptr || !bound.parts.empty()) return false;
   const size_t rank = tensor.shape.rank();
   return std::all_of(tensor.pieces.begin(), tensor.pieces.end(), [&](const Piece& piece) {
     return piece.byte_strides.empty() || tensor.shape[rank - 1] <= 1 ||
@@ -24,25 +27,9 @@ bool HasStoredRows(const TensorEntry& tensor) {
   });
 }
 
-tl::unexpected<Error> Scattered(const TensorEntry& tensor, const Plan& plan) {
-  return Fail(Code::kBadInput,
-              fmt::format("\"{}\" is stored as a view whose rows are scattered (transposed or "
-                          "expanded), which cannot be turned into {}",
-                          tensor.name, plan.target),
-              "call .contiguous() on the tensor and save the file again");
-}
-
 // Where each array lies and how its rows are read. Collects everything that cannot be done.
 Result<void> PlanArrays(Plan& plan) {
   const OutputSpec& output = plan.output;
-  // Rows of a file come from rows of a file.
-  for (const TensorEntry& tensor : plan.catalog.tensors) {
-    if (tensor.chunked == nullptr) continue;
-    return Fail(Code::kBadInput,
-                fmt::format("the source is stored in chunks ({}), which cannot be turned into {}",
-                            plan.catalog.format, plan.target),
-                "convert from the Hugging Face, Meta or GGUF form of this model");
-  }
   plan.arrays.resize(output.arrays.size());
   LayoutFaults faults;
   for (size_t i = 0; i < output.file.arrays.size(); ++i)
@@ -58,14 +45,21 @@ Result<void> PlanArrays(Plan& plan) {
     const BoundRole& bound = plan.model.roles[spec.role];
     const TensorEntry& tensor = plan.catalog.tensors[bound.tensor];
     array.tensor = bound.tensor;
-    array.source_dtype = tensor.dtype;
-    Result<RowMap> rows = HasStoredRows(tensor) ? MapRows(spec, bound, tensor)
-                                                : Result<RowMap>(Scattered(tensor, plan));
-    if (!rows) {
-      faults.Add(rows.error());
+    array.value = Then(bound.value, spec.value);
+    if (spec.encoding == Encoding::kCast && spec.dtype == DType::kF32)
+      array.value = InF32(array.value);
+    array.row_dtype = array.value.empty() ? tensor.dtype : DType::kF32;
+    Result<void> mapped;
+    if (std::optional<RowMap> rows =
+            HasStoredRows(tensor, bound) ? MapRows(spec, bound, tensor) : std::nullopt) {
+      array.rows = std::move(*rows);
+    } else {
+      mapped = MapBoxRows(spec, bound, tensor, array);
+    }
+    if (!mapped) {
+      faults.Add(mapped.error());
       continue;
     }
-    array.rows = std::move(*rows);
     // Transposed values are staged in bf16; all others leave row by row in their own dtype.
     const uint64_t element_bytes =
         spec.encoding == Encoding::kQuantBlocks ? 2 : ElementBytes(spec.dtype);
@@ -86,23 +80,64 @@ void PlanStatistics(Plan& plan) {
   }
 }
 
-uint64_t RequestsOf(const Plan& plan, size_t i) {
-  const ArrayPlan& array = plan.arrays[i];
+// Bytes that the array's elements take in the source; of a tensor in chunks their share.
+uint64_t UsedBytes(const Plan& plan, const ArrayPlan& array) {
   const TensorEntry& tensor = plan.catalog.tensors[array.tensor];
-  if (array.rows.n_rows == 0) return 0;
-  const uint64_t rows =
-      RowsPerTile(array, tensor, plan.memory.tile_in_bytes, plan.memory.tile_out_bytes);
+  const DTypeInfo& info = Info(tensor.dtype);
+  const uint64_t bytes =
+      array.rows.n_rows * array.rows.row_elements / info.block_elements * info.block_bytes;
+  if (tensor.chunked == nullptr || tensor.size_bytes == 0) return bytes;
+  return CeilDiv(StoredBytes(tensor), CeilDiv(tensor.size_bytes, std::max<uint64_t>(1, bytes)));
+}
+
+// The runs of rows that are worked on one after the other.
+std::vector<RowSpan> SpansOf(const Plan& plan, size_t array) {
+  std::vector<RowSpan> spans;
+  const auto add = [&](const Bundle& bundle) {
+    std::copy_if(bundle.spans.begin(), bundle.spans.end(), std::back_inserter(spans),
+                 [&](const RowSpan& span) { return span.array == array; });
+  };
+  add(plan.front);
+  for (const Bundle& bundle : plan.bundles) add(bundle);
+  if (spans.empty()) spans.push_back({array, 0, plan.arrays[array].rows.n_rows});  // in the head
+  return spans;
+}
+
+struct Reading {
+  uint64_t bytes = 0;
+  uint64_t requests = 0;
+};
+
+// What one reading of all rows asks of the source.
+Reading ReadingOf(const Plan& plan, size_t i) {
+  const ArrayPlan& array = plan.arrays[i];
+  Reading reading;
+  if (array.boxed) {
+    for (const RowSpan& span : SpansOf(plan, i)) {
+      for (uint64_t row = span.row_begin; row < span.row_end;) {
+        const BoxTile tile = NextBoxTile(plan, i, row, span.row_end);
+        reading.bytes += TouchedBytes(plan.catalog.tensors[tile.tensor], tile.box);
+        ++reading.requests;
+        row = tile.rows.row_end;
+      }
+    }
+    return reading;
+  }
+  if (array.rows.n_rows == 0) return reading;
+  const TensorEntry& tensor = plan.catalog.tensors[array.tensor];
+  const uint64_t rows = RowsPerTile(plan, i);
   Tile tile;
   MakeTile(array.rows, tensor, {i, 0, std::min(rows, array.rows.n_rows)}, tile);
-  const uint64_t tiles = (array.rows.n_rows + rows - 1) / rows;
-  return tiles * tile.ranges.size() * array.passes;
+  reading.requests = CeilDiv(array.rows.n_rows, rows) * tile.ranges.size();
+  reading.bytes = UsedBytes(plan, array);
+  return reading;
 }
 
 void CountTotals(Plan& plan) {
   Totals& totals = plan.totals;
   totals.header_bytes = plan.catalog.header_bytes;
   totals.read_bytes = totals.header_bytes;
-  std::unordered_set<size_t> seen;
+  std::set<std::pair<size_t, uint64_t>> seen;  // tensor and offset: layers may share a tensor
   const auto again = [&](size_t i, std::string why, uint64_t bytes) {
     plan.rereads.push_back({plan.output.arrays[i].name, std::move(why), bytes});
     totals.read_again_bytes += bytes;
@@ -112,23 +147,24 @@ void CountTotals(Plan& plan) {
     const ArraySpec& spec = plan.output.arrays[i];
     if (spec.encoding == Encoding::kScales) continue;
     const ArrayPlan& array = plan.arrays[i];
-    const DTypeInfo& info = Info(array.source_dtype);
-    const uint64_t bytes =
-        array.rows.n_rows * (array.rows.row_elements / info.block_elements * info.block_bytes);
-    totals.requests += RequestsOf(plan, i);
-    if (seen.insert(array.tensor).second) {
-      totals.source_tensor_bytes += bytes;
-      totals.read_bytes += bytes;
+    const Reading reading = ReadingOf(plan, i);
+    const uint64_t used = std::min(reading.bytes, UsedBytes(plan, array));
+    const uint64_t passes = array.passes + (spec.encoding == Encoding::kQuantColumns ? 1 : 0);
+    totals.requests += reading.requests * passes;
+    if (seen.insert({array.tensor, plan.model.roles[spec.role].view.offset}).second) {
+      totals.source_tensor_bytes += used;
+      totals.read_bytes += used;
     } else {
-      again(i, "shares its tensor with another array", bytes);
+      again(i, "shares its tensor with another array", used);
     }
-    if (spec.encoding == Encoding::kQuantColumns) {
-      again(i, "column maxima before quantizing", bytes);
-      totals.requests += RequestsOf(plan, i);
-    }
+    if (reading.bytes > used)
+      again(i, "stored in another order: tiles meet in the same chunks or requests",
+            reading.bytes - used);
+    if (spec.encoding == Encoding::kQuantColumns)
+      again(i, "column maxima before quantizing", reading.bytes);
     if (array.passes > 1)
       again(i, fmt::format("{} passes, each filling a part of the output", array.passes),
-            bytes * (array.passes - 1));
+            reading.bytes * (array.passes - 1));
   }
   totals.written_bytes = plan.output.file.size_bytes;
   for (const CompanionSpec& companion : plan.output.companions) {

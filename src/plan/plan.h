@@ -41,7 +41,10 @@ struct MemoryPlan {
   uint64_t statistics_bytes = 0;  ///< column maxima and reciprocals
   uint64_t hold_bytes = 0;  ///< of one hold: a transposed output collected before it is written
   unsigned hold_slots = 0;
-  uint64_t tile_in_bytes = 0;  ///< of one input buffer; a lane has kInputBuffersPerLane
+  uint64_t tile_in_bytes = 0;     ///< of one input buffer; a lane has kInputBuffersPerLane
+  uint64_t read_bytes = 0;        ///< of it, for tiles that are read as they lie
+  uint64_t staged_bytes = 0;      ///< of a lane: a tile laid into order, or its computed values
+  uint64_t box_reader_bytes = 0;  ///< of a lane, granted apart: the reader of boxes
   uint64_t tile_out_bytes = 0;
   uint64_t gathered_row_bytes = 0;   ///< of a lane: one source row whose parts lie apart
   uint64_t converted_row_bytes = 0;  ///< of a lane: one row as bf16
@@ -55,10 +58,21 @@ struct MemoryPlan {
 inline constexpr unsigned kBuffersPerLane =
     2;  ///< one being filled or emptied while the other is worked on
 
+/// How the rows of an array lie in a tensor that does not hold them as rows (box_rows.h).
+struct BoxRows {
+  std::vector<size_t> order;        ///< the role's axes, outermost in the array first
+  std::vector<uint64_t> extents;    ///< of each of them
+  size_t digits = 0;                ///< so many of them number the rows, the others lie inside
+  std::vector<size_t> source_axes;  ///< SourceAxes of the role's view
+};
+
 /// How one array is made. kScales arrays have no rows of their own.
 struct ArrayPlan {
-  RowMap rows;
-  DType source_dtype = DType::kBF16;
+  RowMap rows;  ///< boxed: without strides
+  std::optional<BoxRows> boxed;
+  ValueProgram value;  ///< stored values of the source -> values of the array
+  /// Of the rows that the kernels get: the tensor's, or F32 where values are computed.
+  DType row_dtype = DType::kBF16;
   size_t tensor = 0;    ///< into Catalog::tensors
   uint64_t offset = 0;  ///< in the file
   uint64_t size_bytes = 0;

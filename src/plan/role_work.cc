@@ -56,18 +56,6 @@ View Canonical(std::span<const Axis> axes) {
   return view;
 }
 
-// Each axis of a role lies in the tensor's axis with the largest stride not above its own.
-std::vector<size_t> SourceAxes(const View& view) {
-  const std::vector<uint64_t> strides = RowMajor(view.tensor.extents);
-  std::vector<size_t> axes;
-  for (const uint64_t stride : view.strides) {
-    size_t axis = 0;
-    while (axis + 1 < strides.size() && (strides[axis] > stride || view.tensor[axis] == 1)) ++axis;
-    axes.push_back(axis);
-  }
-  return axes;
-}
-
 bool MakesSameElements(const ChunkedPlan& plan, const SliceRef& a, const SliceRef& b) {
   const ChunkedOutput& output_a = plan.outputs[a.output];
   const ChunkedOutput& output_b = plan.outputs[b.output];
@@ -210,45 +198,6 @@ Result<RoleWork> MakeRoleWork(const ChunkedPlan& plan, size_t role,
 size_t TensorOf(const RoleWork& work, const BoundRole& bound, uint64_t band) {
   if (bound.parts.empty()) return bound.tensor;
   return bound.parts[work.bands == 0 ? 0 : band / work.bands];
-}
-
-Box TensorBox(const RoleWork& work, const BoundRole& bound, const RoleBox& box) {
-  const View& view = bound.view;
-  const std::vector<uint64_t> strides = RowMajor(view.tensor.extents);
-  Box found;
-  found.begin = IndexOf(view.offset, view.tensor.extents);
-  for (const uint64_t index : found.begin) found.end.push_back(index + 1);
-  for (size_t k = 0; k < work.axes.size(); ++k) {
-    const bool is_part = bound.parts_axis && *bound.parts_axis == k;
-    if (is_part || box.end[k] == box.begin[k]) continue;
-    const size_t axis = work.source_axis[k];
-    const uint64_t step = view.strides[k] / strides[axis];
-    found.begin[axis] += box.begin[k] * step;
-    found.end[axis] += (box.end[k] - 1) * step;
-  }
-  return found;
-}
-
-uint64_t TouchedBytes(const TensorEntry& tensor, const Box& box) {
-  const ChunkedTensor& chunked = *tensor.chunked;
-  const size_t rank = tensor.shape.rank();
-  std::vector<uint64_t> grid(rank);
-  std::vector<uint64_t> begin(rank);
-  std::vector<uint64_t> end(rank);
-  for (size_t a = 0; a < rank; ++a) {
-    const uint64_t chunk = chunked.chunk[a];
-    grid[a] = CeilDiv(tensor.shape[a], chunk);
-    begin[a] = box.begin[a] / chunk;
-    end[a] = CeilDiv(box.end[a], chunk);
-    if (box.begin[a] >= box.end[a]) return 0;
-  }
-  uint64_t bytes = 0;
-  ForEachIndex(begin, end, [&](std::span<const uint64_t> at) {
-    uint64_t number = 0;
-    for (size_t a = 0; a < rank; ++a) number = number * grid[a] + at[a];
-    bytes += chunked.chunks[number].length;
-  });
-  return bytes;
 }
 
 RowSpan BandRows(const RoleWork& work, const BoundRole& bound, uint64_t band) {

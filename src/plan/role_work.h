@@ -17,12 +17,6 @@ Result<RoleWork> MakeRoleWork(const ChunkedPlan& plan, size_t role,
 /// The source tensor that a band reads.
 size_t TensorOf(const RoleWork& work, const BoundRole& bound, uint64_t band);
 
-/// The box of the source tensor that holds a box of its role.
-Box TensorBox(const RoleWork& work, const BoundRole& bound, const RoleBox& box);
-
-/// Stored bytes of the chunks of a chunked tensor that a box touches.
-uint64_t TouchedBytes(const TensorEntry& tensor, const Box& box);
-
 /// The rows of a band: of RoleWork::rows in its tensor, as MakeTile takes them.
 RowSpan BandRows(const RoleWork& work, const BoundRole& bound, uint64_t band);
 

@@ -1,7 +1,5 @@
 #include "plan/rows.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <numeric>
 
@@ -67,7 +65,8 @@ uint64_t RowMap::SourceElement(uint64_t row) const {
   return element;
 }
 
-Result<RowMap> MapRows(const ArraySpec& array, const BoundRole& bound, const TensorEntry& tensor) {
+std::optional<RowMap> MapRows(const ArraySpec& array, const BoundRole& bound,
+                              const TensorEntry& tensor) {
   CKPT_CHECK(array.view.extents == bound.view.extents);
   const uint64_t block = Info(tensor.dtype).block_elements;
   const Shape& values = array.view.tensor;
@@ -89,14 +88,7 @@ Result<RowMap> MapRows(const ArraySpec& array, const BoundRole& bound, const Ten
   if (rows.row_elements > 1) {
     if (digits.empty() || digits.back().source_stride != 1 || digits.back().output_stride != 1 ||
         digits.back().extent % rows.row_elements != 0) {
-      return Fail(
-          Code::kBadInput,
-          fmt::format(
-              "\"{}\" stores the elements of a row in another order than \"{}\" needs them (a "
-              "transposed tensor); this source cannot be turned into this target",
-              tensor.name, array.name),
-          "convert from the Hugging Face, Meta or GGUF form of this model, or mend the family "
-          "table's layout");
+      return std::nullopt;
     }
     const uint64_t outer = digits.back().extent / rows.row_elements;
     if (outer > 1) {

@@ -1,9 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
-#include "base/result.h"
 #include "model/view.h"
 #include "plan/target.h"
 #include "source/catalog.h"
@@ -33,8 +33,9 @@ struct RowMap {
 
 /// The rows of `array`'s values over the source tensor of `bound`. For quantized arrays a row is
 /// the last axis of the values (the reduction's unit); for a cast of a vector, a piece of bounded
-/// length. Errors: kBadInput if source and output order the elements inside a row differently (a
-/// transposed source).
-Result<RowMap> MapRows(const ArraySpec& array, const BoundRole& bound, const TensorEntry& tensor);
+/// length. Nothing if source and output order the elements inside a row differently (a transposed
+/// source).
+std::optional<RowMap> MapRows(const ArraySpec& array, const BoundRole& bound,
+                              const TensorEntry& tensor);
 
 }  // namespace ckpt

@@ -35,6 +35,7 @@ struct ArraySpec {
   size_t role = 0;  ///< index into Model::roles: where the values come from
   View view;  ///< role axes -> the values in C order, before the encoding rearranges them (not for
               ///< kScales)
+  ValueProgram value;    ///< role values -> the values, before the encoding
   size_t scales_of = 0;  ///< kScales: index of the quantized array in OutputSpec::arrays
 };
 

@@ -122,6 +122,28 @@ uint64_t RowsPerTile(const ArrayPlan& array, const TensorEntry& tensor, uint64_t
                             std::min(capacity_bytes / TileCapacity(array, tensor, 1), by_output));
 }
 
+uint64_t RowsPerTile(const Plan& plan, size_t array) {
+  const ArrayPlan& planned = plan.arrays[array];
+  const uint64_t rows =
+      RowsPerTile(planned, plan.catalog.tensors[planned.tensor], plan.memory.read_bytes,
+                  plan.memory.tile_out_bytes - 2 * kIoAlignment);
+  if (planned.value.empty()) return rows;
+  const uint64_t computed = planned.rows.row_elements * ElementBytes(planned.row_dtype);
+  return std::max<uint64_t>(1, std::min(rows, plan.memory.staged_bytes / computed));
+}
+
+void LayRows(const RowSpan& rows, uint64_t row_bytes, Tile& tile) {
+  tile.rows = rows;
+  tile.ranges.clear();
+  tile.parts.clear();
+  tile.first_part.clear();
+  for (uint64_t row = 0; row < rows.row_end - rows.row_begin; ++row) {
+    tile.first_part.push_back(static_cast<uint32_t>(row));
+    tile.parts.push_back({row * row_bytes, row_bytes});
+  }
+  tile.first_part.push_back(static_cast<uint32_t>(rows.row_end - rows.row_begin));
+}
+
 void MakeTile(const RowMap& map, const TensorEntry& tensor, const RowSpan& rows, Tile& tile) {
   tile.rows = rows;
   tile.ranges.clear();

@@ -46,6 +46,12 @@ uint64_t TileCapacity(const ArrayPlan& array, const TensorEntry& tensor, uint64_
 uint64_t RowsPerTile(const ArrayPlan& array, const TensorEntry& tensor, uint64_t capacity_bytes,
                      uint64_t most_output_bytes);
 
+/// Rows of a tile of this plan, of an array that is read as it lies. After PlanMemory.
+uint64_t RowsPerTile(const Plan& plan, size_t array);
+
+/// Rows that follow one another without a gap, in memory that was filled otherwise.
+void LayRows(const RowSpan& rows, uint64_t row_bytes, Tile& tile);
+
 /// Makes the tile of rows [row_begin, row_end): ranges merged where they touch, never over a gap
 /// (so the bytes requested are the bytes used). Reuses the vectors of `tile`.
 void MakeTile(const RowMap& map, const TensorEntry& tensor, const RowSpan& rows, Tile& tile);

@@ -1,48 +1,12 @@
 #include "run/band_feed.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/check.h"
-#include "base/index.h"
-#include "kernel/transpose.h"
+#include "run/laid_box.h"
 
 namespace ckpt {
-namespace {
-
-// Rows that follow one another without a gap.
-void LayRows(uint64_t count, uint64_t row_bytes, Tile& tile) {
-  tile.ranges.clear();
-  tile.parts.clear();
-  tile.first_part.clear();
-  tile.rows = {0, 0, count};
-  for (uint64_t row = 0; row < count; ++row) {
-    tile.first_part.push_back(static_cast<uint32_t>(row));
-    tile.parts.push_back({row * row_bytes, row_bytes});
-  }
-  tile.first_part.push_back(static_cast<uint32_t>(count));
-}
-
-// From a dense box of the source tensor to the role's canonical order, outermost axis last.
-std::vector<StridedAxis> ToCanonical(const RoleWork& work, const View& view, const Box& box,
-                                     const RoleBox& role_box, uint32_t element_bytes) {
-  std::vector<uint64_t> extents;
-  for (size_t a = 0; a < box.begin.size(); ++a) extents.push_back(box.end[a] - box.begin[a]);
-  const std::vector<uint64_t> whole = RowMajor(view.tensor.extents);
-  const std::vector<uint64_t> dense = RowMajor(extents);
-  std::vector<StridedAxis> axes;
-  uint64_t to_stride = element_bytes;
-  for (size_t k = work.axes.size(); k-- > 0;) {
-    const uint64_t extent = role_box.end[k] - role_box.begin[k];
-    const size_t a = work.source_axis[k];
-    const uint64_t step = extent == 1 ? 0 : view.strides[k] / whole[a] * dense[a];
-    axes.push_back(
-        {extent, static_cast<int64_t>(step * element_bytes), static_cast<int64_t>(to_stride)});
-    to_stride *= extent;
-  }
-  return axes;
-}
-
-}  // namespace
 
 BandFeed::BandFeed(const ChunkedContext& context, std::vector<std::span<std::byte>> buffers,
                    std::span<std::byte> boxed, std::function<const ChunkedBundle*()> next_bundle)
@@ -119,15 +83,17 @@ Result<void> BandFeed::ReadBoxed(Slot& slot) {
   for (size_t k = 0; k < work.axes.size(); ++k) bytes *= role_box.end[k] - role_box.begin[k];
   const uint64_t units = role_box.end[work.band_axis] - role_box.begin[work.band_axis];
   const uint64_t rows = bytes == 0 ? 0 : work.IsVector() ? 1 : units * work.rows_per_unit;
-  LayRows(rows, rows == 0 ? 0 : bytes / rows, slot.tile);
+  LayRows({0, 0, rows}, rows == 0 ? 0 : bytes / rows, slot.tile);
   slot.fed.input = boxed_.data();
   if (rows == 0) return {};
 
-  const Box box = TensorBox(work, bound, role_box);
+  const Box box = TensorBox(bound, work.source_axis, role_box);
   CKPT_CHECK(bytes <= slot.buffer.size() && bytes <= boxed_.size());
   CKPT_TRY_VOID(box_reader_.Read(tensor, box, slot.buffer.first(bytes)));
-  PermuteCopy(slot.buffer.data(), boxed_.data(),
-              ToCanonical(work, bound.view, box, role_box, element_bytes), element_bytes);
+  std::vector<size_t> order(work.axes.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  LayBox(bound.view, work.source_axis, box, role_box, order, element_bytes, slot.buffer.data(),
+         boxed_.data());
   return {};
 }
 

@@ -11,6 +11,7 @@
 #include "run/journal.h"
 #include "run/progress.h"
 #include "run/statistics.h"
+#include "source/reader_pool.h"
 #include "store/store.h"
 
 namespace ckpt {
@@ -42,7 +43,8 @@ class RecordSink {
 struct RunContext {
   const Plan& plan;
   std::span<const std::unique_ptr<ObjectReader>>
-      readers;  ///< by Catalog::objects; null for those of no tensor
+      readers;       ///< by Catalog::objects; null for those of no tensor that is read as it lies
+  ReaderPool& pool;  ///< for tensors that are read as boxes
   PositionedWriter& writer;
   RecordSink& records;
   MemoryBudget& budget;

@@ -25,12 +25,12 @@ class Counter {
   std::atomic<size_t> next_{0};
 };
 
-// One reader for each object that a used tensor lies in.
+// One reader for each object that a tensor lies in whose rows are read as they lie.
 Result<std::vector<std::unique_ptr<ObjectReader>>> OpenReaders(const Plan& plan, Store& source,
                                                                SourceChecks& checks) {
   std::vector<std::unique_ptr<ObjectReader>> readers(plan.catalog.objects.size());
   for (size_t i = 0; i < plan.arrays.size(); ++i) {
-    if (plan.output.arrays[i].encoding == Encoding::kScales) continue;
+    if (plan.output.arrays[i].encoding == Encoding::kScales || plan.arrays[i].boxed) continue;
     for (const Piece& piece : plan.catalog.tensors[plan.arrays[i].tensor].pieces) {
       if (readers[piece.object]) continue;
       CKPT_TRY(std::unique_ptr<ObjectReader> reader,
@@ -63,14 +63,15 @@ Result<ExecuteResult> Execute(const Plan& plan, Store& source, PositionedWriter&
   SourceChecks checks(plan.catalog);
   CKPT_TRY(const std::vector<std::unique_ptr<ObjectReader>> readers,
            OpenReaders(plan, source, checks));
+  ReaderPool pool(source, plan.catalog, ReaderPool::kMostOpen, &checks);
   CKPT_TRY(StatisticTable statistics, StatisticTable::Make(plan, budget));
   CKPT_TRY(const std::unique_ptr<HoldPool> holds,
            HoldPool::Make(budget, memory.hold_slots, memory.hold_bytes));
   RecordSink records(writer, journal);
   Progress progress;
   progress.read_bytes = plan.totals.header_bytes;
-  const RunContext context{
-      plan, readers, writer, records, budget, *holds, statistics, progress, watch.stop.get_token()};
+  const RunContext context{plan,   readers, pool,       writer,   records,
+                           budget, *holds,  statistics, progress, watch.stop.get_token()};
   std::vector<std::unique_ptr<Lane>> lanes;
   for (unsigned i = 0; i < memory.lanes; ++i) {
     CKPT_TRY(std::unique_ptr<Lane> lane, Lane::Make(context));

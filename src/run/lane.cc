@@ -31,6 +31,7 @@ Result<std::unique_ptr<Lane>> Lane::Make(const RunContext& context) {
   };
   for (unsigned i = 0; i < kInputBuffersPerLane; ++i)
     lane->in_buffers_.push_back(take(memory.tile_in_bytes));
+  lane->staged_ = take(memory.staged_bytes);
   for (unsigned i = 0; i < kBuffersPerLane; ++i)
     lane->out_buffers_.push_back(take(memory.tile_out_bytes));
   lane->writes_.resize(kBuffersPerLane);
@@ -43,7 +44,7 @@ Result<std::unique_ptr<Lane>> Lane::Make(const RunContext& context) {
 }
 
 Result<void> Lane::RunBundles(const std::function<std::optional<Job>()>& next) {
-  TileFeed feed(context_, in_buffers_, next);
+  TileFeed feed(context_, in_buffers_, staged_, next);
   while (true) {
     Result<FedTile> fed = feed.Next();
     if (fed && fed->tile == nullptr) return {};
@@ -206,7 +207,7 @@ void Lane::Abandon() {
 }
 
 Result<void> Lane::RunStatistics(const std::function<std::optional<Job>()>& next) {
-  TileFeed feed(context_, in_buffers_, next);
+  TileFeed feed(context_, in_buffers_, staged_, next);
   while (true) {
     CKPT_TRY(const FedTile fed, feed.Next());
     if (fed.tile == nullptr) return {};
@@ -222,7 +223,7 @@ Result<void> Lane::RunStatistics(const std::function<std::optional<Job>()>& next
 Result<void> Lane::StreamRows(const RowSpan& span,
                               const std::function<Result<void>(std::span<const std::byte>)>& take) {
   bool is_taken = false;
-  TileFeed feed(context_, in_buffers_, [&]() -> std::optional<Job> {
+  TileFeed feed(context_, in_buffers_, staged_, [&]() -> std::optional<Job> {
     if (std::exchange(is_taken, true)) return std::nullopt;
     return Job{nullptr, {&span, 1}};
   });

@@ -55,6 +55,7 @@ class Lane {
   const RunContext& context_;
   Buffer arena_;
   std::vector<std::span<std::byte>> in_buffers_;
+  std::span<std::byte> staged_;
   std::vector<std::span<std::byte>> out_buffers_;
   std::vector<IoFuture> writes_;  // by out buffer
   size_t out_turn_ = 0;

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "base/check.h"
-#include "kernel/value_steps.h"
+#include "run/apply_values.h"
 
 namespace ckpt {
 
@@ -81,20 +81,7 @@ void RowSegments::Convert(uint64_t row, uint64_t column, uint64_t count, std::by
   } else {
     to_f32_(bytes, floats_, elements);
     auto* x = reinterpret_cast<float*>(floats_) + skipped;
-    for (const ValueStep& step : value_) {
-      const bool is_bf16 = step.type == DType::kBF16;
-      switch (step.kind) {
-        case ValueStep::Kind::kCast:
-          if (is_bf16) RoundSteps(x, count);
-          break;
-        case ValueStep::Kind::kMultiply:
-          MultiplySteps(x, count, step.operand, is_bf16);
-          break;
-        case ValueStep::Kind::kAdd:
-          AddSteps(x, count, step.operand, is_bf16);
-          break;
-      }
-    }
+    ApplyValues(value_, x, count);
     from_f32_(reinterpret_cast<const std::byte*>(x), into, count);
   }
 }

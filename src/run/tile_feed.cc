@@ -5,6 +5,10 @@
 
 #include "base/check.h"
 #include "base/checked.h"
+#include "kernel/convert.h"
+#include "run/apply_values.h"
+#include "run/laid_box.h"
+#include "source/box_runs.h"
 #include "source/element_form.h"
 
 namespace ckpt {
@@ -13,8 +17,8 @@ constexpr uint64_t kLineBytes = 64;
 }
 
 TileFeed::TileFeed(const RunContext& context, std::vector<std::span<std::byte>> buffers,
-                   std::function<std::optional<Job>()> next_job)
-    : context_(context), next_job_(std::move(next_job)), slots_(buffers.size()) {
+                   std::span<std::byte> staged, std::function<std::optional<Job>()> next_job)
+    : context_(context), next_job_(std::move(next_job)), staged_(staged), slots_(buffers.size()) {
   for (size_t i = 0; i < buffers.size(); ++i) slots_[i].buffer = buffers[i];
 }
 
@@ -53,24 +57,29 @@ bool TileFeed::StartNext(Slot& slot) {
   const Plan& plan = context_.plan;
   const RowSpan& span = job_->spans[span_];
   const ArrayPlan& array = plan.arrays[span.array];
-  const TensorEntry& tensor = plan.catalog.tensors[array.tensor];
-  uint64_t rows = RowsPerTile(array, tensor, plan.memory.tile_in_bytes,
-                              plan.memory.tile_out_bytes - 2 * kIoAlignment);
-  // Rows of a transposed array become columns: whole cache lines of them where there are enough.
-  if (plan.output.arrays[span.array].encoding == Encoding::kQuantBlocks && rows >= kLineBytes)
-    rows = RoundDown(rows, kLineBytes);
-  const uint64_t end = std::min(span.row_end, row_ + rows);
-  MakeTile(array.rows, tensor, {span.array, row_, end}, slot.tile);
+  uint64_t end = span.row_end;
+  slot.box.reset();
+  slot.reads.clear();
+  if (array.boxed) {
+    slot.box = NextBoxTile(plan, span.array, row_, span.row_end);
+    end = slot.box->rows.row_end;
+  } else {
+    uint64_t rows = RowsPerTile(plan, span.array);
+    // Rows of a transposed array become columns: whole cache lines of them where there are enough.
+    if (plan.output.arrays[span.array].encoding == Encoding::kQuantBlocks && rows >= kLineBytes)
+      rows = RoundDown(rows, kLineBytes);
+    end = std::min(span.row_end, row_ + rows);
+    MakeTile(array.rows, plan.catalog.tensors[array.tensor], {span.array, row_, end}, slot.tile);
+    for (const TileRange& range : slot.tile.ranges) {
+      CKPT_CHECK(range.window_offset + range.window_bytes <= slot.buffer.size());
+      slot.reads.push_back(context_.readers[range.object]->ReadWindow(
+          range.range, slot.buffer.subspan(range.window_offset, range.window_bytes)));
+    }
+  }
   const uint64_t passes = job_->bundle != nullptr ? array.passes : 1;
 
   slot.fed = {job_->bundle,        &slot.tile, slot.buffer.data(), pass_, row_ == span.row_begin,
               end == span.row_end, false};
-  slot.reads.clear();
-  for (const TileRange& range : slot.tile.ranges) {
-    CKPT_CHECK(range.window_offset + range.window_bytes <= slot.buffer.size());
-    slot.reads.push_back(context_.readers[range.object]->ReadWindow(
-        range.range, slot.buffer.subspan(range.window_offset, range.window_bytes)));
-  }
   slot.is_full = true;
 
   row_ = end;
@@ -95,6 +104,66 @@ void TileFeed::MakePlain(const Tile& tile, std::span<std::byte> buffer) const {
     ToPlain(tensor.dtype, tensor.form, buffer.subspan(part.buffer_offset, part.bytes));
 }
 
+Result<void> TileFeed::WaitForReads(Slot& slot) {
+  for (size_t i = 0; i < slot.reads.size(); ++i) {
+    Result<void> read = slot.reads[i].get();
+    if (!read) {
+      const TensorEntry& tensor =
+          context_.plan.catalog.tensors[context_.plan.arrays[slot.tile.rows.array].tensor];
+      return Fail(Where("tensor", tensor.name)(std::move(read).error()));
+    }
+    context_.progress.read_bytes += slot.tile.ranges[i].range.size();
+  }
+  return {};
+}
+
+// Reads a box into the slot's buffer and lays its rows into staged memory.
+Result<void> TileFeed::ReadBox(Slot& slot) {
+  const Plan& plan = context_.plan;
+  const BoxTile& tile = *slot.box;
+  const ArrayPlan& array = plan.arrays[tile.rows.array];
+  const TensorEntry& tensor = plan.catalog.tensors[tile.tensor];
+  const BoundRole& bound = plan.model.roles[plan.output.arrays[tile.rows.array].role];
+  const uint32_t element_bytes = ElementBytes(tensor.dtype);
+  const uint64_t box_bytes = BoxBytes(tensor.dtype, tile.box);
+  const uint64_t row_bytes = array.rows.row_elements * element_bytes;
+  LayRows(tile.rows, row_bytes, slot.tile);
+  CKPT_CHECK(box_bytes <= slot.buffer.size() &&
+             (tile.rows.row_end - tile.rows.row_begin) * row_bytes <= staged_.size());
+  if (!box_reader_)
+    box_reader_ =
+        std::make_unique<BoxReader>(context_.pool.Opener(), context_.budget, context_.stop);
+  const uint64_t before = box_reader_->requested_bytes();
+  CKPT_TRY_VOID(box_reader_->Read(tensor, tile.box, slot.buffer.first(box_bytes)));
+  context_.progress.read_bytes += box_reader_->requested_bytes() - before;
+  LayBox(bound.view, array.boxed->source_axes, tile.box, tile.role, array.boxed->order,
+         element_bytes, slot.buffer.data(), staged_.data());
+  slot.fed.input = staged_.data();
+  return {};
+}
+
+// The tile's rows become float32 values, in whichever memory they do not lie in.
+void TileFeed::ComputeValues(Slot& slot) {
+  const ArrayPlan& array = context_.plan.arrays[slot.tile.rows.array];
+  const DTypeInfo& info = Info(context_.plan.catalog.tensors[array.tensor].dtype);
+  const ConvertFn to_f32 =
+      FindConvert(context_.plan.catalog.tensors[array.tensor].dtype, DType::kF32);
+  CKPT_CHECK(to_f32 != nullptr);
+  const std::span<std::byte> into = slot.fed.input == staged_.data() ? slot.buffer : staged_;
+  const uint64_t rows = slot.tile.rows.row_end - slot.tile.rows.row_begin;
+  const uint64_t row_bytes = array.rows.row_elements * ElementBytes(DType::kF32);
+  CKPT_CHECK(rows * row_bytes <= into.size());
+  std::byte* at = into.data();
+  for (const RowPart& part : slot.tile.parts) {
+    const uint64_t count = part.bytes / info.block_bytes * info.block_elements;
+    to_f32(slot.fed.input + part.buffer_offset, at, count);
+    ApplyValues(array.value, reinterpret_cast<float*>(at), count);
+    at += count * ElementBytes(DType::kF32);
+  }
+  LayRows(slot.tile.rows, row_bytes, slot.tile);
+  slot.fed.input = into.data();
+}
+
 Result<FedTile> TileFeed::Next() {
   if (context_.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
   // The tile of the call before is done with, so its buffer is free. Every free buffer's read
@@ -106,16 +175,13 @@ Result<FedTile> TileFeed::Next() {
   Slot& slot = slots_[turn_];
   if (!slot.is_full) return FedTile{};
   turn_ = (turn_ + 1) % slots_.size();
-  for (size_t i = 0; i < slot.reads.size(); ++i) {
-    Result<void> read = slot.reads[i].get();
-    if (!read) {
-      const TensorEntry& tensor =
-          context_.plan.catalog.tensors[context_.plan.arrays[slot.tile.rows.array].tensor];
-      return Fail(Where("tensor", tensor.name)(std::move(read).error()));
-    }
-    context_.progress.read_bytes += slot.tile.ranges[i].range.size();
+  if (slot.box) {
+    CKPT_TRY_VOID(ReadBox(slot));
+  } else {
+    CKPT_TRY_VOID(WaitForReads(slot));
+    MakePlain(slot.tile, slot.buffer);
   }
-  MakePlain(slot.tile, slot.buffer);
+  if (!context_.plan.arrays[slot.fed.tile->rows.array].value.empty()) ComputeValues(slot);
   slot.is_full = false;
   return slot.fed;
 }

@@ -3,11 +3,15 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "plan/box_rows.h"
 #include "plan/tile.h"
 #include "run/context.h"
+#include "source/box_reader.h"
 
 namespace ckpt {
 
@@ -33,10 +37,10 @@ struct FedTile {
 /// worked on are read ahead. One thread.
 class TileFeed {
  public:
-  /// `buffers`: kInputBuffersPerLane of tile_in_bytes each. `next_job`: the next one, or nothing
-  /// when there is none left.
+  /// `buffers`: kInputBuffersPerLane of tile_in_bytes each; `staged`: staged_bytes. `next_job`: the
+  /// next one, or nothing when there is none left.
   TileFeed(const RunContext& context, std::vector<std::span<std::byte>> buffers,
-           std::function<std::optional<Job>()> next_job);
+           std::span<std::byte> staged, std::function<std::optional<Job>()> next_job);
   TileFeed(const TileFeed&) = delete;
   TileFeed& operator=(const TileFeed&) = delete;
   ~TileFeed();  // waits for reads under way: they fill memory of ours
@@ -50,17 +54,23 @@ class TileFeed {
     Tile tile;
     FedTile fed;
     std::vector<IoFuture> reads;
+    std::optional<BoxTile> box;  // instead of reads: read when it is needed
     bool is_full = false;
   };
   bool StartNext(Slot& slot);
   bool FindRows();
+  Result<void> WaitForReads(Slot& slot);
   void MakePlain(const Tile& tile, std::span<std::byte> buffer) const;
+  Result<void> ReadBox(Slot& slot);
+  void ComputeValues(Slot& slot);
   void Drain();
 
   const RunContext& context_;
   std::function<std::optional<Job>()> next_job_;
+  std::span<std::byte> staged_;
   std::vector<Slot> slots_;
-  size_t turn_ = 0;  // the slot whose tile is next
+  std::unique_ptr<BoxReader> box_reader_;  // from the first box on
+  size_t turn_ = 0;                        // the slot whose tile is next
   // Where the reading stands.
   std::optional<Job> job_;
   size_t span_ = 0;

@@ -9,10 +9,10 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/index.h"
 #include "base/units.h"
 #include "kernel/convert.h"
 #include "kernel/quantize.h"
+#include "plan/box_rows.h"
 #include "run/kernel_faults.h"
 
 namespace ckpt {
@@ -27,24 +27,24 @@ const BF16* AsBF16(const std::byte* bytes) { return reinterpret_cast<const BF16*
 // The error for the first NaN or infinity of a row.
 tl::unexpected<Error> NonFinite(const Plan& plan, size_t array, uint64_t row, const BF16* values) {
   const ArrayPlan& made = plan.arrays[array];
-  const TensorEntry& tensor = plan.catalog.tensors[made.tensor];
   const size_t column = FindNonFiniteBF16(values, made.rows.row_elements);
   CKPT_CHECK(column < made.rows.row_elements);
   uint16_t bits = 0;
   std::memcpy(&bits, values + column, sizeof(bits));
-  const std::vector<uint64_t> index =
-      IndexOf(made.rows.SourceElement(row) + column, tensor.shape.extents);
+  const SourcePlaceOfElement place = FindSourceElement(plan, array, row, column);
+  const TensorEntry& tensor = plan.catalog.tensors[place.tensor];
   Error error{
       Code::kBadInput,
       fmt::format("{} at index [{}] cannot be quantized",
-                  std::isnan(ToF32(BF16{bits})) ? "NaN" : "infinity", fmt::join(index, ", ")),
+                  std::isnan(ToF32(BF16{bits})) ? "NaN" : "infinity", fmt::join(place.index, ", ")),
       {},
       {},
       "the weights are damaged or were trained to infinity: fetch them again, or convert without "
       "--quantize"};
   error.where.push_back({"tensor", tensor.name});
-  error.where.push_back({"file", plan.catalog.root.PrintBelow(
-                                     plan.catalog.objects[tensor.pieces.front().object].name)});
+  if (!tensor.pieces.empty())
+    error.where.push_back({"file", plan.catalog.root.PrintBelow(
+                                       plan.catalog.objects[tensor.pieces.front().object].name)});
   return Fail(std::move(error));
 }
 
@@ -55,7 +55,7 @@ class BF16Rows {
       : rows_(tile, input, scratch.gathered_row),
         elements_(plan.arrays[tile.rows.array].rows.row_elements),
         converted_(scratch.converted_row) {
-    const DType source = plan.arrays[tile.rows.array].source_dtype;
+    const DType source = plan.arrays[tile.rows.array].row_dtype;
     if (source != DType::kBF16) convert_ = FindConvert(source, DType::kBF16);
     CKPT_CHECK(source == DType::kBF16 || convert_ != nullptr);
   }
@@ -95,8 +95,7 @@ class StripeCrc {
 void CastRows(const Plan& plan, const Tile& tile, const std::byte* input,
               const KernelScratch& scratch, std::span<std::byte> out, Crc32c& crc) {
   const ArrayPlan& array = plan.arrays[tile.rows.array];
-  const ConvertFn convert =
-      FindConvert(array.source_dtype, plan.output.arrays[tile.rows.array].dtype);
+  const ConvertFn convert = FindConvert(array.row_dtype, plan.output.arrays[tile.rows.array].dtype);
   CKPT_CHECK(convert != nullptr);
   const TileRows rows(tile, input, scratch.gathered_row);
   const uint64_t stripe_rows = std::max<uint64_t>(1, kStripeBytes / array.row_bytes);
@@ -149,9 +148,10 @@ Result<void> CheckKernels(const Plan& plan) {
     const ArraySpec& spec = plan.output.arrays[i];
     if (spec.encoding == Encoding::kScales) continue;
     const DType to = spec.encoding == Encoding::kCast ? spec.dtype : DType::kBF16;
-    if (FindConvert(plan.arrays[i].source_dtype, to) == nullptr)
-      missing[plan.arrays[i].source_dtype].push_back(
-          plan.catalog.tensors[plan.arrays[i].tensor].name);
+    const TensorEntry& tensor = plan.catalog.tensors[plan.arrays[i].tensor];
+    if (FindConvert(tensor.dtype, plan.arrays[i].row_dtype) == nullptr ||
+        FindConvert(plan.arrays[i].row_dtype, to) == nullptr)
+      missing[tensor.dtype].push_back(tensor.name);
   }
   return RefuseUnreadable(missing);
 }
@@ -196,12 +196,12 @@ Result<void> MakeBlocks(const RunContext& context, const Tile& tile, const std::
   const ArrayPlan& array = plan.arrays[tile.rows.array];
   const uint64_t out_rows = array.rows.n_rows;
   const TileRows rows(tile, input, scratch.gathered_row);
-  const ConvertFn convert = FindConvert(array.source_dtype, DType::kBF16);
+  const ConvertFn convert = FindConvert(array.row_dtype, DType::kBF16);
   std::vector<const BF16*> pointers(rows.count());
   for (uint64_t row = 0; row < rows.count(); ++row) {
     const std::byte* bytes = rows.Row(row);
     // Gathered rows share one scratch row, so they are staged as well.
-    const bool is_staged = array.source_dtype != DType::kBF16 || bytes == scratch.gathered_row;
+    const bool is_staged = array.row_dtype != DType::kBF16 || bytes == scratch.gathered_row;
     if (is_staged) {
       std::byte* staged = staging.data() + row * array.row_bytes;
       convert(bytes, staged, array.rows.row_elements);

@@ -53,6 +53,40 @@ def write(path, types, renamed=None, dim=256, mlp=512, vocab=96):
     return values
 
 
+META = {"attention.wq": "attn_q", "attention.wk": "attn_k", "attention.wv": "attn_v", "attention.wo": "attn_output",
+        "feed_forward.w1": "ffn_gate", "feed_forward.w2": "ffn_down", "feed_forward.w3": "ffn_up",
+        "attention_norm": "attn_norm", "ffn_norm": "ffn_norm"}
+META_TOP = {"tok_embeddings": "token_embd", "norm": "output_norm", "output": "output"}
+
+
+def write_bf16(path, tensors, shape):
+    """Meta's {name: (dtype, shape, bytes)} of bf16 tensors as llama.cpp's converter lays them out, whose rotary order is Meta's."""
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(shape.layers)
+    writer.add_embedding_length(shape.dim)
+    writer.add_feed_forward_length(shape.mlp)
+    writer.add_head_count(shape.heads)
+    writer.add_head_count_kv(shape.kv_heads)
+    writer.add_key_length(shape.head_dim)
+    writer.add_value_length(shape.head_dim)
+    writer.add_vocab_size(shape.vocab)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_freq_base(500000.0)
+    for name, (dtype, extents, data) in tensors.items():
+        assert dtype == "BF16"
+        parts = name.removesuffix(".weight").split(".", 2)
+        label = META_TOP[parts[0]] if len(parts) < 3 else f"blk.{parts[1]}.{META[parts[2]]}"
+        bits = np.frombuffer(data, np.uint16).reshape(extents)
+        if bits.ndim == 1:  # in float32, as its converter has them
+            writer.add_tensor(label + ".weight", (bits.astype(np.uint32) << 16).view(np.float32))
+        else:
+            writer.add_tensor(label + ".weight", bits.view(np.uint8), raw_dtype=gguf.GGMLQuantizationType.BF16)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def float32(data, kind):
     """What the package makes of a tensor's bytes."""
     if kind == gguf.GGMLQuantizationType.F64:  # which it leaves to the reader

@@ -2,8 +2,11 @@
 
 import json
 
+import gguf
+import numpy as np
 import pytest
 
+import bfloat16
 import real_orbax
 import support
 from compare import differences
@@ -55,3 +58,99 @@ def test_the_ckpt_release_equals_the_golden(kind, tmp_path):
     assert differences(tmp_path / "out/model.safetensors", PYTORCH / kind / "model.safetensors") == []
     ours = json.loads((tmp_path / "out/params.json").read_text())
     assert ours == json.loads((PYTORCH / kind / "params.json").read_text())
+
+
+# --- one small Gemma in every form, to JetStream-PyTorch
+
+HEADS, KV_HEADS, WIDTH, DIM, MLP, VOCAB, LAYERS = 4, 1, 64, 128, 256, 96, 2
+RENAMED = {"embed_tokens": "embedder", "self_attn.q_proj": "self_attn.wq", "self_attn.k_proj": "self_attn.wk",
+           "self_attn.v_proj": "self_attn.wv"}
+GGUF = {"embed_tokens": "token_embd", "norm": "output_norm", "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm",
+        "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
+        "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"}
+TYPES = ("bf16", "int8_per_channel", "int4_per_channel", "int8_blockwise", "int4_blockwise")
+
+
+def small_gemma():
+    """{name without "model." and ".weight": bf16 bits}."""
+    noise = np.random.default_rng(11)
+    shapes = {"embed_tokens": (VOCAB, DIM), "norm": (DIM,)}
+    for layer in range(LAYERS):
+        of = {"input_layernorm": (DIM,), "post_attention_layernorm": (DIM,), "self_attn.q_proj": (HEADS * WIDTH, DIM),
+              "self_attn.k_proj": (KV_HEADS * WIDTH, DIM), "self_attn.v_proj": (KV_HEADS * WIDTH, DIM),
+              "self_attn.o_proj": (DIM, HEADS * WIDTH), "mlp.gate_proj": (MLP, DIM), "mlp.up_proj": (MLP, DIM),
+              "mlp.down_proj": (DIM, MLP)}
+        shapes |= {f"layers.{layer}.{name}": shape for name, shape in of.items()}
+    return {name: bfloat16.from_float32(noise.normal(0, 0.5, shape).astype(np.float32)) for name, shape in shapes.items()}
+
+
+def split_name(name):
+    """("layers.0.", "mlp.up_proj") of a layer's tensor, ("", name) of another."""
+    parts = name.split(".", 2)
+    return (f"layers.{parts[1]}.", parts[2]) if len(parts) == 3 else ("", name)
+
+
+def write_form(form, folder, weights):
+    folder.mkdir()
+    if form == "gguf":
+        writer = gguf.GGUFWriter(folder / "model.gguf", "gemma")
+        for add, value in ((writer.add_block_count, LAYERS), (writer.add_embedding_length, DIM), (writer.add_feed_forward_length, MLP),
+                           (writer.add_head_count, HEADS), (writer.add_head_count_kv, KV_HEADS), (writer.add_key_length, WIDTH),
+                           (writer.add_value_length, WIDTH), (writer.add_vocab_size, VOCAB)):
+            add(value)
+        for name, bits in weights.items():
+            layer, rest = split_name(name)
+            label = layer.replace("layers.", "blk.") + GGUF[rest] + ".weight"
+            if bits.ndim == 1:  # llama.cpp's converter adds 1, in float32
+                writer.add_tensor(label, bfloat16.to_float32(bits) + np.float32(1))
+            else:
+                writer.add_tensor(label, bits.view(np.uint8), raw_dtype=gguf.GGMLQuantizationType.BF16)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return folder
+    tensors = {f"model.{name}.weight": bits for name, bits in weights.items()}
+    if form == "kaggle":
+        tensors = {"transformer/embedder/input_embedding": weights["embed_tokens"], "transformer/final_norm/scale": weights["norm"]}
+        for layer in range(LAYERS):
+            of = {rest: weights[name] for name in weights for at, rest in [split_name(name)] if at == f"layers.{layer}."}
+
+            def heads(name, of=of):  # [n d, e] -> [n, e, d]
+                return of[name].reshape(-1, WIDTH, DIM).transpose(0, 2, 1)
+            made = {"pre_attention_norm/scale": of["input_layernorm"], "pre_ffw_norm/scale": of["post_attention_layernorm"],
+                    "attn/q_einsum/w": heads("self_attn.q_proj"),
+                    "attn/kv_einsum/w": np.stack([heads("self_attn.k_proj"), heads("self_attn.v_proj")]),
+                    "attn/attn_vec_einsum/w": of["self_attn.o_proj"].T.reshape(HEADS, WIDTH, DIM),
+                    "mlp/gating_einsum/w": np.stack([of["mlp.gate_proj"].T, of["mlp.up_proj"].T]), "mlp/linear/w": of["mlp.down_proj"].T}
+            tensors |= {f"transformer/layer_{layer}/{name}": bits for name, bits in made.items()}
+    else:
+        config = {"architectures": ["GemmaForCausalLM"], "model_type": "gemma", "num_hidden_layers": LAYERS, "hidden_size": DIM,
+                  "num_attention_heads": HEADS, "num_key_value_heads": KV_HEADS, "head_dim": WIDTH, "intermediate_size": MLP,
+                  "vocab_size": VOCAB}
+        (folder / "config.json").write_text(json.dumps(config))
+    support.write_tensors(folder / "model.safetensors",
+                          {name: ("BF16", bits.shape, np.ascontiguousarray(bits).tobytes()) for name, bits in tensors.items()})
+    return folder
+
+
+@pytest.mark.parametrize("form", ["hf", "gguf", "kaggle"])
+def test_every_form_of_a_small_gemma_gives_the_same_file(form, tmp_path):
+    """Values that the source computed (norms to which 1 was added) are what the server wants again."""
+    weights = small_gemma()
+    source = write_form(form, tmp_path / "in", weights)
+    flags = ("--family", "gemma") if form == "kaggle" else ()
+    expected = {}
+    for name, bits in weights.items():
+        layer, rest = split_name(name)
+        expected[f"{layer}{RENAMED.get(rest, rest)}.weight"] = ("BF16", bits.shape, bits.tobytes())
+    support.convert(source, tmp_path / "bf16", *flags)
+    made = support.read_tensors(tmp_path / "bf16/model.safetensors")
+    assert {name: (dtype, tuple(shape), data) for name, (dtype, shape, data) in made.items()} == expected
+    if form == "hf":
+        return
+    plain = write_form("hf", tmp_path / "hf", weights)
+    for kind in TYPES[1:]:
+        support.convert(source, tmp_path / kind, *flags, kind=kind)
+        support.convert(plain, tmp_path / f"hf-{kind}", kind=kind)
+        assert support.sha256(tmp_path / kind / "model.safetensors") == support.sha256(tmp_path / f"hf-{kind}/model.safetensors"), kind

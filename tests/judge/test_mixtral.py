@@ -1,4 +1,4 @@
-"""Mixtral: the .pt pieces and the same model in Hugging Face's names become equal MaxText checkpoints; what has no server is refused."""
+"""Mixtral: the .pt pieces and the same model in Hugging Face's names become equal checkpoints for both servers, and the golden."""
 
 import json
 import shutil
@@ -9,11 +9,14 @@ import pytest
 import pth_file
 import real_orbax
 import support
+from compare import differences
 
 SOURCE = support.GOLDEN / "jetstream-pytorch/mixtral/input"
 CONFIG = json.loads((SOURCE / "config.json").read_text())
 HEADS, KV, EXPERTS = (CONFIG[key] for key in ("num_attention_heads", "num_key_value_heads", "num_local_experts"))
 OUTPUTS = ("scanned", "unscanned")
+GOLDEN = support.GOLDEN / "jetstream-pytorch/mixtral"
+TYPES = ("bf16", "int8_per_channel", "int4_per_channel")
 
 
 def halves(rows: np.ndarray, heads: int) -> np.ndarray:
@@ -77,3 +80,36 @@ def test_quantized_experts_are_refused_by_name(hugging_face, tmp_path):
     said = support.run("convert", hugging_face, tmp_path / "out", "--to", "maxtext", "--outputs", "int8")
     support.assert_refused(said, 64, "mixture of experts", "MoeBlock_0")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_the_pieces_equal_the_golden(kind, tmp_path):
+    support.convert(SOURCE, tmp_path / "out", kind=kind)
+    assert differences(tmp_path / "out/model.safetensors", GOLDEN / kind / "model.safetensors") == []
+    assert json.loads((tmp_path / "out/params.json").read_text()) == json.loads((GOLDEN / kind / "params.json").read_text())
+
+
+@pytest.mark.parametrize("flags", [(), ("--threads", "1"), ("--threads", "7", "--bundle-size", "1MiB")], ids=str)
+@pytest.mark.parametrize("kind", TYPES)
+def test_hugging_faces_experts_give_the_same_file(kind, flags, hugging_face, tmp_path):
+    support.convert(hugging_face, tmp_path / "out", *flags, kind=kind)
+    assert support.sha256(tmp_path / "out/model.safetensors") == support.sha256(GOLDEN / kind / "model.safetensors")
+
+
+@pytest.mark.parametrize("kind", ["int8_blockwise", "int4_blockwise"])
+def test_blockwise_experts_are_refused_by_name(kind, tmp_path):
+    support.assert_refused(support.convert(SOURCE, tmp_path / "out", kind=kind, expect=64), 64, kind, "cond_ffn.w1", "per_channel")
+
+
+def test_a_nan_in_an_expert_is_found_where_it_lies(hugging_face, tmp_path):
+    """The second matrix of .pt pieces is read as boxes: the message still names the source's own index."""
+    shutil.copytree(hugging_face, tmp_path / "in")
+    tensors = support.read_tensors(tmp_path / "in/model.safetensors")
+    name = "model.layers.0.block_sparse_moe.experts.2.w2.weight"
+    dtype, shape, data = tensors[name]
+    bits = np.frombuffer(data, np.uint16).reshape(shape).copy()
+    bits[5, 7] = 0x7FC0
+    tensors[name] = (dtype, shape, bits.tobytes())
+    support.write_tensors(tmp_path / "in/model.safetensors", tensors)
+    ran = support.convert(tmp_path / "in", tmp_path / "out", kind="int8_per_channel", expect=65)
+    support.assert_refused(ran, 65, name, "[5, 7]", "NaN")

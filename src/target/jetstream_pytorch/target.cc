@@ -85,6 +85,7 @@ class Describer {
     ArraySpec array;
     array.name = cell.name;
     array.view = cell.view;
+    array.value = cell.value;
     array.shape = cell.view.tensor;
     array.role = role;
     if (quantization_ && cell.quantize == kLinear) {
@@ -110,7 +111,18 @@ class Describer {
   void AddLinear(ArraySpec array) {
     const Shape values = array.shape;
     if (!quantization_->is_blockwise) {
-      AddQuantized(std::move(array), Encoding::kQuantRows, quantization_->bits, Shape{values[0]});
+      // One scale for each row, whatever numbers the rows: experts have two axes of them.
+      AddQuantized(std::move(array), Encoding::kQuantRows, quantization_->bits,
+                   Shape{{values.extents.begin(), values.extents.end() - 1}});
+      return;
+    }
+    if (values.rank() != 2) {
+      AddFault(Code::kUsage,
+               fmt::format("{} is not supported for the experts of \"{}\": the server has no such "
+                           "layer",
+                           settings_.quantize, array.name),
+               fmt::format("choose --quantize {}_per_channel",
+                           quantization_->bits == 8 ? "int8" : "int4"));
       return;
     }
     if (values[1] % kQuantBlock != 0) {

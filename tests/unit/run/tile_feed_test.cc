@@ -41,7 +41,8 @@ TEST(TileFeed, ReadsAheadIntoEveryBufferButTheOneInWork) {
   TinyLlama{}.WriteTo(*source);
   auto plan = MakeTinyPlan(source, {});
   ASSERT_TRUE(plan);
-  plan->memory.tile_in_bytes = 4 * kIoAlignment;  // so that the embedding is many tiles
+  plan->memory.tile_in_bytes = plan->memory.read_bytes =
+      4 * kIoAlignment;  // so that the embedding is many tiles
 
   MemoryBudget budget(1 << 20);
   const auto null = OpenNullStore();
@@ -54,8 +55,9 @@ TEST(TileFeed, ReadsAheadIntoEveryBufferButTheOneInWork) {
   const auto holds = *HoldPool::Make(budget, 0, 0);
   StatisticTable statistics = *StatisticTable::Make(*plan, budget);
   Progress progress;
-  const RunContext context{*plan,  readers,    *writer,  records, budget,
-                           *holds, statistics, progress, {}};
+  ReaderPool pool(*source, plan->catalog);
+  const RunContext context{*plan,  readers, pool,       *writer,  records,
+                           budget, *holds,  statistics, progress, {}};
 
   const auto embedding = static_cast<size_t>(
       std::find_if(plan->output.arrays.begin(), plan->output.arrays.end(),
@@ -68,7 +70,7 @@ TEST(TileFeed, ReadsAheadIntoEveryBufferButTheOneInWork) {
     buffers.push_back(
         std::span(memory).subspan(i * plan->memory.tile_in_bytes, plan->memory.tile_in_bytes));
   bool is_taken = false;
-  TileFeed feed(context, buffers, [&]() -> std::optional<Job> {
+  TileFeed feed(context, buffers, {}, [&]() -> std::optional<Job> {
     if (std::exchange(is_taken, true)) return std::nullopt;
     return Job{nullptr, {&span, 1}};
   });
