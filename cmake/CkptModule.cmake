@@ -3,6 +3,8 @@
 set(CKPT_TOGETHER 1 CACHE STRING "source files of a module that are compiled together")
 set(CKPT_TESTS_TOGETHER 8 CACHE STRING "source files of a test program that are compiled together")
 
+set(CKPT_TEST_OPTIONS -O1 CACHE STRING "options of the tests' own files, whose code is checked, not timed")
+
 # ckpt_together(variable target size sources): the list with all but the files marked ALONE replaced by files that include them.
 # CMake's own UNITY_BUILD names them by absolute paths, which would cost other clones the compiler cache.
 function(ckpt_together variable target size)
@@ -76,8 +78,7 @@ function(ckpt_test name)
   ckpt_together(sources ${target} ${CKPT_TESTS_TOGETHER} ${ARG_SOURCES})
   add_executable(${target}_test ${sources})
   target_link_libraries(${target}_test PRIVATE ckpt_flags ${ARG_LIBS} GTest::gtest GTest::gmock GTest::gtest_main)
-  # A test's own code is checked, not timed.
-  target_compile_options(${target}_test PRIVATE -O1)
+  target_compile_options(${target}_test PRIVATE ${CKPT_TEST_OPTIONS})
   gtest_discover_tests(${target}_test TEST_PREFIX "${name}: " DISCOVERY_MODE PRE_TEST
     WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} PROPERTIES LABELS ${label} TIMEOUT 600)
 endfunction()

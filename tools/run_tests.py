@@ -173,9 +173,9 @@ def tsan(stage: Stage) -> None:
 
 
 def fuzz(stage: Stage, seconds: int) -> None:
-    configure(stage, "fuzz")
-    stage.run("cmake", "--build", BUILD / "fuzz", "--target", "tests/fuzz/all")
-    folder = BUILD / "fuzz/tests/fuzz"
+    configure(stage, "asan")
+    stage.run("cmake", "--build", BUILD / "asan", "--target", "tests/fuzz/all")
+    folder = BUILD / "asan/tests/fuzz"
     targets = sorted(path for path in folder.glob("*") if path.is_file() and os.access(path, os.X_OK))
     if not targets:
         raise StageFailed("no fuzz target was built")
