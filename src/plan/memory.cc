@@ -64,7 +64,7 @@ Needs NeedsOf(const Plan& plan) {
     if (array.boxed) {
       needs.boxed.push_back(&tensor);
       needs.best_box =
-          std::max(needs.best_box, std::min(kMostBoxBytes, array.rows.rows_per_band * row_bytes));
+          std::max(needs.best_box, std::min(kMostBoxBytes, array.rows.n_rows * row_bytes));
     } else if (const uint64_t unit_bytes = UnitBytes(array, tensor); unit_bytes <= kMostUnitBytes) {
       needs.best_in = std::max(needs.best_in, unit_bytes + 2 * kIoAlignment);
     }

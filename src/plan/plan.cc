@@ -158,7 +158,9 @@ void CountTotals(Plan& plan) {
       again(i, "shares its tensor with another array", used);
     }
     if (reading.bytes > used)
-      again(i, "stored in another order: tiles meet in the same chunks or requests",
+      again(i,
+            fmt::format("stored in another order: up to {} tiles meet in a chunk or request",
+                        CeilDiv(reading.bytes, std::max<uint64_t>(1, used))),
             reading.bytes - used);
     if (spec.encoding == Encoding::kQuantColumns)
       again(i, "column maxima before quantizing", reading.bytes);

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 import bfloat16
+import kaggle_model
 import real_orbax
 import support
 from compare import differences
+from safetensors_file import SafetensorsFile
 
 MAXTEXT = support.GOLDEN / "maxtext"
 PYTORCH = support.GOLDEN / "jetstream-pytorch/gemma"
@@ -154,3 +156,58 @@ def test_every_form_of_a_small_gemma_gives_the_same_file(form, tmp_path):
         support.convert(source, tmp_path / kind, *flags, kind=kind)
         support.convert(plain, tmp_path / f"hf-{kind}", kind=kind)
         assert support.sha256(tmp_path / kind / "model.safetensors") == support.sha256(tmp_path / f"hf-{kind}/model.safetensors"), kind
+
+
+# --- of the 7B's shape
+
+# What a container of 4 CPUs and 4 GiB takes by itself: 128 MiB for each core and two more.
+SMALL_CONTAINER = ("--threads", "4", "--memory", "768MiB")
+
+
+def assert_small(ran):
+    print(f"peak RSS {ran.peak_rss_bytes / support.MIB:.0f} MiB, {ran.wall_s:.1f} s, {ran.cpu_s:.1f} s CPU")
+    assert ran.peak_rss_bytes <= (768 + 64) * support.MIB
+
+
+def test_one_chunk_for_each_array_passes_under_a_small_budget_to_maxtext():
+    assert_small(support.convert_maxtext(kaggle_model.folder(), "null:", ("scanned",), *SMALL_CONTAINER))
+
+
+def test_one_chunk_for_each_array_passes_under_a_small_budget_to_pytorch_element_by_element(disk):
+    assert_small(support.convert(kaggle_model.folder(), disk / "out", *SMALL_CONTAINER))
+    made = SafetensorsFile(disk / "out/model.safetensors")
+    compared = 0
+
+    def hold(name, places, patterns):
+        nonlocal compared
+        ours = np.frombuffer(made.bytes_of(name), np.uint16)
+        assert np.array_equal(ours[places], patterns), name
+        assert np.count_nonzero(ours) == np.count_nonzero(patterns), name
+        compared += len(ours)
+
+    d, n, w, f = kaggle_model.DIM, kaggle_model.HEADS, kaggle_model.WIDTH, kaggle_model.MLP
+    for name, shape in kaggle_model.shapes().items():
+        places, patterns = kaggle_model.elements(name, shape, support.MIB)
+        at = np.unravel_index(places, shape)
+        layer = f"layers.{name.split('/')[1].removeprefix('layer_')}."
+        whole = {"transformer/embedder/input_embedding": "embedder", "transformer/final_norm/scale": "norm"}
+        part = "/".join(name.split("/")[2:])
+        if name in whole:
+            hold(whole[name] + ".weight", places, patterns)
+        elif part.endswith("norm/scale"):
+            hold(layer + {"a": "input_layernorm", "f": "post_attention_layernorm"}[part[4]] + ".weight", places, patterns)
+        elif part == "attn/qkv_einsum/w":  # [3, n, d, w] to three of [(n w), d]
+            for which, letter in enumerate("qkv"):
+                own = at[0] == which
+                hold(f"{layer}self_attn.w{letter}.weight", ((at[1] * w + at[3]) * d + at[2])[own], patterns[own])
+        elif part == "attn/attn_vec_einsum/w":  # [n, w, d] to [d, (n w)]
+            hold(f"{layer}self_attn.o_proj.weight", at[2] * n * w + at[0] * w + at[1], patterns)
+        elif part == "mlp/gating_einsum/w":  # [2, d, f] to two of [f, d]
+            for which, word in enumerate(("gate", "up")):
+                own = at[0] == which
+                hold(f"{layer}mlp.{word}_proj.weight", (at[2] * d + at[1])[own], patterns[own])
+        else:
+            assert part == "mlp/linear/w"  # [f, d] to [d, f]
+            hold(f"{layer}mlp.down_proj.weight", at[1] * f + at[0], patterns)
+    print(f"{compared} elements compared")
+    assert compared > 1_300_000_000
