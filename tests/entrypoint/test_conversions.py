@@ -83,6 +83,22 @@ def test_a_pytorch_list_writes_the_originals_bytes(kind: str | None, made: dict,
     assert said.finals() == [UPLOADED]
 
 
+@pytest.mark.parametrize("family, kind", [
+    *(("gemma", kind) for kind in (None, *PYTORCH_TYPES)), *(("mixtral", kind) for kind in (None, *PYTORCH_TYPES[:2])),
+    *(("llama-2", kind) for kind in (None, *PYTORCH_TYPES))])
+def test_every_family_of_the_pytorch_server_gives_its_golden(family: str, kind: str | None, root: Path):
+    """From the files as they are published: Gemma's .ckpt, Mixtral's .pt pieces, Meta's shards."""
+    golden = door.GOLDEN / "jetstream-pytorch" / ("llama-2-meta" if family == "llama-2" else family)
+    quantize = ["-q=True", f"-t={kind}"] if kind else ["-q=False"]
+    said = door.run("-s=jetstream-pytorch", "-m=/models", f"-i={golden / 'input'}", "-o=gs://bkt/o/", f"-n={family}", *quantize,
+                    root=root, expect=0)
+    assert said.finals() == [UPLOADED]
+    for name in ("model.safetensors", "params.json"):
+        ours, original = root / "bkt/o" / name, golden / (kind or "bf16") / name
+        assert ours.read_bytes() == original.read_bytes() if name.endswith("safetensors") else (
+            json.loads(ours.read_text()) == json.loads(original.read_text()))
+
+
 def test_metas_form_keeps_its_params(sources: door.Sources, root: Path):
     door.run("-s=jetstream-pytorch", "-m=/models", f"-i={sources.meta}", "-o=gs://bkt/o", "-n=llama-2", root=root,
              expect=0)
