@@ -15,6 +15,7 @@
 #include "source/part_name.h"
 #include "source/reading.h"
 #include "source/safetensors/reader.h"
+#include "source/torch/checklist.h"
 #include "source/torch/consolidated.h"
 #include "source/torch/reader.h"
 
@@ -185,7 +186,12 @@ Result<std::optional<Catalog>> OpenTorchFolder(Store& store, std::string_view fo
     return some(ReadTorch(store, std::move(set), budget));
   }
   CKPT_TRY(std::vector<ObjectInfo> shards, FindConsolidated(store, here));
-  if (!shards.empty()) return some(ReadConsolidated(store, std::move(shards), budget));
+  if (!shards.empty()) {
+    CKPT_TRY(std::vector<std::string> warnings, HoldToChecklist(store, here));
+    CKPT_TRY(Catalog catalog, ReadConsolidated(store, std::move(shards), budget));
+    std::move(warnings.begin(), warnings.end(), std::back_inserter(catalog.warnings));
+    return std::optional(std::move(catalog));
+  }
   const std::vector<ObjectInfo> files = TorchFiles(here, false);
   if (files.empty()) return std::optional<Catalog>();
   // Several .pt are the pieces of one checkpoint (Mixtral's): their names are disjoint.

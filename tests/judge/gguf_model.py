@@ -59,8 +59,11 @@ META = {"attention.wq": "attn_q", "attention.wk": "attn_k", "attention.wv": "att
 META_TOP = {"tok_embeddings": "token_embd", "norm": "output_norm", "output": "output"}
 
 
-def write_bf16(path, tensors, shape):
-    """Meta's {name: (dtype, shape, bytes)} of bf16 tensors as llama.cpp's converter lays them out, whose rotary order is Meta's."""
+def write_meta(path, tensors, shape, kind="BF16"):
+    """Meta's {name: (dtype, shape, bytes)} of bf16 tensors as llama.cpp's converter lays them out, whose rotary order is Meta's.
+
+    `kind`: BF16, or F16 for values that have such a form.
+    """
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_block_count(shape.layers)
     writer.add_embedding_length(shape.dim)
@@ -77,8 +80,13 @@ def write_bf16(path, tensors, shape):
         parts = name.removesuffix(".weight").split(".", 2)
         label = META_TOP[parts[0]] if len(parts) < 3 else f"blk.{parts[1]}.{META[parts[2]]}"
         bits = np.frombuffer(data, np.uint16).reshape(extents)
+        numbers = (bits.astype(np.uint32) << 16).view(np.float32)
         if bits.ndim == 1:  # in float32, as its converter has them
-            writer.add_tensor(label + ".weight", (bits.astype(np.uint32) << 16).view(np.float32))
+            writer.add_tensor(label + ".weight", numbers)
+        elif kind == "F16":
+            halves = numbers.astype(np.float16)
+            assert np.array_equal(halves.astype(np.float32), numbers)
+            writer.add_tensor(label + ".weight", halves)
         else:
             writer.add_tensor(label + ".weight", bits.view(np.uint8), raw_dtype=gguf.GGMLQuantizationType.BF16)
     writer.write_header_to_file()

@@ -61,7 +61,7 @@ def make(form, folder, hf_model):
         return folder
     if form == "gguf":
         folder.mkdir()
-        gguf_model.write_bf16(folder / "model.gguf", meta_model.of_hf(tensors, shape), shape)
+        gguf_model.write_meta(folder / "model.gguf", meta_model.of_hf(tensors, shape), shape)
         return folder
     bin_folder(source, folder)
     if form == "bin":
@@ -103,6 +103,26 @@ def test_every_form_converts_to_the_same_bytes(form, hf, expected, tmp_path):
         assert support.sha256(tmp_path / kind / "model.safetensors") == digest, kind
     support.convert_maxtext(source, tmp_path / "maxtext", ("scanned", "unscanned"))
     assert support.outputs_of(tmp_path / "maxtext") == maxtext
+
+
+def test_gguf_of_f16_converts_to_the_same_bytes(tmp_path):
+    """Of numbers that F16 and BF16 both have."""
+    shape = support.small(tmp_path / "hf", adversarial=False)
+    tensors = {}
+    for name, (dtype, extents, data) in support.read_tensors(tmp_path / "hf/model.safetensors").items():
+        numbers = (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32).astype(np.float16).astype(np.float32)
+        tensors[name] = (dtype, extents, (numbers.view(np.uint32) >> 16).astype(np.uint16).tobytes())
+    support.write_tensors(tmp_path / "hf/model.safetensors", tensors)
+    (tmp_path / "in").mkdir()
+    gguf_model.write_meta(tmp_path / "in/model.gguf", meta_model.of_hf(tensors, shape), shape, kind="F16")
+    for kind in TYPES:
+        support.convert(tmp_path / "hf", tmp_path / f"hf-{kind}", kind=kind)
+        support.convert(tmp_path / "in", tmp_path / kind, kind=kind)
+        again = support.sha256(tmp_path / kind / "model.safetensors")
+        assert again == support.sha256(tmp_path / f"hf-{kind}" / "model.safetensors"), kind
+    for source in ("hf", "in"):
+        support.convert_maxtext(tmp_path / source, tmp_path / f"{source}-maxtext", ("scanned", "unscanned"))
+    assert support.outputs_of(tmp_path / "in-maxtext") == support.outputs_of(tmp_path / "hf-maxtext")
 
 
 @pytest.mark.parametrize("form", MAXTEXT_FORMS)

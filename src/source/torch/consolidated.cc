@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "source/reading.h"
+#include "source/torch/checklist.h"
 #include "source/torch/file.h"
 #include "source/torch/replicas.h"
 
@@ -19,24 +20,15 @@ namespace {
 
 constexpr std::string_view kStem = "consolidated.";
 constexpr std::string_view kEnding = ".pth";
-constexpr std::string_view kChecklist = "checklist.chk";
-constexpr uint64_t kMostChecklistBytes = kMiB;
 
 std::string ShardName(uint32_t number) { return fmt::format("{}{:02}{}", kStem, number, kEnding); }
 
-// The shards that checklist.chk names ("MD5  consolidated.00.pth" a line).
+// The shards that checklist.chk names.
 Result<std::set<uint32_t>> Listed(Store& store, std::span<const ObjectInfo> here) {
   std::set<uint32_t> numbers;
-  const auto list = std::find_if(here.begin(), here.end(), [](const ObjectInfo& object) {
-    return BaseName(object.name) == kChecklist;
-  });
-  if (list == here.end()) return numbers;
-  CKPT_TRY(const std::string text, ReadSmallObject(store, list->name, kMostChecklistBytes));
-  for (size_t at = text.find(kStem); at != std::string::npos; at = text.find(kStem, at + 1)) {
-    const size_t end = text.find_first_of(" \t\r\n", at);
-    if (const auto number = ConsolidatedNumber(
-            std::string_view(text).substr(at, end == std::string::npos ? end : end - at)))
-      numbers.insert(*number);
+  CKPT_TRY(const auto sums, ReadChecklist(store, here));
+  for (const auto& [name, sum] : sums) {
+    if (const auto number = ConsolidatedNumber(name)) numbers.insert(*number);
   }
   return numbers;
 }
@@ -128,10 +120,10 @@ Result<std::vector<ObjectInfo>> FindConsolidated(Store& store, std::span<const O
   std::vector<std::string> names;
   names.reserve(missing.size());
   for (const uint32_t number : missing) names.push_back(ShardName(number));
-  return Fail(Code::kBadInput,
-              fmt::format("{} of the model's shards are missing: {}", names.size(),
-                          ListSome(names)),
-              "fetch the missing files into the same folder");
+  return Fail(
+      Code::kBadInput,
+      fmt::format("{} of the model's shards are missing: {}", names.size(), ListSome(names)),
+      "fetch the missing files into the same folder");
 }
 
 Result<Catalog> ReadConsolidated(Store& store, std::vector<ObjectInfo> files,

@@ -20,9 +20,7 @@ namespace ckpt {
 std::optional<uint32_t> ConsolidatedNumber(std::string_view name);
 
 /// The shards among `here`, in order of their numbers; empty where there are none. kBadInput naming
-/// the numbers that are missing: between those that are there, or that checklist.chk lists. (Its
-/// MD5 sums are not verified: no file is read whole in order, and a pass of its own over the data
-/// would be what --verify-source is for.)
+/// the numbers that are missing: between those that are there, or that checklist.chk lists.
 Result<std::vector<ObjectInfo>> FindConsolidated(Store& store, std::span<const ObjectInfo> here);
 
 /// The catalog of these shards, format "meta-consolidated". One shard is a model by itself; of

@@ -253,6 +253,19 @@ TEST_F(TorchTest, NamesShardsThatAreMissing) {
   EXPECT_THAT(Names(), HasSubstr("consolidated.03.pth"));
 }
 
+TEST_F(TorchTest, HoldsSmallFilesToTheChecklist) {
+  Put("consolidated.00.pth", "w");
+  store_->Put("params.json", "{}");
+  store_->Put("checklist.chk",
+              "99914B932BD37A50B983C5E7C90AE93B *params.json\n4567  consolidated.00.pth\n");
+  const auto catalog = Open();
+  ASSERT_TRUE(catalog) << ErrorText(catalog);
+  EXPECT_THAT(catalog->warnings, testing::ElementsAre(HasSubstr("not made for the shards")));
+  store_->Put("params.json", "{ }");
+  EXPECT_THAT(Names(), testing::AllOf(HasSubstr("params.json"), HasSubstr("its MD5 is "),
+                                      HasSubstr("says 99914b932bd37a50b983c5e7c90ae93b")));
+}
+
 TEST_F(TorchTest, RefusesShardsOfDifferentModels) {
   const auto with = [&](const std::vector<TorchTensor>& second) {
     store_->Put("consolidated.00.pth",

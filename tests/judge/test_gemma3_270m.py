@@ -1,0 +1,121 @@
+"""A real Gemma 3 (270M, a Q4_K_M GGUF) in MaxText is still the same model: a numpy forward pass over what real Orbax restored.
+
+The source is what the gguf package makes of the file. Bounds on the KL divergence in nats at every position. bf16, against the source
+with MaxText's own roundings (norms + 1, embedding * sqrt(dim)): 1e-6, as a right conversion gives 0; against the source rounded to
+bf16, and as stored: 1e-3, measured 2e-4 and 3e-4. int8 measured TODO; its bound leaves a factor of 4.
+"""
+
+import shutil
+from dataclasses import replace
+
+import gguf
+import numpy as np
+import pytest
+
+import forward
+import gemma_forward
+import maxtext_reference
+import real_orbax
+import support
+from gemma3_270m import gguf_of_wheels
+from gemma_forward import Config
+from gemma_reference import GGUF
+from gguf_file import GgufFile
+
+PROMPT = "<bos> The ▁capital ▁of ▁Italy ▁is ▁Rome . ▁The ▁capital ▁of ▁France ▁is".split()
+BOUNDS = {("unscanned", "stored"): 1e-3, ("unscanned", "rounded"): 1e-3, ("unscanned", "maxtext"): 1e-6,
+          **{("int8", name): 2e-2 for name in ("stored", "rounded", "maxtext")}}
+OUTPUTS = ("unscanned", "int8")
+WRONG = 0.1  # what every mistake exceeds at some position
+MISTAKES = {
+    "norms without their 1": lambda model: replace(model, norm_offset=model.norm_offset - 1),
+    "queries scaled twice": lambda model: replace(model, query_divisor=model.query_divisor**2),
+    "the wrong rotary order": lambda model: replace(model, interleaved=True),
+}
+HF = {"token_embd": "embed_tokens", "output_norm": "norm", **{label: name for name, label in GGUF.items()}}
+
+
+def dequantized(file, name):
+    """float32 values by the gguf package, some rows at a time."""
+    tensor = file.tensors[name]
+    raw = np.memmap(file.path, np.uint8, "r", tensor.begin, (tensor.shape[0], tensor.size // tensor.shape[0]))
+    out, step, kind = np.empty(tensor.shape, np.float32), 1 << 14, gguf.GGMLQuantizationType[tensor.type]
+    for row in range(0, len(out), step):
+        out[row:row + step] = gguf.dequantize(raw[row:row + step], kind).reshape(out[row:row + step].shape)
+    return out
+
+
+def weights_of(file):
+    """Under Hugging Face's names; norms without the 1 that llama.cpp's converter adds."""
+    weights = {}
+    for name in file.tensors:
+        *layer, label = name.removesuffix(".weight").removeprefix("blk.").split(".")
+        values = dequantized(file, name)
+        weights[".".join([*(["layers"] if layer else []), *layer, HF[label]])] = values - np.float32(1) if values.ndim == 1 else values
+    return weights
+
+
+def config_of(file):
+    """The file says neither the local layers' rotary base nor the queries' scale: llama.cpp knows them."""
+    keys = {name.removeprefix("gemma3."): value for name, value in file.keys.items()}
+    width = keys["attention.key_length"]
+    return Config(3, layers=keys["block_count"], heads=keys["attention.head_count"], kv_heads=keys["attention.head_count_kv"],
+                  head_dim=width, scalar=width, window=keys["attention.sliding_window"], theta=keys["rope.freq_base"],
+                  local_theta=10000.0, eps=keys["attention.layer_norm_rms_epsilon"])
+
+
+class Real:
+    """What the source says to the prompt, by its three roundings, and the restored leaves' files; one model in memory at a time."""
+
+    def __init__(self, path, folder):
+        file = GgufFile(path)
+        self.config, self.tokens = config_of(file), file.keys["tokenizer.ggml.tokens"]
+        self.ids = [self.tokens.index(piece) for piece in PROMPT]
+        source = gemma_forward.of_source(self.config, weights_of(file))
+        self.expected = {"stored": source.logits(self.ids)}
+        for name, change in (("rounded", gemma_forward.rounded_to_bf16), ("maxtext", gemma_forward.as_maxtext_stores)):
+            self.expected[name] = change(source).logits(self.ids)
+        del source
+        support.convert_maxtext(path, folder, OUTPUTS)
+        self.saves = {name: str(folder / f"{name}.npz") for name in OUTPUTS}
+        jobs = [real_orbax.job(support.items(folder, name), "whole", save=save) for name, save in self.saves.items()]
+        assert [result["error"] for result in real_orbax.restore(real_orbax.NEWEST, jobs) if "error" in result] == []
+
+    def model(self, output):
+        return gemma_forward.of_maxtext(self.config, maxtext_reference.read_leaves(self.saves[output]))
+
+    def distances(self, model):
+        """{rounding of the source: how far a model's logits lie from it}, printed."""
+        found = model.logits(self.ids)
+        return {name: forward.divergence(expected, found) for name, expected in self.expected.items()}
+
+
+@pytest.fixture(scope="module")
+def real():
+    folder = support.DATA / "gemma3-270m-out"
+    shutil.rmtree(folder, ignore_errors=True)
+    yield Real(gguf_of_wheels(support.DATA / "gemma3-270m"), folder)
+    shutil.rmtree(folder)
+
+
+def test_the_source_knows_the_capital_of_france(real):
+    """The forward pass is Gemma's: a wrong one would agree with itself, but not say this."""
+    for name, expected in real.expected.items():
+        assert real.tokens[expected[-1].argmax()] == "▁Paris", name
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_every_position_agrees_with_the_source(output, real):
+    model = real.model(output)
+    distances = real.distances(model)
+    for name, distance in distances.items():
+        print(f"{output}, source {name}: KL mean {distance['kl_mean']:.2e}, max {distance['kl_max']:.2e}, "
+              f"top-1 {distance['top1_agreement']:.2f}")
+        assert distance["kl_max"] <= BOUNDS[output, name]
+    if output == "unscanned":
+        assert distances["rounded"]["top1_agreement"] == 1
+    assert real.tokens[model.logits(real.ids[:])[-1].argmax()] == "▁Paris"
+    for what, mistaken in MISTAKES.items():
+        distance = real.distances(mistaken(model))["rounded"]
+        print(f"{output}, {what}: KL mean {distance['kl_mean']:.2e}, max {distance['kl_max']:.2e}")
+        assert distance["kl_max"] > WRONG
