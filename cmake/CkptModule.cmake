@@ -51,6 +51,9 @@ target_compile_options(ckpt_flags INTERFACE
   -ffp-contract=off -fno-math-errno
   -fdebug-prefix-map=${PROJECT_SOURCE_DIR}=. -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
 target_compile_definitions(ckpt_flags INTERFACE _GLIBCXX_ASSERTIONS)
+if(CMAKE_CXX_COMPILER_ID STREQUAL Clang AND CKPT_TOGETHER GREATER 1)
+  target_compile_options(ckpt_flags INTERFACE -Wno-shadow)  # it sees a neighbour's aliases as shadowed
+endif()
 
 function(ckpt_module name)
   cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})

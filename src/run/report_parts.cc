@@ -25,7 +25,8 @@ Json SourceOf(const PlanBase& plan) {
           {"facts", plan.model.facts},
           {"ignored", plan.model.ignored},
           {"objects", objects},
-          {"configs", configs}};
+          {"configs", configs},
+          {"unverified", plan.catalog.unverified}};
 }
 
 Json MemoryOf(uint64_t budget_bytes, uint64_t planned_peak_bytes, const RunFigures& figures) {

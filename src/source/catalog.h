@@ -118,6 +118,8 @@ struct Catalog {
   /// Orbax: leaves without data, name -> type ("params/opt" -> "None"), for inspect.
   std::map<std::string, std::string> empty_leaves;
   std::vector<std::string> warnings;  ///< said to the user, none of them stops
+  /// What the source offers to be held to and is not, with the reason. For the report.
+  std::vector<std::string> unverified;
   uint64_t header_bytes = 0;          ///< bytes read to make this catalog
 };
 

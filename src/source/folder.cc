@@ -187,9 +187,9 @@ Result<std::optional<Catalog>> OpenTorchFolder(Store& store, std::string_view fo
   }
   CKPT_TRY(std::vector<ObjectInfo> shards, FindConsolidated(store, here));
   if (!shards.empty()) {
-    CKPT_TRY(std::vector<std::string> warnings, HoldToChecklist(store, here));
+    CKPT_TRY(std::vector<std::string> unverified, HoldToChecklist(store, here));
     CKPT_TRY(Catalog catalog, ReadConsolidated(store, std::move(shards), budget));
-    std::move(warnings.begin(), warnings.end(), std::back_inserter(catalog.warnings));
+    catalog.unverified = std::move(unverified);
     return std::optional(std::move(catalog));
   }
   const std::vector<ObjectInfo> files = TorchFiles(here, false);

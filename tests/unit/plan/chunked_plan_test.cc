@@ -169,7 +169,7 @@ TEST_F(ChunkedPlanTest, CountsATiedOutputHeadAsReadTwice) {
 TEST_F(ChunkedPlanTest, StaysWithinTheBudgetOrNamesTheLeast) {
   const auto source = WideSource();
   TinyMaxText options;
-  for (const uint64_t mib : {128, 256, 512}) {
+  for (const uint64_t mib : {128U, 256U, 512U}) {
     options.memory_bytes = mib << 20;
     options.threads = 16;
     const auto plan = MakeTinyMaxTextPlan(source, options);

@@ -52,7 +52,7 @@ TEST(MaxTextTarget, StacksLayersOnAxisOneOrGivesEachItsTree) {
 TEST(MaxTextTarget, HasAStepAndAnEmptyStateBesideFloatsOnly) {
   const auto plan = PlanOf({});
   ASSERT_TRUE(plan);
-  for (const size_t o : {0, 1}) {
+  for (const size_t o : {0U, 1U}) {
     const ChunkedArray* step = Find(plan->outputs[o], "step");
     ASSERT_NE(step, nullptr);
     EXPECT_EQ(step->dtype, DType::kI64);
