@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "base/json_text.h"
 #include "cli/arguments.h"
 #include "cli/conversion.h"

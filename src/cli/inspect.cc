@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "base/buffer.h"
 #include "base/json_text.h"
 #include "base/sha256.h"

@@ -1,4 +1,6 @@
 
+#include <nlohmann/json.hpp>
+
 #include "base/json_text.h"
 #include "run/chunked_convert.h"
 #include "run/report.h"

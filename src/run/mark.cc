@@ -1,5 +1,7 @@
 #include "run/mark.h"
 
+#include <nlohmann/json.hpp>
+
 #include "base/json_text.h"
 #include "run/journal.h"
 #include "run/report.h"

@@ -1,5 +1,7 @@
 #include "run/report_state.h"
 
+#include <nlohmann/json.hpp>
+
 #include "base/json_text.h"
 #include "run/journal.h"
 #include "run/mark.h"

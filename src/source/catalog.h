@@ -120,7 +120,7 @@ struct Catalog {
   std::vector<std::string> warnings;  ///< said to the user, none of them stops
   /// What the source offers to be held to and is not, with the reason. For the report.
   std::vector<std::string> unverified;
-  uint64_t header_bytes = 0;          ///< bytes read to make this catalog
+  uint64_t header_bytes = 0;  ///< bytes read to make this catalog
 };
 
 /// Bytes that this catalog occupies, for the budget.

@@ -17,7 +17,6 @@ namespace {
 
 constexpr size_t kTensorsShown = 5;  // each a detail of its own
 
-
 // Joins the index with the headers of its shards.
 class IndexJoin {
  public:
@@ -103,7 +102,8 @@ class IndexJoin {
                                           PrintObject(catalog_, index_.entries[i].shard)));
     }
     if (lost == 0) return {};
-    if (lost > kTensorsShown) error.details.push_back(fmt::format("and {} more", lost - kTensorsShown));
+    if (lost > kTensorsShown)
+      error.details.push_back(fmt::format("and {} more", lost - kTensorsShown));
     error.what = fmt::format("{} tensors of the index are not in the shards that it names", lost);
     return Fail(std::move(error));
   }

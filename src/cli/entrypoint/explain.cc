@@ -1,4 +1,6 @@
 
+#include <nlohmann/json.hpp>
+
 #include "base/json_text.h"
 #include "cli/entrypoint/contract.h"
 

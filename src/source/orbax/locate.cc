@@ -143,10 +143,9 @@ Result<std::optional<std::string>> FindOrbaxItem(const Store& store, std::string
   const std::vector<std::string> items = AllItems(all, folder);
   if (items.empty()) return std::optional<std::string>();
   if (items.size() > 1)
-    return Fail(
-        Refusal(store, base,
-                fmt::format("several Orbax checkpoints lie here: {}", ListSome(items)),
-                "name one of them"));
+    return Fail(Refusal(store, base,
+                        fmt::format("several Orbax checkpoints lie here: {}", ListSome(items)),
+                        "name one of them"));
   CKPT_TRY_VOID(CheckFinished(store, all, items.front(), items.front()));
   return std::optional<std::string>(items.front());
 }
