@@ -194,12 +194,13 @@ class Llama:
         for layer in range(c.layers):
             at = f"layers.{layer}."
             x = x + self._attention(layer, _rms_norm(x, w[at + "attention_norm.weight"], c.eps), cos, sin)
-            h = _rms_norm(x, w[at + "ffn_norm.weight"], c.eps)
-            gate = h @ w[at + "feed_forward.w1.weight"].T
-            gate = gate / (1 + np.exp(-gate))
-            x = x + (gate * (h @ w[at + "feed_forward.w3.weight"].T)) @ w[at + "feed_forward.w2.weight"].T
+            x = x + self._feed_forward(at, _rms_norm(x, w[at + "ffn_norm.weight"], c.eps))
         self._length += len(tokens)
         return _rms_norm(x, w["norm.weight"], c.eps) @ w["output.weight"].T
+
+    def _feed_forward(self, at, h):
+        w1, w2, w3 = (self._w[f"{at}feed_forward.{name}.weight"] for name in ("w1", "w2", "w3"))
+        return gated(h, w1, w2, w3)
 
     def _rotation(self, count):
         c = self._c
@@ -235,6 +236,12 @@ class Llama:
         weights /= weights.sum(axis=-1, keepdims=True)
         out = np.einsum("hts,shd->thd", weights, values, optimize=True).reshape(count, c.heads * c.head_dim)
         return out @ w[at + "wo.weight"].T
+
+
+def gated(h, w1, w2, w3):
+    """SwiGLU of [out, in] matrices."""
+    gate = h @ w1.T
+    return (gate / (1 + np.exp(-gate)) * (h @ w3.T)) @ w2.T
 
 
 def _rms_norm(x, weight, eps):

@@ -33,7 +33,7 @@ def kernels(leaves):
     return {**plain, **{name: part["qvalue"] * part["scale/0"] for name, part in parts.items()}}
 
 
-def _out_in(name, kernel):
+def out_in(name, kernel):
     """A kernel as Meta's [out, in]."""
     if kernel.ndim == 3:
         merged = (-1, kernel.shape[2]) if name == "attention.wo.weight" else (kernel.shape[0], -1)
@@ -53,10 +53,10 @@ def load(leaves, config, interleaved=None):
             continue
         meta = META_OF_LAYER[layer[2]]
         if layer[1] is not None:
-            weights[f"layers.{layer[1]}.{meta}"] = _out_in(meta, kernel)
+            weights[f"layers.{layer[1]}.{meta}"] = out_in(meta, kernel)
             continue
         for number in range(kernel.shape[1]):
-            weights[f"layers.{number}.{meta}"] = _out_in(meta, kernel[:, number])
+            weights[f"layers.{number}.{meta}"] = out_in(meta, kernel[:, number])
     held = [(leaf.array.size, BITS[leaf.dtype]) for path, leaf in leaves.items() if path != "step"]
     values = sum(leaf.array.size for path, leaf in leaves.items() if path != "step" and plain_name(path)[1] != "scale/0")
     kinds = "+".join(sorted({leaf.dtype for path, leaf in leaves.items() if path != "step"}))

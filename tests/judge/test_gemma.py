@@ -47,6 +47,15 @@ def test_int8_from_kaggles_layout_is_int8_from_maxtexts(size, made, tmp_path):
     assert said.strip().endswith("leaves equal, 0 differ")
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_kaggles_files_in_one_database_give_the_same_outputs(size, made, tmp_path):
+    """Later releases are stored as OCDBT; real Orbax makes the same of the golden."""
+    real_orbax.run_script(real_orbax.NEWEST, "orbax_resave.py", MAXTEXT / size / "kaggle", tmp_path / "kaggle")
+    assert (tmp_path / "kaggle/manifest.ocdbt").exists()
+    support.convert_maxtext(tmp_path / "kaggle", tmp_path / "out", ("scanned", "unscanned", "int8"))
+    assert support.outputs_of(tmp_path / "out") == support.outputs_of(made / size)
+
+
 def test_a_small_stand_in_keeps_its_vocabulary_under_a_known_name(tmp_path):
     support.convert_maxtext(MAXTEXT / "gemma-7b/kaggle", tmp_path / "out", ("unscanned",), model="gemma-7b")
     said = real_orbax.run_script(real_orbax.NEWEST, "check_orbax_tree.py", support.items(tmp_path / "out", "unscanned"),
@@ -156,6 +165,11 @@ def test_every_form_of_a_small_gemma_gives_the_same_file(form, tmp_path):
         support.convert(source, tmp_path / kind, *flags, kind=kind)
         support.convert(plain, tmp_path / f"hf-{kind}", kind=kind)
         assert support.sha256(tmp_path / kind / "model.safetensors") == support.sha256(tmp_path / f"hf-{kind}/model.safetensors"), kind
+    # Scales across the rows of Kaggle's einsums are those of Hugging Face's matrices.
+    outputs = ("scanned", "unscanned", "int8")
+    support.convert_maxtext(source, tmp_path / "maxtext", outputs, *flags)
+    support.convert_maxtext(plain, tmp_path / "hf-maxtext", outputs)
+    assert support.outputs_of(tmp_path / "maxtext") == support.outputs_of(tmp_path / "hf-maxtext")
 
 
 # --- of the 7B's shape
