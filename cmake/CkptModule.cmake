@@ -5,6 +5,8 @@ set(CKPT_TESTS_TOGETHER 8 CACHE STRING "source files of a test program that are 
 
 set(CKPT_TEST_OPTIONS -O1 CACHE STRING "options of the tests' own files, whose code is checked, not timed")
 
+set(CKPT_HOT_OPTIONS "" CACHE STRING "options of kernels and decoders, where a build that is not optimized spends its time")
+
 # ckpt_together(variable target size sources): the list with all but the files marked ALONE replaced by files that include them.
 # CMake's own UNITY_BUILD names them by absolute paths, which would cost other clones the compiler cache.
 function(ckpt_together variable target size)
@@ -51,6 +53,9 @@ target_compile_options(ckpt_flags INTERFACE
   -ffp-contract=off -fno-math-errno
   -fdebug-prefix-map=${PROJECT_SOURCE_DIR}=. -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
 target_compile_definitions(ckpt_flags INTERFACE _GLIBCXX_ASSERTIONS)
+if(CMAKE_CXX_FLAGS MATCHES "-fsanitize=")
+  target_compile_definitions(ckpt_flags INTERFACE CKPT_SANITIZED)  # limits of CPU time know it
+endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL Clang AND CKPT_TOGETHER GREATER 1)
   target_compile_options(ckpt_flags INTERFACE -Wno-shadow)  # it sees a neighbour's aliases as shadowed
 endif()
@@ -63,6 +68,9 @@ function(ckpt_module name)
     add_library(ckpt_${target} STATIC ${sources})
     target_link_libraries(ckpt_${target} PUBLIC ${ARG_PUBLIC} PRIVATE ckpt_flags ${ARG_PRIVATE})
     target_include_directories(ckpt_${target} PUBLIC ${PROJECT_SOURCE_DIR}/src)
+    if(name MATCHES "^(kernel|format/)")
+      target_compile_options(ckpt_${target} PRIVATE ${CKPT_HOT_OPTIONS})
+    endif()
   else()
     add_library(ckpt_${target} INTERFACE)
     target_link_libraries(ckpt_${target} INTERFACE ${ARG_PUBLIC})

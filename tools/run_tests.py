@@ -53,6 +53,7 @@ class Stage:
         self.log.write_text("")
         self.passed = 0
         self.failed = 0
+        self.faults = []  # what failed, with the end of what it said
 
     def run(self, *command, must: bool = True, env: dict | None = None, timeout_s: int = 1800) -> int:
         """Runs a command into the log. With `must`, a status other than 0 ends the stage."""
@@ -78,7 +79,8 @@ class Stage:
         self.passed += good
         self.failed += not good
         if not good:
-            self.note(f"FAILED: {what}")
+            self.faults.append(f"FAILED: {what}")
+            self.note(self.faults[-1])
 
     def count_junit(self, report: pathlib.Path) -> None:
         """Adds the verdicts of a JUnit report; skipped counts as failed."""
@@ -285,7 +287,8 @@ def main() -> int:
             why = f"; it could not go on: {error}"
             stage.failed += 1
         if stage.failed:
-            print(*stage.log.read_text(errors="replace").splitlines()[-SHOWN_LINES:], sep="\n")
+            end = stage.log.read_text(errors="replace").splitlines()[-SHOWN_LINES:]
+            print(*(end if why or not stage.faults else stage.faults), sep="\n")
         seconds = time.monotonic() - start
         print(f"test: {name}: {stage.passed} passed, {stage.failed} failed, {seconds:.1f} s{why}", flush=True)
         passed += stage.passed

@@ -265,7 +265,7 @@ TEST(Pickle, TakesNoMoreThanItsMemoryAndTime) {
   ExpectRefusal(pickle, "share their parts so often");
   ExpectRefusal(Pickle(std::string("}q\0", 3) + Text("a") + std::string("h\0s", 3)),
                 "holds itself");
-#ifdef __SANITIZE_ADDRESS__
+#ifdef CKPT_SANITIZED
   constexpr double kMostSeconds = 50;  // of CPU: the sanitizer slows this five to ten times
 #else
   constexpr double kMostSeconds = 5;
