@@ -16,7 +16,7 @@ constexpr size_t kMostNames = 20;  // in a message
 
 class Rules {
  public:
-  Rules(FamilyTable& table, Faults& faults) : table_(table), faults_(faults) {
+  Rules(FamilyTable& table, TableFaults& faults) : table_(table), faults_(faults) {
     for (const DimRule& rule : table.dims) dim_names_.insert(rule.name);
   }
 
@@ -231,13 +231,13 @@ class Rules {
   }
 
   FamilyTable& table_;
-  Faults& faults_;
+  TableFaults& faults_;
   std::set<std::string> dim_names_;
   std::set<std::string> roles_;
 };
 
 }  // namespace
 
-void ApplyRules(FamilyTable& table, Faults& faults) { Rules(table, faults).Run(); }
+void ApplyRules(FamilyTable& table, TableFaults& faults) { Rules(table, faults).Run(); }
 
 }  // namespace ckpt

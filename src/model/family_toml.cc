@@ -147,7 +147,7 @@ std::optional<ContractRules> ReadContract(Section& file) {
   return rules;
 }
 
-FamilyTable ReadTable(const TomlNode& root, const std::string& path, Faults& faults) {
+FamilyTable ReadTable(const TomlNode& root, const std::string& path, TableFaults& faults) {
   Section file(root, "", faults);
   FamilyTable table;
   table.file = path;
@@ -187,7 +187,7 @@ FamilyTable ReadTable(const TomlNode& root, const std::string& path, Faults& fau
 
 Result<std::shared_ptr<const Family>> Family::Parse(std::string_view text,
                                                     const std::string& file) {
-  Faults faults;
+  TableFaults faults;
   const TomlNode root = ParseToml(text, file, faults);
   if (!faults.empty()) return Fail(faults.AsError(file));
   FamilyTable table = ReadTable(root, file, faults);

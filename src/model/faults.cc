@@ -7,7 +7,7 @@ namespace {
 constexpr size_t kMaxShown = 20;
 }
 
-Error Faults::AsError(const std::string& file) const {
+Error TableFaults::AsError(const std::string& file) const {
   Error error{Code::kBadInput, {}, {}, {}, "mend the table; models/README.md tells its language"};
   if (list_.size() == 1) {
     const TableFault& fault = list_[0];

@@ -17,7 +17,7 @@ struct TableFault {
 };
 
 /// Collects all that is wrong with one table, so that a user mends it in one go.
-class Faults {
+class TableFaults {
  public:
   void Add(uint32_t line, std::string key, std::string what, std::string remedy = {}) {
     list_.push_back({line, std::move(key), std::move(what), std::move(remedy)});

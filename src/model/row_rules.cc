@@ -9,7 +9,7 @@ namespace {
 
 class RowRules {
  public:
-  RowRules(Row& row, std::string key, const std::set<std::string>& dims, Faults& faults)
+  RowRules(Row& row, std::string key, const std::set<std::string>& dims, TableFaults& faults)
       : row_(row), key_(std::move(key)), dims_(dims), faults_(faults) {}
 
   void Run() {
@@ -144,14 +144,14 @@ class RowRules {
   Row& row_;
   std::string key_;
   const std::set<std::string>& dims_;
-  Faults& faults_;
+  TableFaults& faults_;
 };
 
 }  // namespace
 
 void CheckDimNames(const std::string& text, const std::vector<std::string>& names,
                    const std::set<std::string>& dims, bool has_layer, const TableFault& place,
-                   Faults& faults) {
+                   TableFaults& faults) {
   for (const std::string& name : names) {
     if (dims.contains(name) || (has_layer && name == "l")) continue;
     faults.Add(
@@ -160,7 +160,8 @@ void CheckDimNames(const std::string& text, const std::vector<std::string>& name
   }
 }
 
-void CheckRow(Row& row, const std::string& key, const std::set<std::string>& dims, Faults& faults) {
+void CheckRow(Row& row, const std::string& key, const std::set<std::string>& dims,
+              TableFaults& faults) {
   RowRules(row, key, dims, faults).Run();
 }
 

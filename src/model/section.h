@@ -18,7 +18,7 @@ namespace ckpt {
 /// node and the faults, which must outlive it.
 class Section {
  public:
-  Section(const TomlNode& table, std::string path, Faults& faults)
+  Section(const TomlNode& table, std::string path, TableFaults& faults)
       : table_(&table), path_(std::move(path)), faults_(&faults) {}
 
   uint32_t line() const { return table_->line; }
@@ -50,7 +50,7 @@ class Section {
  private:
   const TomlNode* table_;
   std::string path_;
-  Faults* faults_;
+  TableFaults* faults_;
   std::set<std::string> asked_;
 };
 

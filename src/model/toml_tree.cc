@@ -56,7 +56,7 @@ const TomlNode* TomlNode::Find(std::string_view key) const {
   return found == keys.end() ? nullptr : &children[static_cast<size_t>(found - keys.begin())];
 }
 
-TomlNode ParseToml(std::string_view text, const std::string& file, Faults& faults) {
+TomlNode ParseToml(std::string_view text, const std::string& file, TableFaults& faults) {
   const toml::parse_result parsed = toml::parse(text, file);
   if (parsed) return Convert(parsed.table());
   faults.Add(static_cast<uint32_t>(parsed.error().source().begin.line), "(syntax)",

@@ -26,6 +26,6 @@ struct TomlNode {
 };
 
 /// The root table of a TOML 1.0 document. A syntax error is a fault, and the table empty.
-TomlNode ParseToml(std::string_view text, const std::string& file, Faults& faults);
+TomlNode ParseToml(std::string_view text, const std::string& file, TableFaults& faults);
 
 }  // namespace ckpt

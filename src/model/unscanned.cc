@@ -32,7 +32,7 @@ Cell Unscan(const Cell& cell, const std::string& scheme) {
 }
 
 void AddCells(Row& row, const std::string& key, const std::string& base, const std::string& scheme,
-              Faults& faults) {
+              TableFaults& faults) {
   std::vector<Cell> added;
   for (const Cell& cell : row.cells) {
     if (cell.scheme != base) continue;
@@ -56,7 +56,7 @@ void ShareRules(std::vector<NameRule>& rules, const std::string& base, const std
 
 }  // namespace
 
-void AddUnscanned(FamilyTable& table, Faults& faults) {
+void AddUnscanned(FamilyTable& table, TableFaults& faults) {
   const std::vector<std::string> bases = table.schemes;
   for (const std::string& base : bases) {
     if (!HasUnscannedNames(table, base)) continue;
