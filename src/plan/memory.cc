@@ -60,7 +60,9 @@ Needs NeedsOf(const Plan& plan) {
     needs.gathered_row = std::max(needs.gathered_row, RoundUp(row_capacity, kLineBytes));
     needs.converted_row =
         std::max(needs.converted_row, RoundUp(array.rows.row_elements * 2, kLineBytes));
-    const uint64_t row_bytes = array.rows.row_elements * ElementBytes(array.row_dtype);
+    const DTypeInfo& info = Info(array.row_dtype);
+    const uint64_t row_bytes =
+        array.rows.row_elements / info.block_elements * info.block_bytes;  // as it is fed
     if (array.boxed) {
       needs.boxed.push_back(&tensor);
       needs.best_box =

@@ -149,8 +149,9 @@ Result<void> CheckKernels(const Plan& plan) {
     if (spec.encoding == Encoding::kScales) continue;
     const DType to = spec.encoding == Encoding::kCast ? spec.dtype : DType::kBF16;
     const TensorEntry& tensor = plan.catalog.tensors[plan.arrays[i].tensor];
-    if (FindConvert(tensor.dtype, plan.arrays[i].row_dtype) == nullptr ||
-        FindConvert(plan.arrays[i].row_dtype, to) == nullptr)
+    const DType fed = plan.arrays[i].row_dtype;
+    if ((tensor.dtype != fed && FindConvert(tensor.dtype, fed) == nullptr) ||
+        FindConvert(fed, to) == nullptr)
       missing[tensor.dtype].push_back(tensor.name);
   }
   return RefuseUnreadable(missing);
