@@ -5,8 +5,6 @@ import ctypes.util
 import json
 import shutil
 
-import numpy as np
-
 import support
 from support import make_model
 
@@ -23,16 +21,6 @@ def shapes():
               "pre_ffw_norm/scale": (DIM,)}
         out |= {f"transformer/layer_{layer}/{name}": shape for name, shape in of.items()}
     return out
-
-
-def elements(name, shape, every):
-    """(indexes, bf16 patterns) of all elements that are not zero, in C order."""
-    places, patterns = [], []
-    for begin, end in make_model.planted_blocks(name, shape, every):
-        count = (end - begin) // 2
-        places.append(np.arange(begin // 2, begin // 2 + count))
-        patterns.append(np.asarray(make_model.planted_pattern(name, begin, count), np.uint16))
-    return np.concatenate(places), np.concatenate(patterns)
 
 
 class Buffer(ctypes.Structure):

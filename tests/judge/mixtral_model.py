@@ -3,8 +3,6 @@
 import json
 import shutil
 
-import numpy as np
-
 import pth_writer
 import support
 from support import make_model
@@ -23,16 +21,6 @@ def shapes():
               **{f"block_sparse_moe.{part}": (EXPERTS * MLP, DIM) for part in ("w1", "w2", "w3")}}
         out |= {f"layers.{layer}.{name}": shape for name, shape in of.items()}
     return out
-
-
-def elements(name, shape, every):
-    """(indexes, bf16 patterns) of all elements of a planted tensor that are not zero, in C order."""
-    places, patterns = [], []
-    for begin, end in make_model.planted_blocks(name, shape, every):
-        count = (end - begin) // 2
-        places.append(np.arange(begin // 2, begin // 2 + count))
-        patterns.append(np.asarray(make_model.planted_pattern(name, begin, count), np.uint16))
-    return np.concatenate(places), np.concatenate(patterns)
 
 
 def write(folder, every):

@@ -29,6 +29,16 @@ def planted_values(name, extents, row, every):
     return out
 
 
+def planted_elements(name, shape, every):
+    """(indexes, bf16 patterns) of all elements of a planted tensor that are not zero, in C order."""
+    places, patterns = [], []
+    for begin, end in make_model.planted_blocks(name, shape, every):
+        count = (end - begin) // 2
+        places.append(np.arange(begin // 2, begin // 2 + count))
+        patterns.append(np.asarray(make_model.planted_pattern(name, begin, count), np.uint16))
+    return np.concatenate(places), np.concatenate(patterns)
+
+
 def interleaved(at, head_dim):
     """Where an element of a head in Hugging Face's order (halves) lies among neighbouring pairs."""
     half = head_dim // 2

@@ -12,6 +12,7 @@ import real_orbax
 import support
 from compare import differences
 from safetensors_file import SafetensorsFile
+from sparse_check import planted_elements
 
 MAXTEXT = support.GOLDEN / "maxtext"
 PYTORCH = support.GOLDEN / "jetstream-pytorch/gemma"
@@ -201,7 +202,7 @@ def test_one_chunk_for_each_array_passes_under_a_small_budget_to_pytorch_element
 
     d, n, w, f = kaggle_model.DIM, kaggle_model.HEADS, kaggle_model.WIDTH, kaggle_model.MLP
     for name, shape in kaggle_model.shapes().items():
-        places, patterns = kaggle_model.elements(name, shape, support.MIB)
+        places, patterns = planted_elements(name, shape, support.MIB)
         at = np.unravel_index(places, shape)
         layer = f"layers.{name.split('/')[1].removeprefix('layer_')}."
         whole = {"transformer/embedder/input_embedding": "embedder", "transformer/final_norm/scale": "norm"}

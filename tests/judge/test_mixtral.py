@@ -12,6 +12,7 @@ import real_orbax
 import support
 from compare import differences
 from safetensors_file import SafetensorsFile
+from sparse_check import planted_elements
 
 SOURCE = support.GOLDEN / "jetstream-pytorch/mixtral/input"
 CONFIG = json.loads((SOURCE / "config.json").read_text())
@@ -144,7 +145,7 @@ def test_pieces_of_8_gb_reach_the_disk_element_by_element(disk):
     compared = 0
     for name, shape in mixtral_model.shapes().items():
         ours = np.frombuffer(made.bytes_of(name.replace("block_sparse_moe.w", "block_sparse_moe.cond_ffn.w")), np.uint16)
-        places, patterns = mixtral_model.elements(name, shape, support.MIB)
+        places, patterns = planted_elements(name, shape, support.MIB)
         if name.endswith(".w2"):  # [x f, e] to [x, e, f]
             rows, columns = np.divmod(places, mixtral_model.DIM)
             experts, inside = np.divmod(rows, mixtral_model.MLP)

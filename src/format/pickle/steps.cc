@@ -7,8 +7,6 @@
 #include "format/pickle/refusal.h"
 
 namespace ckpt::pickle {
-namespace {}  // namespace
-
 Result<bool> Machine::StepValue(const Op& op) {
   const auto done = [](Result<void> result) { return std::move(result).map([] { return true; }); };
   switch (op.code) {
