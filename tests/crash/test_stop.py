@@ -27,7 +27,7 @@ def begun(process, folder):
     """Waits until the run has made a file in its destination: from then on there is something to clean up."""
     until = time.monotonic() + 30
     while time.monotonic() < until:
-        if any(path.is_file() and path.stat().st_size > support.MIB for path in folder.rglob("*")):
+        if support.has_larger_file(folder, support.MIB):
             return
         assert process.poll() is None, f"ended before it could be stopped: {process.communicate()}"
         time.sleep(0.002)

@@ -153,10 +153,7 @@ def wait_for(condition, what: str, process: subprocess.Popen, seconds: float = 3
 
 def has_bytes(folder: Path) -> bool:
     """Whether a run has written the first weights below a folder."""
-    try:
-        return any(path.is_file() and path.stat().st_size > (1 << 18) for path in folder.rglob("*"))
-    except FileNotFoundError:  # a temporary file was renamed while we looked
-        return False
+    return support.has_larger_file(folder, support.MIB // 4)
 
 
 class Sources:

@@ -1,5 +1,6 @@
 """What the judge and crash tests share: where things are, how ckpt is run and measured, how a test model is made."""
 
+import contextlib
 import fcntl
 import functools
 import hashlib
@@ -110,6 +111,16 @@ def contents(folder):
     """{relative path: SHA-256} of every file below a folder; empty when it does not exist."""
     folder = Path(folder)
     return {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def has_larger_file(folder, size):
+    """Whether a file of more than `size` bytes lies below a folder in which a run makes, renames and removes files."""
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                if os.stat(os.path.join(place, name)).st_size > size:
+                    return True
+    return False
 
 
 def loadable(folder):
