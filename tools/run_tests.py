@@ -35,6 +35,7 @@ from tree import ROOT
 BUILD = ROOT / "build"
 LOGS = BUILD / "test-logs"
 CORES = str(os.cpu_count() or 2)
+WORKERS = str(min(4, os.cpu_count() or 2))  # of the judge stage; each may hold some GB
 # The test programs whose code has threads; the others would only repeat under ThreadSanitizer what AddressSanitizer saw.
 THREADED = re.compile(r"(unit_base|unit_run|unit_source|unit_cli|store|golden)\w*_test")
 ROOTED = ("image", "cluster")  # stages that need root
@@ -193,11 +194,11 @@ def fuzz(stage: Stage, seconds: int) -> None:
         stage.count(f"{target.name} ended with {status}; the input is in {crashers.relative_to(ROOT)}", status == 0)
 
 
-def pytest(stage: Stage, *folders: str, env: dict | None = None, timeout_s: int = 3600) -> None:
+def pytest(stage: Stage, *arguments: str, env: dict | None = None, timeout_s: int = 3600) -> None:
     python = venv_tool.make("judge", ROOT / "tests/judge/requirements.txt")
     report = LOGS / f"{stage.log.stem}.xml"
     report.unlink(missing_ok=True)
-    stage.run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=10", f"--junitxml={report}", *folders,
+    stage.run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=10", f"--junitxml={report}", *arguments,
               must=False, env={"PYTHONDONTWRITEBYTECODE": "1", **(env or {})}, timeout_s=timeout_s)
     if not report.exists():
         raise StageFailed("pytest left no report")
@@ -206,8 +207,10 @@ def pytest(stage: Stage, *folders: str, env: dict | None = None, timeout_s: int 
 
 def judge(stage: Stage) -> None:
     folders = [folder for folder in ("tests/judge", "tests/crash", "tests/entrypoint") if (ROOT / folder).is_dir()]
+    # Whole files go to the workers, as the tests of a file share what is dear to make.
     # OpenBLAS's idle threads spin: on a busy machine they take longer than the work they wait for.
-    pytest(stage, *folders, env={"CKPT": str(BUILD / "ckpt"), "OPENBLAS_NUM_THREADS": "1"})
+    pytest(stage, "-n", WORKERS, "--dist", "loadfile", *folders,
+           env={"CKPT": str(BUILD / "ckpt"), "OPENBLAS_NUM_THREADS": "1"})
 
 
 def why_not_rooted() -> str:

@@ -10,6 +10,7 @@ Three generations of one reader are large, so an environment is kept small: no s
 equal to those of another environment are links to them.
 """
 import collections
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -31,16 +32,22 @@ def make(name: str, requirements: pathlib.Path) -> pathlib.Path:
     stamp = folder / "made-from"
     # A virtual environment knows its own absolute path, so a moved one must be made again.
     key = hashlib.sha256(f"3\n{sys.version}\n{folder}\n{requirements.read_text()}".encode()).hexdigest()
-    if stamp.exists() and stamp.read_text() == key:
-        return python
+    VENVS.mkdir(parents=True, exist_ok=True)
+    with open(VENVS / "lock", "w", encoding="utf-8") as lock:  # test processes side by side ask for the same environment
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (stamp.exists() and stamp.read_text() == key):
+            _make(folder, python, requirements)
+            stamp.write_text(key)
+    return python
+
+
+def _make(folder: pathlib.Path, python: pathlib.Path, requirements: pathlib.Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    print(f"venv: {name}: installing what {requirements.name} pins", file=sys.stderr)
+    print(f"venv: {folder.name}: installing what {requirements.name} pins", file=sys.stderr)
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-compile",
                     "--only-binary", ":all:", "-r", requirements], check=True, stdout=sys.stderr)
     slim(folder)
-    stamp.write_text(key)
-    return python
 
 
 def slim(folder: pathlib.Path) -> None:

@@ -5,4 +5,4 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "judge"))
 
-from fixtures import bench_model, disk, program, smollm2, sparse_8gb  # noqa: E402, F401
+from fixtures import bench_model, disk, program, pytest_configure, smollm2, sparse_8gb  # noqa: E402, F401

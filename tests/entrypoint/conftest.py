@@ -8,7 +8,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "judge"))
 
-from fixtures import smollm2  # noqa: E402, F401
+from fixtures import pytest_configure, smollm2  # noqa: E402, F401
 
 import door  # noqa: E402
 import support  # noqa: E402

@@ -11,18 +11,23 @@ import support  # noqa: E402
 from smollm2 import gguf_of_wheel  # noqa: E402
 
 
+def pytest_configure():
+    """Also the process that starts workers (pytest -n), which runs no fixture, holds the test data."""
+    support.lock_test_data()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def program():
     """The program under test must exist: a suite that ran nothing would pass."""
     assert support.PROGRAM.exists(), f"{support.PROGRAM} is not there: run ./dev build, or set CKPT"
-    support.lock_test_data()
     return support.PROGRAM
 
 
 @pytest.fixture
 def disk(request):
     """An empty folder on the build folder's disk (not /tmp, which may be memory), removed afterwards."""
-    folder = support.DATA / ("run-" + "".join(c if c.isalnum() else "-" for c in request.node.name))
+    name = f"run-{request.module.__name__}-{request.node.name}"
+    folder = support.DATA / "".join(c if c.isalnum() else "-" for c in name)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     yield folder
@@ -44,4 +49,5 @@ def sparse_8gb():
 @pytest.fixture(scope="session")
 def smollm2():
     """SmolLM2-135M-Instruct as Q4_1 GGUF, a real model."""
-    return gguf_of_wheel(support.DATA / "smollm2")
+    with support.shared_folder("smollm2") as folder:
+        return gguf_of_wheel(folder)

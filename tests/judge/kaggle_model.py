@@ -90,8 +90,8 @@ def write(folder, every):
 
 def folder():
     """The model below the test data, made when it is not there yet."""
-    path = support.DATA / "kaggle-gemma-7b-shaped"
-    if not (path / "complete").exists():
-        write(path / "model", support.MIB)
-        (path / "complete").touch()
+    with support.shared_folder("kaggle-gemma-7b-shaped") as path:
+        if not (path / "complete").exists():
+            write(path / "model", support.MIB)
+            (path / "complete").touch()
     return path / "model"

@@ -43,8 +43,8 @@ def write(folder, every):
 
 def folder():
     """The model below the test data, made when it is not there yet."""
-    path = support.DATA / "mixtral-8gb-sparse"
-    if not (path / "complete").exists():
-        write(path, support.MIB)
-        (path / "complete").touch()
+    with support.shared_folder("mixtral-8gb-sparse") as path:
+        if not (path / "complete").exists():
+            write(path, support.MIB)
+            (path / "complete").touch()
     return path

@@ -130,7 +130,12 @@ def loadable(folder):
 
 @functools.cache
 def lock_test_data():
-    """Waits until no other test run or benchmark uses build/test-data, then holds it for the rest of this process."""
+    """Waits until no other test run or benchmark uses build/test-data, then holds it for the rest of this process.
+
+    The workers of one test run (pytest -n) share it: the process that started them holds it.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return None
     DATA.mkdir(parents=True, exist_ok=True)
     file = open(DATA / "lock", "w", encoding="utf-8")
     try:
@@ -141,12 +146,21 @@ def lock_test_data():
     return file
 
 
+@contextlib.contextmanager
+def shared_folder(name):
+    """The folder `name` of the test data, for one process at a time: the first to hold it makes what the others find."""
+    DATA.mkdir(parents=True, exist_ok=True)
+    with open(DATA / f"{name}.lock", "w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield DATA / name
+
+
 def preset(name, sparse=False):
     """The folder of a preset model, made when it is not there yet; the 405B one is always sparse."""
     shape, shards = make_model.PRESETS[name]
     sparse = sparse or name == "405b"
-    folder = DATA / (f"{name}-sparse" if sparse else name)
-    make_model.make(folder, shape, shards, sparse=sparse, every=64 * MIB if name == "405b" else MIB)
+    with shared_folder(f"{name}-sparse" if sparse else name) as folder:
+        make_model.make(folder, shape, shards, sparse=sparse, every=64 * MIB if name == "405b" else MIB)
     return folder
 
 

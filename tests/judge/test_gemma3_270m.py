@@ -89,7 +89,9 @@ class Real:
 def real():
     folder = support.DATA / "gemma3-270m-out"
     shutil.rmtree(folder, ignore_errors=True)
-    yield Real(gguf_of_wheels(support.DATA / "gemma3-270m"), folder)
+    with support.shared_folder("gemma3-270m") as source:
+        gguf = gguf_of_wheels(source)
+    yield Real(gguf, folder)
     shutil.rmtree(folder)
 
 

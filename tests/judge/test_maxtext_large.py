@@ -61,8 +61,8 @@ def published(name):
     if name == "llama3.1-405b":
         return support.preset("405b")
     shape = support.make_model.Shape(layers, dim, heads, kv_heads, mlp, vocab, 128)
-    folder = support.DATA / f"{name}-headers"
-    support.make_model.make(folder, shape, 1, sparse=True, every=1 << 40)
+    with support.shared_folder(f"{name}-headers") as folder:
+        support.make_model.make(folder, shape, 1, sparse=True, every=1 << 40)
     return folder
 
 

@@ -335,11 +335,11 @@ def test_a_deflated_pickle_that_grows_is_stopped_at_its_size(tmp_path):
 @pytest.fixture(scope="module")
 def meta_8gb():
     shape, _ = support.make_model.PRESETS["8gb"]
-    folder = support.DATA / "meta-8gb-sparse"
-    if not (folder / "complete").exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        meta_model.write_sparse(folder, shape, 8, support.MIB)
-        (folder / "complete").touch()
+    with support.shared_folder("meta-8gb-sparse") as folder:
+        if not (folder / "complete").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            meta_model.write_sparse(folder, shape, 8, support.MIB)
+            (folder / "complete").touch()
     return folder, shape
 
 
