@@ -44,6 +44,12 @@ function(ckpt_alone)
   set_source_files_properties(${ARGN} PROPERTIES CKPT_ALONE ON)
 endfunction()
 
+# Files of a module that is not hot as a whole, whose loops pass over every element.
+function(ckpt_hot)
+  ckpt_alone(${ARGN})
+  set_source_files_properties(${ARGN} PROPERTIES COMPILE_OPTIONS "${CKPT_HOT_OPTIONS}")
+endfunction()
+
 # ckpt_module(plan SOURCES a.cc PUBLIC ckpt::base PRIVATE fmt::fmt) -> ckpt_plan, ckpt::plan.
 # One target a folder; warnings are errors for our own code only (dependencies come in as SYSTEM).
 add_library(ckpt_flags INTERFACE)

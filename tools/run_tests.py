@@ -17,6 +17,7 @@ Nothing may be skipped: a skipped test, a stage that cannot run and a stage that
 Output of the stages lies in build/test-logs; the end of it is printed where a stage fails.
 """
 import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -56,9 +57,10 @@ class Stage:
         self.failed = 0
         self.faults = []  # what failed, with the end of what it said
 
-    def run(self, *command, must: bool = True, env: dict | None = None, timeout_s: int = 1800) -> int:
-        """Runs a command into the log. With `must`, a status other than 0 ends the stage."""
-        with self.log.open("a") as log:
+    def run(self, *command, must: bool = True, env: dict | None = None, timeout_s: int = 1800,
+            own_log: pathlib.Path | None = None) -> int:
+        """Runs a command into the stage's log, or one of its own. With `must`, a status other than 0 ends the stage."""
+        with (own_log or self.log).open("a") as log:
             print("$", *command, file=log, flush=True)
             try:
                 status = subprocess.run([str(word) for word in command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log,
@@ -182,16 +184,24 @@ def fuzz(stage: Stage, seconds: int) -> None:
     targets = sorted(path for path in folder.glob("*") if path.is_file() and os.access(path, os.X_OK))
     if not targets:
         raise StageFailed("no fuzz target was built")
-    for target in targets:
+
+    def run(target: pathlib.Path) -> int:
         seeds = folder / "corpus" / target.name.removeprefix("fuzz_")
         corpus = BUILD / "fuzz/corpus" / target.name
         corpus.mkdir(parents=True, exist_ok=True)
-        crashers = BUILD / "fuzz/crashers" / target.name
-        crashers.mkdir(parents=True, exist_ok=True)
-        status = stage.run(target, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1",
-                           f"-artifact_prefix={crashers}/", corpus, *([seeds] if seeds.is_dir() else []), must=False,
-                           timeout_s=seconds + 300)
-        stage.count(f"{target.name} ended with {status}; the input is in {crashers.relative_to(ROOT)}", status == 0)
+        (BUILD / "fuzz/crashers" / target.name).mkdir(parents=True, exist_ok=True)
+        return stage.run(target, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1",
+                         f"-artifact_prefix={BUILD / 'fuzz/crashers' / target.name}/", corpus,
+                         *([seeds] if seeds.is_dir() else []), must=False, timeout_s=seconds + 300,
+                         own_log=LOGS / f"{target.name}.log")
+
+    for target in targets:
+        (LOGS / f"{target.name}.log").write_text("")
+    with concurrent.futures.ThreadPoolExecutor(int(CORES)) as pool:
+        for target, status in zip(targets, pool.map(run, targets), strict=True):
+            end = (LOGS / f"{target.name}.log").read_text(errors="replace").splitlines()[-SHOWN_LINES // 2:] if status else []
+            stage.count("\n  ".join([f"{target.name} ended with {status}; the input is in build/fuzz/crashers/{target.name}",
+                                     *end]), status == 0)
 
 
 def pytest(stage: Stage, *arguments: str, env: dict | None = None, timeout_s: int = 3600) -> None:

@@ -3,11 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <string>
 
 #include "format/safetensors/header.h"
 #include "tests/data.h"
+#include "tests/read_file.h"
 #include "tests/unit/format/error_of.h"
 
 namespace ckpt::safetensors {
@@ -76,8 +76,7 @@ TEST(SafetensorsEncode, ReproducesTheReferenceWritersHeadersByteForByte) {
   const std::filesystem::path folder = TestData() / "golden/jetstream-pytorch";
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
     if (entry.path().extension() != ".safetensors") continue;
-    std::ifstream file(entry.path(), std::ios::binary);
-    const std::string bytes(std::istreambuf_iterator<char>(file), {});
+    const std::string bytes = ReadFile(entry.path());
     const auto length = DecodeHeaderLength(bytes, bytes.size());
     ASSERT_TRUE(length) << ErrorText(length);
     const auto header =

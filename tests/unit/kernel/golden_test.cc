@@ -1,7 +1,6 @@
 // The kernels beside the bytes of the original tools: ggml's dequantizers and JetStream-PyTorch's
 // converter.
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -11,6 +10,7 @@
 #include "kernel/convert.h"
 #include "kernel/quantize.h"
 #include "tests/data.h"
+#include "tests/read_file.h"
 #include "tests/unit/kernel/kernel_test.h"
 
 namespace ckpt {
@@ -21,11 +21,6 @@ CKPT_FOR_EACH_TARGET(KernelGolden);
 
 const std::filesystem::path kGolden = TestData() / "golden";
 
-std::string ReadFile(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  EXPECT_TRUE(file) << path;
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 std::span<const std::byte> AsBytes(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }

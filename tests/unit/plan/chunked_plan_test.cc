@@ -21,6 +21,7 @@ TinyLlama Wide() {
   model.kv_heads = 4;
   model.mlp = 4608;
   model.vocab = 7000;
+  model.has_values = false;
   return model;
 }
 

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <map>
 
 #include "kernel/aqt.h"
@@ -17,6 +16,7 @@
 #include "source/box_reader.h"
 #include "source/reader_pool.h"
 #include "store/null/null_store.h"
+#include "tests/read_file.h"
 #include "tests/store/faulty_store.h"
 #include "tests/store/temp_folder.h"
 #include "tests/unit/run/tiny_maxtext.h"
@@ -35,8 +35,7 @@ std::map<std::string, std::string> FilesIn(const std::string& path) {
     if (!entry.is_regular_file()) continue;
     const std::string name = std::filesystem::relative(entry.path(), path);
     if (name.starts_with(".ckpt-state")) continue;
-    std::ifstream file(entry.path(), std::ios::binary);
-    files[name] = {std::istreambuf_iterator<char>(file), {}};
+    files[name] = ReadFile(entry.path());
   }
   return files;
 }
@@ -362,7 +361,7 @@ TEST_F(ChunkedConvertTest, AFailedWriteLeavesNothing) {
 
 TEST_F(ChunkedConvertTest, NamesTheValueThatCannotBeQuantized) {
   TinyLlama model;
-  model.spoil = [](const std::string& name, std::vector<uint16_t>& values) {
+  model.spoil = [](const std::string& name, std::span<uint16_t> values) {
     if (name == "model.layers.1.mlp.down_proj.weight") values[5 * 384 + 7] = 0x7fc0;
   };
   MakeSource(model);

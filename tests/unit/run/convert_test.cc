@@ -4,11 +4,11 @@
 
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 
 #include "base/text.h"
 #include "run/compare.h"
 #include "store/null/null_store.h"
+#include "tests/read_file.h"
 #include "tests/store/faulty_store.h"
 #include "tests/store/temp_folder.h"
 #include "tests/unit/run/tiny_llama.h"
@@ -25,11 +25,6 @@ std::unique_ptr<Store> OpenFolder(const std::string& path, IoMode mode = IoMode:
   auto store = OpenFileStore(*uri, {.io_mode = mode, .io_threads = 2});
   EXPECT_TRUE(store);
   return std::move(*store);
-}
-
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
 }
 
 std::vector<std::string> FilesIn(const std::string& path) {
@@ -194,7 +189,7 @@ TEST_F(ConvertTest, RefusesNaNAndInfinityWithTensorAndIndex) {
   for (const auto& [name, bits] : cases) {
     TinyLlama model;
     model.spoil = [&, tensor = name, value = bits](const std::string& at,
-                                                   std::vector<uint16_t>& values) {
+                                                   std::span<uint16_t> values) {
       if (at == tensor) values[3 * 256 + 17] = value;
     };
     std::filesystem::remove_all(folder_.path() + "/source");

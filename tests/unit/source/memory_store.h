@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -15,6 +13,7 @@
 #include <vector>
 
 #include "store/store.h"
+#include "tests/read_file.h"
 
 namespace ckpt {
 
@@ -34,9 +33,8 @@ class MemoryStore : public Store {
     auto store = std::make_shared<MemoryStore>();
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
       if (!entry.is_regular_file()) continue;
-      std::ifstream file(entry.path(), std::ios::binary);
       store->Put(std::filesystem::relative(entry.path(), folder).generic_string(),
-                 std::string(std::istreambuf_iterator<char>(file), {}));
+                 ReadFile(entry.path()));
     }
     return store;
   }

@@ -3,11 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 
 #include "tests/store/temp_folder.h"
+#include "tests/read_file.h"
 #include "tests/unit/cli/entrypoint/reading.h"
 
 namespace ckpt::contract {
@@ -89,8 +88,7 @@ class RunTest : public testing::Test {
         contract::Run("/usr/bin/checkpoint_converter.sh", arguments, EnvironmentOf(variables));
     ended.out = testing::internal::GetCapturedStdout();
     ended.err = testing::internal::GetCapturedStderr();
-    std::ifstream file(log, std::ios::binary);
-    ended.last_message = {std::istreambuf_iterator<char>(file), {}};
+    if (std::filesystem::exists(log)) ended.last_message = ReadFile(log);
     return ended;
   }
 

@@ -4,19 +4,13 @@
 #include <sys/stat.h>
 
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include "base/text.h"
+#include "tests/read_file.h"
 #include "tests/store/temp_folder.h"
 
 namespace ckpt::contract {
 namespace {
-
-std::string ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 TEST(CutForTermination, LeavesWhatFits) {
   for (const size_t size : {size_t{0}, size_t{1}, kMostTerminationBytes - 1, kMostTerminationBytes})
