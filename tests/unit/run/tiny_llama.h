@@ -34,8 +34,8 @@ struct TinyLlama {
   /// False: zeros, for tests that only plan.
   bool has_values = true;
   /// May change one value: (tensor, element) -> bits.
-  std::function<void(const std::string&, std::span<uint16_t>)> spoil =
-      [](const std::string&, std::span<uint16_t>) {};
+  std::function<void(const std::string&, std::span<uint16_t>)> spoil = [](const std::string&,
+                                                                          std::span<uint16_t>) {};
 
   std::vector<safetensors::TensorSpec> Tensors() const {
     const uint64_t head = dim / heads;

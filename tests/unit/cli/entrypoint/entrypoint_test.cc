@@ -5,8 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "tests/store/temp_folder.h"
 #include "tests/read_file.h"
+#include "tests/store/temp_folder.h"
 #include "tests/unit/cli/entrypoint/reading.h"
 
 namespace ckpt::contract {
