@@ -1,0 +1,216 @@
+#include "store/gs/gs_store.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "store/gs/client.h"
+#include "store/gs/object_writer.h"
+#include "store/gs/positioned_writer.h"
+#include "store/gs/remove_objects.h"
+#include "store/http/http_object.h"
+
+namespace ckpt {
+namespace {
+
+constexpr std::string_view kEndpoint = "https://storage.googleapis.com";
+constexpr std::string_view kTemporary = ".ckpt-tmp";
+constexpr size_t kMostNameBytes = 1024;  // of an object, in UTF-8
+constexpr uint64_t kChunkUnit = 256 << 10;
+
+class GsStore final : public Store {
+ public:
+  GsStore(Uri root, std::string prefix, GsOptions options)
+      : root_(std::move(root)),
+        prefix_(std::move(prefix)),
+        client_(root_.authority(), std::move(options)) {}
+
+  const Uri& root() const override { return root_; }
+
+  Result<std::vector<ObjectInfo>> List(std::string_view prefix, std::stop_token stop) override {
+    CKPT_TRY(std::vector<gs::ObjectMeta> objects, ListBelow(prefix, stop));
+    std::vector<ObjectInfo> infos;
+    infos.reserve(objects.size());
+    for (gs::ObjectMeta& object : objects)
+      infos.push_back(gs::InfoOf(object, object.name.substr(Whole("").size())));
+    std::sort(infos.begin(), infos.end(),
+              [](const ObjectInfo& a, const ObjectInfo& b) { return a.name < b.name; });
+    return infos;
+  }
+
+  Result<ObjectInfo> Stat(std::string_view name) override {
+    CKPT_TRY(const gs::ObjectMeta meta, Get(name));
+    return gs::InfoOf(meta, std::string(name));
+  }
+
+  Result<std::unique_ptr<ObjectReader>> Open(const ObjectInfo& info) override {
+    CKPT_TRY(const gs::ObjectMeta meta, Get(info.name));
+    CKPT_TRY_VOID(CheckReadable(meta, info).map_error(client_.At(meta.name)));
+    http::ObjectRequest request;
+    request.request = client_.Json(
+        "GET", "/" + http::PercentEncode(meta.name),
+        fmt::format("alt=media&generation={}", http::PercentEncode(info.generation.value)));
+    // Else the service would unpack objects that are stored compressed, and ignore ranges.
+    request.request.headers.push_back({"Accept-Encoding", "gzip"});
+    request.explain = [this](const http::Response& response) {
+      if (response.status == 404) return Changed();
+      return client_.ExplainAtOnce(response, gs::kGetObjects);
+    };
+    return http::OpenHttpObject(client_.options().engine, gs::InfoOf(meta, info.name),
+                                std::move(request), root_);
+  }
+
+  Result<std::unique_ptr<ObjectWriter>> Create(std::string_view name,
+                                               CreateOptions options) override {
+    CKPT_TRY(std::string object, NewObject(name, options));
+    return gs::MakeObjectWriter(client_, std::move(object), std::string(name),
+                                options.is_create_only);
+  }
+
+  Result<std::unique_ptr<PositionedWriter>> CreatePositioned(std::string_view name,
+                                                             uint64_t size_bytes,
+                                                             CreateOptions options) override {
+    CKPT_TRY(std::string object, NewObject(name, options));
+    return gs::MakePositionedWriter(client_, std::move(object), std::string(name),
+                                    Whole(kTemporary), size_bytes, options);
+  }
+
+  Result<void> Remove(std::string_view name) override {
+    CKPT_TRY(const std::string object, Object(name));
+    // Another program may put a new generation in its place: then that one goes too.
+    constexpr int kTries = 5;
+    for (int i = 0; i < kTries; ++i) {
+      CKPT_TRY(const auto found, client_.Find(object));
+      if (!found) return {};
+      CKPT_TRY(const bool was_there, client_.Delete(object, found->generation));
+      if (was_there) return {};
+    }
+    return Result<void>(Fail(Code::kIo, "comes back each time it is removed",
+                             "let one program at a time write this output"))
+        .map_error(client_.At(object));
+  }
+
+  Result<void> RemoveAll(std::string_view folder) override {
+    CKPT_TRY(std::vector<gs::ObjectMeta> objects, ListBelow(folder, {}, /*with_markers=*/true));
+    return gs::RemoveObjects(client_, std::move(objects));
+  }
+
+ private:
+  // The name in the bucket. `name` is checked already.
+  std::string Whole(std::string_view name) const { return prefix_ + std::string(name); }
+
+  Result<std::string> Object(std::string_view name) const {
+    CKPT_TRY_VOID(SafeName(name));
+    std::string object = Whole(name);
+    if (object.size() > kMostNameBytes)
+      return Result<std::string>(
+                 Fail(Code::kBadInput,
+                      fmt::format("a name of {} bytes, at most {} are possible in a bucket",
+                                  object.size(), kMostNameBytes),
+                      "use a shorter folder"))
+          .map_error(client_.At(object));
+    return object;
+  }
+
+  Result<gs::ObjectMeta> Get(std::string_view name) {
+    CKPT_TRY(const std::string object, Object(name));
+    CKPT_TRY(auto found, client_.Find(object));
+    if (!found)
+      return Result<gs::ObjectMeta>(Fail(Code::kNotFound, "no such object", "check the name"))
+          .map_error(client_.At(object));
+    return *std::move(found);
+  }
+
+  static Error Changed() {
+    return {Code::kBadInput,
+            "the object was changed while it was read",
+            {},
+            {},
+            "run again when no other program writes to this place"};
+  }
+
+  static Result<void> CheckReadable(const gs::ObjectMeta& meta, const ObjectInfo& info) {
+    if (meta.generation != info.generation.value) return Fail(Changed());
+    if (meta.content_encoding.find("gzip") != std::string::npos)
+      return Fail(Code::kBadInput, "is stored with gzip encoding, which has no ranges",
+                  "upload it again without -z, -Z or -j");
+    return {};
+  }
+
+  // Checks early what the upload's precondition decides at its end.
+  Result<std::string> NewObject(std::string_view name, const CreateOptions& options) {
+    CKPT_TRY(std::string object, Object(name));
+    if (!options.is_create_only) return object;
+    CKPT_TRY(const auto found, client_.Find(object));
+    if (found)
+      return Result<std::string>(Fail(Code::kCannotCreate, "exists already",
+                                      "name another output, or replace this one with --overwrite"))
+          .map_error(client_.At(object));
+    return object;
+  }
+
+  Result<std::vector<gs::ObjectMeta>> ListBelow(std::string_view folder,
+                                                const std::stop_token& stop,
+                                                bool with_markers = false) {
+    if (!folder.empty()) CKPT_TRY_VOID(SafeName(folder));
+    const std::string prefix = Whole(folder) + (folder.empty() ? "" : "/");
+    std::vector<gs::ObjectMeta> objects;
+    constexpr int kMostRepeats = 100;  // a page may be empty and say "go on here" again
+    std::string token;
+    int repeats = 0;
+    do {
+      if (stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
+      CKPT_TRY(gs::ListPage page, client_.List(prefix, token));
+      for (gs::ObjectMeta& object : page.objects) {
+        // A name that ends in '/' only makes a folder visible.
+        if (!object.name.starts_with(prefix) || (object.name.ends_with('/') && !with_markers))
+          continue;
+        objects.push_back(std::move(object));
+      }
+      repeats = page.next_page_token == token ? repeats + 1 : 0;
+      if (repeats == kMostRepeats)
+        return Fail(Code::kUnavailable, "the list of objects does not end", "try again later");
+      token = std::move(page.next_page_token);
+    } while (!token.empty());
+    return objects;
+  }
+
+  const Uri root_;
+  const std::string prefix_;  // "" or with '/' at its end
+  gs::Client client_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> OpenGsStore(Uri root, GsOptions options) {
+  CKPT_CHECK(options.engine != nullptr);
+  if (root.scheme() != "gs" || root.authority().empty())
+    return Fail(Code::kUsage, fmt::format("\"{}\" names no bucket", root.Print()),
+                "write gs://BUCKET/FOLDER");
+  if (options.endpoint.host().empty()) {
+    CKPT_TRY(options.endpoint, http::Url::Parse(kEndpoint));
+  }
+  if (options.authorizer && options.endpoint.scheme() != "https" && !options.endpoint.IsLoopback())
+    return Fail(Code::kUsage,
+                fmt::format("credentials would be sent to {} without encryption",
+                            options.endpoint.Origin()),
+                "use https, or no credentials with an emulator");
+  options.chunk_bytes = std::max<uint64_t>(1, options.chunk_bytes / kChunkUnit) * kChunkUnit;
+  std::string prefix = root.path();
+  while (prefix.ends_with('/')) prefix.pop_back();
+  if (!prefix.empty()) prefix += '/';
+  return std::make_unique<GsStore>(std::move(root), std::move(prefix), std::move(options));
+}
+
+Result<void> ProbeWritable(Store& store) {
+  std::random_device random;
+  const std::string name = fmt::format("{}/probe-{:08x}{:08x}", kTemporary, random(), random());
+  CKPT_TRY_VOID(WriteSmallObject(store, name, "ckpt", {}));
+  return store.Remove(name);
+}
+
+}  // namespace ckpt

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <memory>
+
+#include "base/uri.h"
+#include "store/gs/gs_options.h"
+#include "store/store.h"
+
+namespace ckpt {
+
+/// The store below gs://bucket/prefix: the JSON API, and XML multipart uploads for positioned
+/// objects. Thread-safe. Touches no network itself. kUsage without a bucket, or where credentials
+/// would leave without TLS.
+///   Reads        pinned to a generation; objects stored with gzip encoding are refused.
+///   Create       objects up to small_bytes in one request, else a resumable upload. Create-only
+///                and replacement are preconditions of the upload itself. A name that already holds
+///                exactly the bytes written (size and CRC-32C) counts as created, since it may be
+///                our own earlier try whose answer was lost.
+///   Positioned   parts of an XML multipart upload, whose CRC-32Cs are combined and compared with
+///                the object's. It has no preconditions: for create-only, the name is looked up
+///                right before the upload is completed. Where multipart uploads are denied, parts
+///                become objects below .ckpt-tmp/ and are composed. Bytes of a part that is not
+///                full yet are in memory only, also after Sync().
+/// Writers must not outlive the store; every upload ends with its writer.
+Result<std::unique_ptr<Store>> OpenGsStore(Uri root, GsOptions options);
+
+/// Creates and removes a tiny object below the root of any store: whether the output can be
+/// written is known before the first byte is converted.
+Result<void> ProbeWritable(Store& store);
+
+}  // namespace ckpt

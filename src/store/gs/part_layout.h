@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "base/byte_range.h"
+
+namespace ckpt::gs {
+
+inline constexpr uint64_t kLeastPartBytes = uint64_t{5} << 20;  ///< of all parts but the last
+inline constexpr size_t kMostParts = 10'000;
+
+/// How an object is cut into the parts of a multipart upload. The parts lie one behind the other
+/// and cover the object. Origin of the limits: Cloud Storage, "XML API multipart uploads".
+struct PartLayout {
+  std::vector<ByteRange> parts;  ///< part number i + 1 is parts[i]
+  uint64_t most_bytes = 0;       ///< of one part
+  /// Parts with a border inside: they may wait, partly filled, until their other segment comes.
+  size_t straddling = 0;
+
+  /// The part that holds `offset`, which must lie in the object.
+  size_t Find(uint64_t offset) const;
+};
+
+/// Cuts each segment into ceil(segment / P) parts that are equal to within one byte, P being
+/// max(16 MiB, part_bytes), or more where there would be more than 10,000 parts. A segment under
+/// 5 MiB is joined to the next before that, since no part but the last may be smaller.
+/// `borders` as in CreateOptions.
+PartLayout CutIntoParts(uint64_t size_bytes, std::span<const uint64_t> borders,
+                        uint64_t part_bytes);
+
+}  // namespace ckpt::gs
