@@ -145,6 +145,7 @@ class FaultyPositionedWriter final : public PositionedWriter {
  public:
   FaultyPositionedWriter(FaultScript& script, std::unique_ptr<PositionedWriter> inner)
       : script_(script), inner_(std::move(inner)) {}
+  uint64_t alignment() const override { return inner_->alignment(); }
   IoFuture WriteAt(uint64_t offset, std::span<const std::byte> bytes) override {
     auto error = script_.Hit(FaultPoint::kWrite);
     if (!error) return inner_->WriteAt(offset, bytes);

@@ -1,12 +1,16 @@
 #include "tests/store/store_kind.h"
 
+#include <chrono>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
 #include "store/file/file_store.h"
+#include "store/gs/gs_store.h"
 #include "store/null/null_store.h"
 #include "tests/store/faulty_store.h"
 #include "tests/store/temp_folder.h"
+#include "tests/stubs/started.h"
 
 namespace ckpt {
 namespace {
@@ -29,6 +33,34 @@ StoreKind FileKind(std::string name, std::string parent, IoMode mode) {
   return kind;
 }
 
+// A bucket of the stub's, which starts with the first store that is opened.
+class GsBucket {
+ public:
+  std::unique_ptr<Store> Open(const std::string& folder) {
+    if (!stub_) stub_.emplace("gcs", std::vector<std::string>{"--bucket", "bucket"});
+    http::EngineOptions engine_options;
+    engine_options.first_delay = std::chrono::milliseconds(5);
+    engine_options.deadline = std::chrono::seconds(20);
+    engine_options.trusted_origins = {stub_->origin()};
+    auto engine = http::Engine::Make(std::move(engine_options));
+    if (!engine) throw std::runtime_error(engine.error().Print());
+    Result<GsOptions> options = GsOptionsFromEnvironment(
+        [&](const char* name) -> std::optional<std::string> {
+          if (std::string(name) == "STORAGE_EMULATOR_HOST") return stub_->origin();
+          return std::nullopt;
+        },
+        *engine);
+    Result<Uri> root = Uri::Parse("gs://bucket" + folder);
+    if (!root || !options) throw std::runtime_error("no address for the stub");
+    Result<std::unique_ptr<Store>> store = OpenGsStore(*std::move(root), *std::move(options));
+    if (!store) throw std::runtime_error(store.error().Print());
+    return *std::move(store);
+  }
+
+ private:
+  std::optional<StartedStub> stub_;
+};
+
 }  // namespace
 
 std::vector<StoreKind> AllStoreKinds() {
@@ -47,6 +79,14 @@ std::vector<StoreKind> AllStoreKinds() {
   null.open = [](const std::string&) { return OpenNullStore(); };
   null.is_readable = false;
   kinds.push_back(null);
+  StoreKind gs;
+  gs.name = "Gs";
+  gs.parent = TempFolder::InMemory();  // its name alone is used: a prefix for each test
+  gs.open = [bucket = std::make_shared<GsBucket>()](const std::string& folder) {
+    return bucket->Open(folder);
+  };
+  gs.is_part_shared = true;
+  kinds.push_back(gs);
   return kinds;
 }
 
