@@ -6,10 +6,12 @@ usage: tools/run_tests.py [quick | STAGE...] [--without cluster] [--fuzz-seconds
     build   the program and all tests, release settings
     unit    pure functions, each in milliseconds                golden  bytes of the original tools
     store   one suite that every store must pass
-    asan    all of the above under AddressSanitizer and UBSan, and the program on hostile files
+    stubs   the stand-ins of remote services, judged by the official clients (Python; tests/stubs/validation)
+    asan    unit, golden and store under AddressSanitizer and UBSan, and the program on hostile files
     tsan    everything that has threads under ThreadSanitizer, and the program with more threads than cores
     fuzz    some seconds of each fuzz target                    lint    tools/lint.py, all but clang-tidy
-    judge   the formats' real readers, a forward pass, budgets, kills (Python; tests/judge, tests/crash, tests/entrypoint)
+    judge   the formats' real readers, a forward pass, budgets, kills, conversions between remote stores (Python; tests/judge,
+            tests/crash, tests/entrypoint, tests/remote)
     image   the container image; needs root                     cluster Jobs on a real one-node Kubernetes; needs root
 
 --without cluster leaves out image and cluster, which need root and more packages; the last line then says so.
@@ -36,7 +38,7 @@ from tree import ROOT
 BUILD = ROOT / "build"
 LOGS = BUILD / "test-logs"
 CORES = str(os.cpu_count() or 2)
-WORKERS = str(min(4, os.cpu_count() or 2))  # of the judge stage; each may hold some GB
+WORKERS = str(min(4, os.cpu_count() or 2))  # of the stages in Python; each may hold some GB
 # The test programs whose code has threads; the others would only repeat under ThreadSanitizer what AddressSanitizer saw.
 THREADED = re.compile(r"(unit_base|unit_run|unit_source|unit_cli|store|golden)\w*_test")
 ROOTED = ("image", "cluster")  # stages that need root
@@ -204,8 +206,8 @@ def fuzz(stage: Stage, seconds: int) -> None:
                                      *end]), status == 0)
 
 
-def pytest(stage: Stage, *arguments: str, env: dict | None = None, timeout_s: int = 3600) -> None:
-    python = venv_tool.make("judge", ROOT / "tests/judge/requirements.txt")
+def pytest(stage: Stage, *arguments: str, venv: str = "judge", env: dict | None = None, timeout_s: int = 3600) -> None:
+    python = venv_tool.make(venv, ROOT / f"tests/{venv}/requirements.txt")
     report = LOGS / f"{stage.log.stem}.xml"
     report.unlink(missing_ok=True)
     stage.run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=10", f"--junitxml={report}", *arguments,
@@ -215,8 +217,13 @@ def pytest(stage: Stage, *arguments: str, env: dict | None = None, timeout_s: in
     stage.count_junit(report)
 
 
+def stubs(stage: Stage) -> None:
+    # Whole files go to the workers: of the Kaggle client's tests each needs the one port that this client knows, 7777.
+    pytest(stage, "-n", WORKERS, "--dist", "loadfile", "tests/stubs/validation", venv="stubs")
+
+
 def judge(stage: Stage) -> None:
-    folders = [folder for folder in ("tests/judge", "tests/crash", "tests/entrypoint") if (ROOT / folder).is_dir()]
+    folders = [f"tests/{name}" for name in ("judge", "crash", "entrypoint", "remote") if (ROOT / "tests" / name).is_dir()]
     # Whole files go to the workers, as the tests of a file share what is dear to make.
     # OpenBLAS's idle threads spin: on a busy machine they take longer than the work they wait for.
     pytest(stage, "-n", WORKERS, "--dist", "loadfile", *folders,
@@ -264,6 +271,7 @@ def main() -> int:
         "unit": lambda stage: ctest(stage, "release", "unit"),
         "golden": lambda stage: ctest(stage, "release", "golden"),
         "store": lambda stage: ctest(stage, "release", "store"),
+        "stubs": stubs,
         "asan": asan,
         "tsan": tsan,
         "fuzz": lambda stage: fuzz(stage, arguments.fuzz_seconds),

@@ -74,11 +74,12 @@ void ParseResources(const Arguments& arguments, Settings& settings, Faults& faul
       settings.plan.bundle_bytes = *bytes;
     }
   }
+  settings.plan.resources.is_uploading = IsUploadedTo(arguments.destination);
   const Result<IoMode> io_mode = ParseIoMode(arguments.io);
   if (!io_mode) {
     faults.Take(io_mode, "--io");
   } else {
-    settings.io_mode = *io_mode;
+    settings.access.io_mode = *io_mode;
   }
 }
 
@@ -90,7 +91,7 @@ struct OpenedModel {
 };
 Result<OpenedModel> OpenModel(const std::string& source, const Settings& settings) {
   OpenedModel opened;
-  CKPT_TRY(opened.place, FindSource(source, settings.io_mode));
+  CKPT_TRY(opened.place, FindSource(source, settings.access));
   opened.place.format = settings.source_format;
   // Headers are read under the budget that the run will have at least.
   const Resources& resources = settings.plan.resources;
@@ -117,6 +118,20 @@ Result<std::vector<ObjectInfo>> FilesBeside(const SourcePlace& place, const Targ
 
 }  // namespace
 
+void AddRemoteOptions(Options& options, RemoteSettings& remote) {
+  options.Value("--connections", "N", remote.connections,
+                "connections to remote stores, side by side (default: 16)");
+  options.Value("--ca-bundle", "FILE", remote.ca_bundle,
+                "certificates to trust instead of the system's");
+  options.Value("--meta-url-file", "FILE", remote.meta_url_file,
+                "holds Meta's signed link, for meta://MODEL (default: the variable META_URL)");
+  options.Value("--gcs-user-project", "PROJECT", remote.user_project,
+                "who pays for requests to a bucket of requester pays");
+  options.Value("--gcs-token-file", "FILE", remote.google_token_file,
+                "an access token, read again before it expires");
+  options.Flag("--gcs-anonymous", remote.is_anonymous, "public buckets, without credentials");
+}
+
 void AddResourceOptions(Options& options, Arguments& arguments) {
   options.Value(
       "--memory", "SIZE", arguments.memory,
@@ -124,6 +139,7 @@ void AddResourceOptions(Options& options, Arguments& arguments) {
   options.Value("--threads", "N", arguments.threads,
                 "lanes that work side by side (default: the cores)");
   options.Value("--io", "MODE", arguments.io, "auto, direct (past the page cache) or buffered");
+  AddRemoteOptions(options, arguments.remote);
   options.Value("--family", "FILE|NAME", arguments.family,
                 "a family table to add or override (FILE.toml), or the name of the family to take");
   options.Value(
@@ -170,6 +186,7 @@ Result<Settings> ParseSettings(const Arguments& arguments) {
     settings.source_format = arguments.source_format;
   }
   settings.state_name = arguments.state_name;
+  settings.access.remote = std::make_shared<Remote>(arguments.remote, arguments.environment);
   CKPT_TRY_VOID(faults.Get());
   return settings;
 }

@@ -5,12 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "base/environment.h"
 #include "base/memory_budget.h"
+#include "cli/machine.h"
 #include "cli/options.h"
+#include "cli/registry.h"
 #include "plan/chunked_plan.h"
 #include "plan/plan.h"
 #include "source/open.h"
-#include "store/file/file_store.h"
 
 namespace ckpt {
 
@@ -35,6 +37,8 @@ struct Arguments {
   std::string rope_layout;
   std::string mesh;  ///< "fsdp=16,tensor=4"
   std::string io = "auto";
+  RemoteSettings remote;
+  Environment environment = ReadEnvironment;
   unsigned threads = 0;
   bool is_dtype_preserved = false;
   bool is_overwriting = false;
@@ -53,7 +57,7 @@ struct Settings {
   ChunkedSettings chunked_settings;
   std::string destination;  ///< the common root of DEST and all outputs
   PlanOptions plan;
-  IoMode io_mode = IoMode::kAuto;
+  StoreAccess access;
   std::string source_format;
   std::string state_name;
   std::vector<std::string> family_files;

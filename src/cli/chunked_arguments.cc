@@ -28,31 +28,41 @@ void ParseOutputs(const Arguments& arguments, Settings& settings, Faults& faults
   }
 }
 
+// A place as an absolute path: that of a bucket begins with its name.
+std::string PathOf(const Uri& uri) {
+  if (uri.scheme() == "file") return AbsolutePath(uri.path());
+  return NormalPath("/" + uri.authority() + "/" + uri.path());
+}
+
 // Outputs elsewhere move the root up to what they and DEST have in common.
 void ParsePlaces(const Arguments& arguments, Settings& settings, Faults& faults) {
   settings.destination = arguments.destination;
   if (arguments.output_paths.empty()) return;
   const Result<Uri> destination = Uri::Parse(arguments.destination);
-  if (!destination || destination->scheme() != "file") {
+  if (!destination || (destination->scheme() != "file" && destination->scheme() != "gs")) {
     faults.Add("--output needs a folder as DEST", "leave --output out");
     return;
   }
+  const bool is_bucket = destination->scheme() == "gs";
   const std::vector<std::string>& outputs = settings.chunked_settings.outputs;
-  std::string root = AbsolutePath(destination->path());
+  std::string root = PathOf(*destination);
   std::map<std::string, std::string> paths;
   for (const std::string& word : arguments.output_paths) {
     const size_t equals = word.find('=');
     const std::string name = word.substr(0, equals);
     const std::string path = equals == std::string::npos ? "" : word.substr(equals + 1);
     const Result<Uri> uri = Uri::Parse(path);
-    if (path.empty() || !uri || uri->scheme() != "file") {
+    if (path.empty() || !uri || uri->scheme() != destination->scheme() ||
+        uri->authority() != destination->authority()) {
       faults.Add(fmt::format("--output {} is no NAME=PATH", Printable(word)),
-                 "give --output scanned=/folder/of/its/own");
+                 is_bucket ? fmt::format("give --output scanned=gs://{}/folder/of/its/own",
+                                         Printable(destination->authority()))
+                           : "give --output scanned=/folder/of/its/own");
     } else if (std::find(outputs.begin(), outputs.end(), name) == outputs.end()) {
       faults.Add(fmt::format("--output {}: no such output is asked for", Printable(name)),
                  fmt::format("--outputs asks for {}", fmt::join(outputs, ", ")));
     } else {
-      paths[name] = AbsolutePath(uri->path());
+      paths[name] = PathOf(*uri);
     }
   }
   const std::string dest = root;
@@ -64,7 +74,7 @@ void ParsePlaces(const Arguments& arguments, Settings& settings, Faults& faults)
   settings.chunked_settings.default_root = PathBelow(dest, root).value_or("");
   for (const auto& [name, path] : paths)
     settings.chunked_settings.roots[name] = PathBelow(path, root).value_or("");
-  settings.destination = root;
+  settings.destination = is_bucket ? "gs:/" + root : root;
 }
 
 void ParseOneOf(std::string_view option, const std::string& word,

@@ -185,14 +185,15 @@ class ChunkedConversion final : public PlannedConversion<ChunkedPlan> {
 
 Result<std::unique_ptr<Conversion>> PrepareChunkedConversion(const Arguments& arguments,
                                                              const Settings& settings) {
-  std::shared_ptr<Store> destination;
-  if (!arguments.destination.empty()) {
-    CKPT_TRY(destination, OpenDestination(settings.destination, settings.io_mode));
-  }
   CKPT_TRY(PlannedChunkedRun run,
-           PlanChunkedRun(arguments.source, settings, destination && !destination->KeepsObjects()));
+           PlanChunkedRun(arguments.source, settings,
+                          !arguments.destination.empty() && IsSink(settings.destination)));
   auto conversion = std::make_unique<ChunkedConversion>(std::move(run), *settings.chunked);
-  conversion->destination = std::move(destination);
+  if (!arguments.destination.empty()) {
+    CKPT_TRY(conversion->destination,
+             OpenDestination(settings.destination, settings.access, conversion->budget.get(),
+                             conversion->uploads()));
+  }
   return conversion;
 }
 

@@ -14,10 +14,21 @@ Result<std::unique_ptr<Conversion>> PrepareConversion(const Arguments& arguments
   CKPT_TRY(std::unique_ptr<Conversion> conversion,
            settings.chunked != nullptr ? PrepareChunkedConversion(arguments, settings)
                                        : PrepareFileConversion(arguments, settings));
+  conversion->remote = settings.access.remote;
   if (conversion->destination && IsSameFolder(*conversion->place.store, *conversion->destination))
     return Fail(Code::kUsage, "source and destination are the same folder",
                 "name another destination");
   return conversion;
+}
+
+Result<void> RunAll(Conversion& conversion, const ConvertOptions& options, Watch& watch) {
+  const std::stop_callback stop(watch.stop.get_token(), [&] { conversion.remote->Stop(); });
+  ConvertOptions with_network = options;
+  with_network.network = [&] { return conversion.remote->figures(); };
+  Result<void> result = conversion.Run(with_network, watch);
+  for (std::string& warning : conversion.remote->TakeWarnings())
+    conversion.late_warnings.push_back(std::move(warning));
+  return result;
 }
 
 Result<void> CheckMemory(const Conversion& conversion) {

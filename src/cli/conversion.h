@@ -47,6 +47,7 @@ class Conversion {
   virtual std::vector<std::string> HowToLoad(std::string_view output, std::string_view at,
                                              std::string_view root) const = 0;
 
+  std::shared_ptr<Remote> remote;  ///< of source and destination; never null
   SourcePlace place;
   std::shared_ptr<Store> destination;  ///< null for a plan alone
   std::unique_ptr<MemoryBudget> budget;
@@ -56,6 +57,10 @@ class Conversion {
 /// those of stores, sources and plans; kUsage for a destination that is the source.
 Result<std::unique_ptr<Conversion>> PrepareConversion(const Arguments& arguments,
                                                       const Settings& settings);
+
+/// Conversion::Run(); a stop also ends what is under way to and from remote stores, and what
+/// those have to say is among the late warnings.
+Result<void> RunAll(Conversion& conversion, const ConvertOptions& options, Watch& watch);
 
 /// Whether the plan's peak, and what the program takes beside its budget, fits in this machine or
 /// container. Errors: kResources with both figures.

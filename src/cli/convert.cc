@@ -36,11 +36,14 @@ class ConvertVerb final : public Verb {
     CKPT_TRY(const OutputLock lock, OutputLock::Take(*conversion->destination, ""));
     CKPT_TRY_VOID(conversion->CheckDestination(arguments_.is_overwriting));
     PrintWarnings(conversion->plan().warnings);
-    const ConvertOptions run_options{arguments_.is_overwriting, settings.plan.resources.threads,
-                                     arguments_.io, std::string(kVersion)};
+    const ConvertOptions run_options{arguments_.is_overwriting,
+                                     settings.plan.resources.threads,
+                                     arguments_.io,
+                                     std::string(kVersion),
+                                     {}};
     CKPT_TRY_VOID(RunWatched<void>(
         conversion->plan().totals, conversion->budget_bytes(), arguments_.is_quiet, kAfterStop,
-        [&](Watch& watch) { return conversion->Run(run_options, watch); }));
+        [&](Watch& watch) { return RunAll(*conversion, run_options, watch); }));
     PrintWarnings(conversion->late_warnings);
     if (!arguments_.is_json) {
       fmt::print("{}", conversion->Summary());
@@ -78,6 +81,8 @@ class PlanVerb final : public Verb {
       CKPT_TRY_VOID(conversion->CheckDestination(arguments_.is_overwriting));
     PrintWarnings(conversion->plan().warnings);
     fmt::print("{}", arguments_.is_json ? conversion->PlanJson() : conversion->PlanText());
+    if (const auto network = settings.access.remote->figures(); network && !arguments_.is_json)
+      fmt::print("{}", NetworkText(*network));
     return {};
   }
 

@@ -85,7 +85,9 @@ Result<std::unique_ptr<Conversion>> PrepareFileConversion(const Arguments& argum
   CKPT_TRY(PlannedRun run, PlanRun(arguments.source, settings));
   auto conversion = std::make_unique<FileConversion>(std::move(run), *settings.target);
   if (!arguments.destination.empty()) {
-    CKPT_TRY(conversion->destination, OpenDestination(arguments.destination, settings.io_mode));
+    CKPT_TRY(conversion->destination,
+             OpenDestination(arguments.destination, settings.access, conversion->budget.get(),
+                             conversion->uploads()));
   }
   return conversion;
 }

@@ -80,7 +80,7 @@ class InspectVerb final : public Verb {
 
   Result<void> Run() override {
     CKPT_TRY(const Settings settings, ParseSettings(arguments_));
-    CKPT_TRY(const SourcePlace place, FindSource(arguments_.source, settings.io_mode));
+    CKPT_TRY(const SourcePlace place, FindSource(arguments_.source, settings.access));
     const Resources& resources = settings.plan.resources;
     MemoryBudget budget(resources.memory_bytes > 0 ? resources.memory_bytes
                                                    : resources.least_memory_bytes);
@@ -104,6 +104,8 @@ class InspectVerb final : public Verb {
       PrintAsJson(catalog, bound, digests);
     } else {
       PrintTable(catalog, bound, model ? "" : model.error().what, digests);
+      if (const auto network = settings.access.remote->figures())
+        fmt::print("{}", NetworkText(*network));
     }
     return {};
   }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <fstream>
 #include <string>
 
@@ -41,6 +42,11 @@ uint64_t ControlGroupLimit() {
 }
 
 }  // namespace
+
+std::optional<std::string> ReadEnvironment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
 
 unsigned CoreCount() {
   cpu_set_t set;

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 
 namespace ckpt {
 
@@ -10,6 +12,9 @@ unsigned CoreCount();
 /// Memory that this process may use: the machine's, or its control group's limit (version 1 or 2)
 /// where that is less.
 uint64_t MachineMemoryBytes();
+
+/// A variable of this process's environment (base/environment.h).
+std::optional<std::string> ReadEnvironment(const char* name);
 
 /// The program itself, its threads and libraries, the catalog: what a run may hold above its
 /// budget.

@@ -5,15 +5,15 @@
 #include <CLI/Formatter.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <optional>
 
 #include "base/text.h"
 #include "cli/entrypoint/entrypoint.h"
 #include "cli/guard.h"
+#include "cli/machine.h"
 #include "cli/signals.h"
 #include "cli/verbs.h"
 #include "cli/version.h"
+#include "cli/watched.h"
 
 namespace ckpt {
 namespace {
@@ -26,11 +26,6 @@ constexpr std::string_view kFooter =
     "\nExit codes: 0 done, 64 arguments, 65 source damaged or unsupported, 66 not found, 73 output "
     "cannot be made;\n"
     "docs/exit-codes.md has all.";
-
-std::optional<std::string> ReadEnvironment(const char* name) {
-  const char* value = std::getenv(name);
-  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
-}
 
 // Words that no option or verb takes: the nearest known one is the remedy.
 Error UnknownWords(const CLI::App& app, const std::vector<std::string>& words) {
@@ -128,8 +123,9 @@ int main(int argc, char** argv) {
   const ckpt::Result<int> result = ckpt::Guarded<int>([&] { return ckpt::Run(argc, argv); });
   if (!result) {
     std::fflush(stdout);
-    fmt::print(stderr, "{}\n", result.error().Print());
-    return ckpt::ExitStatus(result.error().code);
+    const ckpt::Error error = ckpt::AsStopped(result.error(), "run it again");
+    fmt::print(stderr, "{}\n", error.Print());
+    return ckpt::ExitStatus(error.code);
   }
   // Output that did not arrive is a failure, not a success.
   if (std::fflush(stdout) != 0) return ckpt::ExitStatus(ckpt::Code::kIo);

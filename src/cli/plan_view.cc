@@ -11,14 +11,25 @@
 
 namespace ckpt {
 
+std::string NetworkText(const NetworkFigures& network) {
+  std::string text = fmt::format("  network: {} received, {} sent in {} requests",
+                                 FormatBytes(network.received_bytes),
+                                 FormatBytes(network.sent_bytes), network.requests);
+  for (const auto& [reason, count] : network.retries)
+    text += fmt::format(", {} again ({})", count, reason);
+  return text + "\n";
+}
+
 std::string FiguresText(const RunFigures& figures, uint64_t written_bytes, uint64_t budget_bytes) {
   const auto moved = static_cast<double>(figures.execute.read_bytes + written_bytes);
-  return fmt::format("  {} in, {} out, {:.2f} s, {} moved; CPU {:.2f} s\n",
-                     FormatBytes(figures.execute.read_bytes), FormatBytes(written_bytes),
-                     figures.wall_s, FormatRate(moved / std::max(1e-3, figures.wall_s)),
-                     figures.cpu_s) +
-         fmt::format("  peak memory {} of a budget of {}\n", FormatMemory(figures.peak_rss_bytes),
-                     FormatMemory(budget_bytes));
+  std::string text = fmt::format("  {} in, {} out, {:.2f} s, {} moved; CPU {:.2f} s\n",
+                                 FormatBytes(figures.execute.read_bytes),
+                                 FormatBytes(written_bytes), figures.wall_s,
+                                 FormatRate(moved / std::max(1e-3, figures.wall_s)), figures.cpu_s);
+  text += fmt::format("  peak memory {} of a budget of {}\n", FormatMemory(figures.peak_rss_bytes),
+                      FormatMemory(budget_bytes));
+  if (figures.network) text += NetworkText(*figures.network);
+  return text;
 }
 
 void PrintWarnings(const std::vector<std::string>& warnings) {

@@ -26,6 +26,9 @@ std::string ReadRows(const PlanBase& plan);
 std::string MemoryRow(uint64_t peak_bytes, uint64_t budget_bytes);
 std::string DigestRows(const PlanBase& plan);
 
+/// A line that tells of the network.
+std::string NetworkText(const NetworkFigures& network);
+
 /// What a finished run took: bytes, time, rate, memory; two lines.
 std::string FiguresText(const RunFigures& figures, uint64_t written_bytes, uint64_t budget_bytes);
 

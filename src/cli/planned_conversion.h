@@ -14,6 +14,7 @@ class PlannedConversion : public Conversion {
   const PlanBase& plan() const override { return plan_; }
   uint64_t budget_bytes() const override { return plan_.memory.budget_bytes; }
   uint64_t planned_peak_bytes() const override { return plan_.memory.peak_bytes; }
+  const UploadBuffers& uploads() const { return plan_.memory.uploads; }
 
  protected:
   explicit PlannedConversion(Planned<PlanType> run) : plan_(std::move(run.plan)) {

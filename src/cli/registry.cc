@@ -21,9 +21,21 @@ constexpr std::array<const Target*, 1> kTargets = {&kJetstreamPytorch};
 constexpr std::array<const ChunkedTarget*, 1> kChunkedTargets = {&kMaxText};
 
 tl::unexpected<Error> UnknownScheme(const Uri& uri) {
-  return Fail(Code::kUnavailable,
-              fmt::format("{}:// cannot be reached by this version", uri.scheme()),
-              "name a local folder or file");
+  return Fail(Code::kUsage, fmt::format("{}:// is no place that can be reached", uri.scheme()),
+              "name a local folder or file, gs://BUCKET/FOLDER, hf://ORG/NAME, "
+              "kaggle://HANDLE, meta://MODEL or https://HOST/FILE");
+}
+
+std::string SchemeOf(const std::string& argument) {
+  const Result<Uri> uri = Uri::Parse(argument);
+  return uri ? uri->scheme() : "";
+}
+
+Result<SourcePlace> NothingThere(const std::string& path, int error) {
+  return Fail(error == EACCES ? Code::kDenied : Code::kNotFound,
+              fmt::format("{}: {}", Printable(path), std::generic_category().message(error)),
+              "name a folder with a checkpoint, a .safetensors or .gguf file, gs://BUCKET/FOLDER "
+              "or a repository ORG/NAME of the Hugging Face hub");
 }
 
 }  // namespace
@@ -37,15 +49,24 @@ Result<IoMode> ParseIoMode(std::string_view word) {
               "leave it out");
 }
 
-Result<std::shared_ptr<Store>> OpenDestination(const std::string& argument, IoMode io_mode) {
+bool IsSink(const std::string& argument) { return SchemeOf(argument) == "null"; }
+bool IsUploadedTo(const std::string& argument) { return SchemeOf(argument) == "gs"; }
+
+Result<std::shared_ptr<Store>> OpenDestination(const std::string& argument,
+                                               const StoreAccess& access, MemoryBudget* budget,
+                                               const UploadBuffers& uploads) {
   CKPT_TRY(const Uri uri, Uri::Parse(argument));
   if (uri.scheme() == "null") return std::shared_ptr<Store>(OpenNullStore());
+  if (access.remote && Remote::IsRemote(uri))
+    return access.remote->OpenDestination(uri, budget, uploads);
   if (uri.scheme() != "file") return UnknownScheme(uri);
-  CKPT_TRY(std::unique_ptr<Store> store, OpenFileStore(uri, {.io_mode = io_mode}));
+  CKPT_TRY(std::unique_ptr<Store> store, OpenFileStore(uri, {.io_mode = access.io_mode}));
   return std::shared_ptr<Store>(std::move(store));
 }
 
 bool IsSameFolder(const Store& a, const Store& b) {
+  if (a.root().scheme() != "file" || b.root().scheme() != "file")
+    return a.KeepsObjects() && b.KeepsObjects() && a.root() == b.root();
   struct stat first {};
   struct stat second {};
   return a.KeepsObjects() && b.KeepsObjects() && stat(a.root().path().c_str(), &first) == 0 &&
@@ -53,16 +74,17 @@ bool IsSameFolder(const Store& a, const Store& b) {
          first.st_ino == second.st_ino;
 }
 
-Result<SourcePlace> FindSource(const std::string& argument, IoMode io_mode) {
+Result<SourcePlace> FindSource(const std::string& argument, const StoreAccess& access) {
   CKPT_TRY(const Uri uri, Uri::Parse(argument));
+  if (access.remote && Remote::IsRemote(uri)) return access.remote->FindSource(argument);
   if (uri.scheme() != "file") return UnknownScheme(uri);
   std::string path = uri.path();
   struct stat info {};
   if (stat(path.c_str(), &info) != 0) {
-    const Code code = errno == EACCES ? Code::kDenied : Code::kNotFound;
-    return Fail(code,
-                fmt::format("{}: {}", Printable(path), std::generic_category().message(errno)),
-                "name a folder with a checkpoint, or a .safetensors or .gguf file");
+    const int error = errno;
+    if (access.remote && error == ENOENT && Remote::MayBeRepository(argument))
+      return access.remote->FindSource(argument);
+    return NothingThere(path, error);
   }
   std::string object;
   if (!S_ISDIR(info.st_mode)) {
@@ -72,7 +94,7 @@ Result<SourcePlace> FindSource(const std::string& argument, IoMode io_mode) {
     path = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
   }
   CKPT_TRY(const Uri root, Uri::Parse(path));
-  CKPT_TRY(std::unique_ptr<Store> store, OpenFileStore(root, {.io_mode = io_mode}));
+  CKPT_TRY(std::unique_ptr<Store> store, OpenFileStore(root, {.io_mode = access.io_mode}));
   return SourcePlace{std::shared_ptr<Store>(std::move(store)), object};
 }
 

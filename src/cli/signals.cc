@@ -25,6 +25,12 @@ void BlockStopSignals() {
   std::signal(SIGXFSZ, SIG_IGN);
 }
 
+bool IsStopPending() {
+  sigset_t pending;
+  return sigpending(&pending) == 0 &&
+         (sigismember(&pending, SIGINT) == 1 || sigismember(&pending, SIGTERM) == 1);
+}
+
 int StopSignals::Poll() {
   const sigset_t set = StopSet();
   const timespec now{0, 0};

@@ -6,6 +6,9 @@ namespace ckpt {
 /// in main().
 void BlockStopSignals();
 
+/// Whether one has come that nobody has asked for yet; it stays to be asked for. Any thread.
+bool IsStopPending();
+
 /// The stop signal that has come (SIGINT or SIGTERM), or 0; remembers the first. Main thread only.
 class StopSignals {
  public:

@@ -94,7 +94,7 @@ class VerifyVerb final : public Verb {
   Result<void> Run() override {
     CKPT_TRY(Settings settings, ParseSettings(arguments_));
     const ReportPlace at = FindReport(dest_);
-    CKPT_TRY(const SourcePlace place, FindSource(at.root, settings.io_mode));
+    CKPT_TRY(const SourcePlace place, FindSource(at.root, settings.access));
     if (!place.object.empty())
       return Fail(Code::kUsage, "verify takes the folder that convert wrote to, not a file",
                   "name the folder");

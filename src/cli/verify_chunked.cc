@@ -49,7 +49,7 @@ Result<T> Guarded(const std::string& dest, const std::function<Result<T>()>& wor
 Result<void> HoldOutput(const std::string& path, const json& output, const Settings& settings,
                         MemoryBudget& budget, Verified& verified,
                         std::vector<std::string>& faults) {
-  CKPT_TRY(const SourcePlace place, FindSource(path, settings.io_mode));
+  CKPT_TRY(const SourcePlace place, FindSource(path, settings.access));
   CKPT_TRY(const Catalog catalog, OpenSource(place, budget));
   ReaderPool pool(*place.store, catalog);
   BoxReader reader(pool.Opener(), budget);
@@ -204,7 +204,7 @@ Result<Verified> HoldChunkedToReport(const ReportPlace& place, const json& repor
                                                    : resources.least_memory_bytes);
     Verified verified;
     std::vector<std::string> faults;
-    CKPT_TRY(const std::shared_ptr<Store> store, OpenDestination(dest, settings.io_mode));
+    CKPT_TRY(const std::shared_ptr<Store> store, OpenDestination(dest, settings.access));
     for (const json& output : report.at("outputs")) {
       const auto root = output.at("path").get<std::string>();
       CKPT_TRY_VOID(SafeName(root));
@@ -230,7 +230,7 @@ Result<Verified> HoldChunkedToSource(const std::string& dest, const json& report
     settings = SettingsOf(report, std::move(settings));
     CKPT_TRY(const PlannedChunkedRun run, PlanChunkedRun(arguments.source, settings, true));
     const ChunkedPlan& plan = run.plan;
-    CKPT_TRY(const std::shared_ptr<Store> inner, OpenDestination(dest, settings.io_mode));
+    CKPT_TRY(const std::shared_ptr<Store> inner, OpenDestination(dest, settings.access));
     // Data files by name, to say what lies at a byte of them.
     std::map<std::string, std::pair<size_t, uint32_t>> files;
     for (size_t o = 0; o < plan.outputs.size(); ++o) {

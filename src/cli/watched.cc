@@ -10,4 +10,10 @@ tl::unexpected<Error> StoppedBy(int signal, const char* remedy) {
               is_terminate ? "stopped by SIGTERM" : "stopped by SIGINT", remedy);
 }
 
+Error AsStopped(Error error, const char* remedy) {
+  if (error.code != Code::kInterrupted) return error;
+  const int signal = StopSignals().Poll();
+  return signal == 0 ? error : StoppedBy(signal, remedy).value();
+}
+
 }  // namespace ckpt

@@ -11,6 +11,10 @@ namespace ckpt {
 /// SIGINT or SIGTERM as the error that ends the program: 130 or 143.
 tl::unexpected<Error> StoppedBy(int signal, const char* remedy);
 
+/// The error as what a stop signal made of it, where it is kInterrupted and a signal has come;
+/// for work that nobody watched (reading headers over the network). Main thread only.
+Error AsStopped(Error error, const char* remedy);
+
 /// What to do after a conversion was stopped.
 inline constexpr const char* kAfterStop = "what was written is removed; run again";
 

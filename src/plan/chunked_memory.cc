@@ -79,7 +79,8 @@ constexpr std::array<Layout, 3> kLayouts = {{{2, 2}, {2, 1}, {1, 1}}};
 
 class Fitter {
  public:
-  Fitter(const ChunkedPlan& plan, bool keeps_sides) : plan_(plan) {
+  Fitter(const ChunkedPlan& plan, bool keeps_sides, bool is_uploading)
+      : plan_(plan), is_uploading_(is_uploading) {
     needs_.fixed_bytes = ckpt::MemoryBytes(plan.catalog) + plan.MemoryBytes() + kTablesBytes +
                          plan.catalog.objects.size() * kReaderBytes;
     needs_.staging_bytes = kStagingBytes;
@@ -114,7 +115,11 @@ class Fitter {
         const uint64_t apart = memory.box_reader_bytes;
         const uint64_t run =
             lanes * (memory.lane_bytes + apart) + (lanes + 1) * memory.record_bytes;
-        memory.peak_bytes = memory.fixed_bytes + memory.sides_bytes + std::max(run, commit_);
+        if (is_uploading_)
+          memory.uploads = {UploadPartBytes(plan_.bundle_bytes),
+                            lanes * static_cast<unsigned>(plan_.outputs.size()), 1, 1};
+        memory.peak_bytes = memory.fixed_bytes + memory.sides_bytes + memory.uploads.bytes() +
+                            std::max(run, commit_);
         if (memory.peak_bytes <= budget) return memory;
       }
     }
@@ -150,6 +155,7 @@ class Fitter {
   }
 
   const ChunkedPlan& plan_;
+  bool is_uploading_;
   ChunkedMemory needs_;
   std::vector<const TensorEntry*> boxed_;
   uint64_t commit_ = 0;
@@ -158,7 +164,7 @@ class Fitter {
 }  // namespace
 
 Result<void> PlanChunkedMemory(ChunkedPlan& plan, const ChunkedOptions& options) {
-  const Fitter fitter(plan, options.keeps_sides);
+  const Fitter fitter(plan, options.keeps_sides, options.resources.is_uploading);
   CKPT_TRY(plan.memory,
            FitBudget<ChunkedMemory>(options.resources, [&](uint64_t budget, unsigned threads) {
              return fitter.Fit(budget, threads);

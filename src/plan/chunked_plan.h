@@ -85,6 +85,7 @@ struct ChunkedMemory {
   uint64_t lane_bytes = 0;
   uint64_t record_bytes = 0;  ///< one bundle's journal record and side values
   uint64_t sides_bytes = 0;   ///< scales kept in memory (null only)
+  UploadBuffers uploads;      ///< of the destination, where it is a bucket
   unsigned lanes = 1;
   uint64_t peak_bytes = 0;
 };

@@ -28,6 +28,8 @@ constexpr uint64_t kMostBoxBytes = 32 * kMiB;
 // Blockwise outputs are columns: 64 rows fill whole cache lines of them.
 constexpr uint64_t kBestBlockRows = 64;
 constexpr uint64_t kLineBytes = 64;
+// Fewer bytes cost more in requests than they save in memory.
+constexpr uint64_t kLeastUploadPart = 16 * kMiB;
 // Journal records being made, small files, the readers' tables.
 constexpr uint64_t kTablesBytes = 2 * kMiB;
 constexpr uint64_t kReaderBytes = 2 * kKiB;
@@ -123,7 +125,8 @@ uint64_t RecordBytes(const Plan& plan, const Bundle& bundle) {
 
 class Fitter {
  public:
-  explicit Fitter(const Plan& plan) : plan_(plan), needs_(NeedsOf(plan)) {
+  Fitter(const Plan& plan, bool is_uploading)
+      : plan_(plan), needs_(NeedsOf(plan)), is_uploading_(is_uploading) {
     for (const Bundle& bundle : plan.bundles)
       record_ = std::max(record_, RecordBytes(plan, bundle));
     record_ = std::max(record_, RecordBytes(plan, plan.front));
@@ -183,7 +186,9 @@ class Fitter {
     memory.column_max_bytes = needs_.lane_statistics;
     memory.record_bytes = record_;
     memory.statistics_bytes = needs_.statistics;
-    const uint64_t base = memory.fixed_bytes + memory.statistics_bytes +
+    // Beside the lanes' segments the front's, which ends with the head.
+    if (is_uploading_) memory.uploads = {UploadPartBytes(plan_.bundle_bytes), 1, lanes + 1, lanes};
+    const uint64_t base = memory.fixed_bytes + memory.statistics_bytes + memory.uploads.bytes() +
                           lanes * (memory.lane_bytes + memory.box_reader_bytes) +
                           (lanes + 1) * memory.record_bytes;
     const uint64_t least_hold = memory.hold_bytes > 0 ? memory.hold_bytes : 0;
@@ -199,6 +204,7 @@ class Fitter {
 
   const Plan& plan_;
   Needs needs_;
+  bool is_uploading_;
   uint64_t fixed_ = 0;
   uint64_t record_ = 0;
 };
@@ -208,6 +214,10 @@ class Fitter {
 uint64_t DefaultMemoryBytes(unsigned cores, uint64_t machine_bytes) {
   return std::max(kLeastMemoryBytes,
                   std::min<uint64_t>(kLeastMemoryBytes * (cores + 2ULL), machine_bytes / 2));
+}
+
+uint64_t UploadPartBytes(uint64_t bundle_bytes) {
+  return std::max(kLeastUploadPart, bundle_bytes / 3);
 }
 
 uint64_t LeastBudget(const std::function<bool(uint64_t)>& fits) {
@@ -235,7 +245,7 @@ tl::unexpected<Error> FailBudget(const Resources& resources, uint64_t budget_byt
 }
 
 Result<void> PlanMemory(Plan& plan, const Resources& resources) {
-  const Fitter fitter(plan);
+  const Fitter fitter(plan, resources.is_uploading);
   CKPT_TRY(plan.memory, FitBudget<MemoryPlan>(resources, [&](uint64_t budget, unsigned threads) {
              return fitter.Fit(budget, threads);
            }));

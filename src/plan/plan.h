@@ -52,6 +52,7 @@ struct MemoryPlan {
   uint64_t lane_bytes = 0;           ///< all of one lane's arena: the buffers and the three above
   uint64_t record_bytes =
       0;  ///< side values of the bundle that has most of them; one for each lane and the committer
+  UploadBuffers uploads;  ///< of the destination, where it is a bucket
   unsigned lanes = 1;
   uint64_t peak_bytes = 0;  ///< all of it at once
 };

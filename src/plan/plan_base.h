@@ -15,6 +15,21 @@ struct Resources {
   uint64_t least_memory_bytes = 0;  ///< the default without --memory
   uint64_t most_memory_bytes = 0;   ///< half of what the machine or its control group has
   unsigned threads = 1;
+  /// The destination keeps each part of an object in memory until it has it whole (buckets).
+  bool is_uploading = false;
+};
+
+/// The most bytes of a part that such a destination gets at once.
+uint64_t UploadPartBytes(uint64_t bundle_bytes);
+
+/// Buffers of that size. Each file that is being filled has one for every segment that is partly
+/// filled, and some for parts on their way.
+struct UploadBuffers {
+  uint64_t part_bytes = 0;
+  unsigned files = 0;  ///< at one time
+  unsigned open_segments = 1;
+  unsigned parts_in_flight = 1;
+  uint64_t bytes() const { return part_bytes * files * (open_segments + parts_in_flight); }
 };
 
 /// Bytes in and out, exact: ranges as requested, before direct I/O rounds them.

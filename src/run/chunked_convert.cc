@@ -91,6 +91,7 @@ Result<ChunkedResult> ConvertInto(const ChunkedPlan& plan, const ChunkedTarget& 
   figures.cpu_s = CpuSeconds();
   figures.peak_rss_bytes = PeakRssBytes();
   figures.execute.granted_peak_bytes = budget.peak_bytes();
+  if (options.network) figures.network = options.network();
   if (is_kept) {
     CKPT_TRY_VOID(WriteSmallObject(destination, ReportName(plan.state_name),
                                    MakeChunkedReport(plan, result, options.version),

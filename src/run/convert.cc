@@ -55,9 +55,11 @@ Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destin
   const bool is_kept = destination.KeepsObjects();
   if (is_kept) CKPT_TRY_VOID(MarkDestination(destination, plan));
   {
+    CreateOptions file_options{.is_create_only = true};
+    for (const Bundle& bundle : plan.bundles) file_options.borders.push_back(bundle.segment.begin);
     CKPT_TRY(const std::unique_ptr<PositionedWriter> writer,
              destination.CreatePositioned(plan.output.file.name, plan.output.file.size_bytes,
-                                          {.is_create_only = true}));
+                                          std::move(file_options)));
     CKPT_TRY(figures.execute,
              Execute(plan, source, *writer, is_kept ? &journal : nullptr, budget, watch));
     CKPT_TRY_VOID(writer->Sync());
@@ -74,6 +76,7 @@ Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destin
     figures.cpu_s = CpuSeconds();
     figures.peak_rss_bytes = PeakRssBytes();
     figures.execute.granted_peak_bytes = budget.peak_bytes();
+    if (options.network) figures.network = options.network();
     if (is_kept) {
       CKPT_TRY_VOID(WriteSmallObject(destination, ReportName(),
                                      MakeReport(plan, figures, options.version),

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,8 @@ struct ConvertOptions {
   unsigned threads = 1;  ///< for the report
   std::string io_mode;   ///< for the report
   std::string version;   ///< of the program
+  /// What went over the network so far, for the report; null: nothing is remote.
+  std::function<std::optional<NetworkFigures>()> network = {};
 };
 
 struct ConvertResult {

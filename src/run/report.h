@@ -1,5 +1,7 @@
 #pragma once
 
+#include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +25,14 @@ struct CompanionResult {
   Crc32c crc;
 };
 
+/// What went over the network, in all.
+struct NetworkFigures {
+  uint64_t requests = 0;
+  uint64_t received_bytes = 0;
+  uint64_t sent_bytes = 0;
+  std::map<std::string, uint64_t> retries;  ///< by reason
+};
+
 /// What a run measured; all that the report says beyond the plan.
 struct RunFigures {
   ExecuteResult execute;
@@ -32,6 +42,7 @@ struct RunFigures {
   uint64_t peak_rss_bytes = 0;
   unsigned threads = 1;
   std::string io_mode;
+  std::optional<NetworkFigures> network;  ///< where a place is remote
 };
 
 /// The report as JSON (docs/report.md): never a secret, URIs without their queries.

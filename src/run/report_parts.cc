@@ -36,6 +36,13 @@ Json MemoryOf(uint64_t budget_bytes, uint64_t planned_peak_bytes, const RunFigur
           {"peak_rss_bytes", figures.peak_rss_bytes}};
 }
 
+Json NetworkOf(const NetworkFigures& network) {
+  return {{"requests", network.requests},
+          {"received_bytes", network.received_bytes},
+          {"sent_bytes", network.sent_bytes},
+          {"retries", network.retries}};
+}
+
 Json FilesOf(std::span<const CompanionResult> files) {
   Json list = Json::array();
   for (const CompanionResult& file : files)

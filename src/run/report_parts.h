@@ -14,6 +14,8 @@ nlohmann::ordered_json SourceOf(const PlanBase& plan);
 /// The budget, and the peaks planned, granted and measured.
 nlohmann::ordered_json MemoryOf(uint64_t budget_bytes, uint64_t planned_peak_bytes,
                                 const RunFigures& figures);
+/// What went over the network up to the report.
+nlohmann::ordered_json NetworkOf(const NetworkFigures& network);
 /// Small files with their sizes and CRC-32C.
 nlohmann::ordered_json FilesOf(std::span<const CompanionResult> files);
 /// A CRC-32C as reports spell it.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "base/checked.h"
@@ -11,6 +12,8 @@ namespace ckpt {
 
 IoFuture SegmentWriter::Write(std::span<std::byte> bytes) {
   CKPT_CHECK(bytes.size() <= segment_.end - next_);
+  if (writer_.alignment() == 1)
+    return writer_.WriteAt(std::exchange(next_, next_ + bytes.size()), bytes);
   CKPT_CHECK(reinterpret_cast<uintptr_t>(bytes.data()) % kIoAlignment == next_ % kIoAlignment);
   const uint64_t first_block = RoundUp(segment_.begin, kIoAlignment);
   if (next_ < first_block) {  // the neighbour's block: ours from here to its end

@@ -13,7 +13,7 @@ namespace ckpt {
 
 /// Writes one segment of a file front to back in whole blocks of kIoAlignment, so that every write
 /// may bypass the page cache. What shares a block with a neighbour segment stays here as ragged
-/// side values.
+/// side values. Where the writer takes any range (buckets), bytes go through as they come.
 class SegmentWriter {
  public:
   SegmentWriter(PositionedWriter& writer, ByteRange segment)

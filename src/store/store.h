@@ -74,8 +74,11 @@ class ObjectWriter {
 class PositionedWriter {
  public:
   virtual ~PositionedWriter() = default;
-  /// Asynchronous. Fast where offset, size and address are multiples of kIoAlignment; correct
-  /// everywhere, except that two writes under way at once must not share a block of kIoAlignment
+  /// At the borders of segments, writes of ranges that are no multiples of this must be avoided;
+  /// 1: any range will do.
+  virtual uint64_t alignment() const { return kIoAlignment; }
+  /// Asynchronous. Fast where offset, size and address are multiples of alignment(); correct
+  /// everywhere, except that two writes under way at once must not share a block of alignment()
   /// bytes. `bytes` must live until the future is ready. Errors: kIo; kCannotCreate for a full disk
   /// or quota.
   virtual IoFuture WriteAt(uint64_t offset, std::span<const std::byte> bytes) = 0;
@@ -89,6 +92,11 @@ class PositionedWriter {
 struct CreateOptions {
   /// Fail with kCannotCreate if the name exists (else it is replaced at Commit()).
   bool is_create_only = true;
+  /// Of a positioned object: the offsets at which segments begin that are filled independently of
+  /// one another (ascending, without 0 and the size; may be empty). A segment's bytes arrive front
+  /// to back from one thread at a time, segments in any order and side by side: a bucket cuts its
+  /// parts along them. File systems have no need of it.
+  std::vector<uint64_t> borders = {};
 };
 
 /// A place of objects below one root (a folder; later a bucket prefix, a hub repository).

@@ -2,16 +2,19 @@
 
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "judge"))
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "judge"), str(TESTS / "stubs")]
 
 from fixtures import pytest_configure, smollm2  # noqa: E402, F401
 
 import door  # noqa: E402
 import support  # noqa: E402
+from services import Services, run_services  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,6 +22,13 @@ def program() -> Path:
     """The program under test must exist: a suite that ran nothing would pass."""
     assert support.PROGRAM.exists(), f"{support.PROGRAM} is not there: run ./dev build, or set CKPT"
     return support.PROGRAM
+
+
+@pytest.fixture(scope="session", autouse=True)
+def services(sources: door.Sources, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    """Stubs of all services, which know the models that the traces name."""
+    with run_services(sources, tmp_path_factory.mktemp("services")) as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What the entrypoint tests share: the program is started as a container starts it, and what it said is taken apart."""
 
+import hashlib
 import json
 import os
 import re
@@ -23,6 +24,8 @@ STAMP = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d: ")
 FINAL = ("Completed unscanning checkpoint to ", "Completed quantizing model ",
          "Completed uploading converted checkpoint from local path /pt-ckpt/ to GSBucket ")
 NOWHERE = "/nowhere/at/all"
+# Variables that name the stubs of all services, set by services.py: no test reaches a real one.
+ENDPOINTS: dict[str, str] = {}
 META_URL = ("https://llama3-1.llamameta.net/*?Policy=eyJTdGF0ZW1lbnQiOlt7InVuaXF1ZV9oYXNoIjoiZXhhbXBsZSJ9XX0_"
             "&Signature=aB3%7Ed-Ef9~GhIjKlMn-oPqRsTuVwXyZ__&Key-Pair-Id=KEXAMPLE0000"
             "&Download-Request-ID=1000000000000001")
@@ -63,7 +66,7 @@ class Said:
 
 def environment(**more: object) -> dict[str, str]:
     """The whole environment of a run: no secret is there, and buckets cannot be reached, unless `more` says so."""
-    return {"KAGGLE_CONFIG_DIR": NOWHERE, "HUGGINGFACE_TOKEN_DIR": NOWHERE,
+    return {"KAGGLE_CONFIG_DIR": NOWHERE, "HUGGINGFACE_TOKEN_DIR": NOWHERE, **ENDPOINTS,
             **{name: str(value) for name, value in more.items()}}
 
 
@@ -117,24 +120,28 @@ def assert_refused(said: Said, code: int, *mentions: str) -> None:
     assert not any(final in said.stdout for final in FINAL), said
 
 
+def places(names: set[str]) -> set[str]:
+    """What objects (BUCKET/NAME) are, as the contract's paths: checkpoint folders end in /; the state is left out."""
+    folders = {name.removesuffix("_METADATA") for name in names if name.endswith("/_METADATA")}
+    around = tuple(folders | {folder.removesuffix("items/") for folder in folders})
+    files = {name for name in names if "/.ckpt-state/" not in name and not name.startswith(around)}
+    return {f"gs://{name}" for name in folders | files}
+
+
 def below(root: Path) -> set[str]:
-    """What lies in the buckets, as the contract's paths: checkpoint folders end in /; the state is left out."""
-    found = set()
-    for path in root.rglob("*"):
-        if not path.is_file() or ".ckpt-state" in path.parts:
-            continue
-        name = f"gs://{path.relative_to(root)}"
-        if path.name == "_METADATA":
-            found.add(name.removesuffix("_METADATA"))
-        elif not any((folder / "_METADATA").exists() or (folder / "items/_METADATA").exists()
-                     for folder in path.parents if root in folder.parents):
-            found.add(name)
-    return found
+    """The same of a root that stands for all buckets."""
+    return places({str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()})
 
 
 def local(root: Path, place: str) -> Path:
     """Where a path of the contract lies."""
     return root / place.removeprefix("gs://")
+
+
+def md5(path: Path) -> str:
+    """As checklist.chk has it."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def state(folder: Path) -> dict[str, tuple]:

@@ -73,7 +73,7 @@ def test_a_sound_list_warns_of_nothing(case: str):
 def test_a_missing_name_is_taken_from_the_path_and_told(root: Path):
     words = [word for word in META if not word.startswith("-n=")]
     assert door.explain(*words)["model"] == "llama3.1-8b"
-    assert "Model name llama-3.1 is taken from the model path" in door.run(*words, root=root, expect=69).lines()
+    assert "Model name llama-3.1 is taken from the model path" in door.run(*words, root=root, expect=78).lines()
 
 
 def test_a_handle_without_a_version_is_told(root: Path):
@@ -175,7 +175,7 @@ def test_a_dry_run_ends_with_the_error_of_the_run(server: str, sources: door.Sou
     path = tmp_path / "damaged/model.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
     cases = {64: ["-o=here"], 65: [f"-i={tmp_path / 'damaged'}"], 66: ["-i=/nowhere"],
-             69: ["-i=", "-m=meta-llama/Llama-3.1-8B", "-h=1"],
+             78: ["-i=", "-m=meta-llama/Llama-3.1-8B", "-h=1"],
              73: ["-o=gs://bkt/full"]}
     for code, more in cases.items():
         dry, real = (door.run(*DRY[server], f"-i={sources.llama31}", *more, *flags, root=root)

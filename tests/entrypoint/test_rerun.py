@@ -166,9 +166,9 @@ def test_a_missing_bucket_is_never_made(server: str, flags: list[str], sources: 
     assert list(root.rglob("*")) == [root / "bkt"]
 
 
-def test_a_bucket_without_a_stand_in_says_what_will_do(sources: door.Sources):
-    said = door.run(*words("jetstream-pytorch", sources, "int8_blockwise"))
-    door.assert_refused(said, 69, "gs://bkt/o", "CKPT_GS_ROOT", "--output_directory")
+def test_a_real_bucket_that_is_not_there_says_how_to_make_it(sources: door.Sources):
+    said = door.run(*words("jetstream-pytorch", sources, "int8_blockwise"), "--output_directory=gs://other/o")
+    door.assert_refused(said, 73, "gs://other", "gcloud storage buckets create gs://other")
 
 
 def test_an_output_below_a_file_is_refused(sources: door.Sources, root: Path):

@@ -38,7 +38,7 @@ def test_what_is_listed_as_output_is_there(sources: door.Sources, root: Path, tm
 @pytest.mark.parametrize("more, code, mention", [
     (["--model_name=nobody"], 64, "--model_name nobody"), (["--input_directory=/nowhere"], 66, "/nowhere"),
     (["--output_directory=gs://other/o"], 73, "mkdir -p"),
-    (["-m=meta-llama/Llama-3.1-8B", "-h=True", "-n=llama-3", "-i="], 69, "--input_directory"),
+    (["-m=meta-llama/Llama-3.1-8B", "-h=True", "-n=llama-3", "-i="], 78, "HF_TOKEN"),
     (["--explain", "-q=maybe"], 64, "maybe"), (["--dry_run", "--input_directory=/nowhere"], 66, "/nowhere")])
 def test_a_failure_tells_its_error_and_remedy(more: list[str], code: int, mention: str, sources: door.Sources,
                                               root: Path, tmp_path: Path):

@@ -1,18 +1,19 @@
 """The runs of the original script: ours ends with the code that the trace asks for, and leaves what the original left.
 
-Sources that lie in a directory are read. Those of Kaggle, the Hugging Face hub and Meta come later: what their
-arguments mean, their validation and their planned paths are checked; a real run must say that it cannot read them yet
-(69) and which words will do; and with those words (--input_directory) the same list runs to its end wherever the
-stand-in models are of its family.
+Every list runs as it was given: directories in a bucket or mounted, and the hub, Kaggle and Meta's links against their
+stubs, into a bucket of the strict stub of Cloud Storage. Stand-ins of the right family take the models' places.
 """
 
 import json
+import re
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
 import door
+from services import HUB_TOKEN, KAGGLE_KEY, KAGGLE_USER, Services
+from started import started
 
 TRACES = json.loads((door.GOLDEN / "entrypoint/traces.json").read_text(encoding="utf-8"))["traces"]
 GEMMA = ["gs://bkt/final/scanned/gemma_7b-it/0/items/", "gs://bkt/final/unscanned/gemma_7b-it/0/checkpoints/0/items/"]
@@ -41,9 +42,7 @@ EXCEPTIONS = {
 # Beside the traced paths: what a server is told with quant_cfg_path to load such a tree. The original forgot it.
 BESIDE = {"int4w": ["int4_weight_only.json"], "int8w": ["int8_weight_only.json"], "fp8": ["fp8_weight_only.json"],
           "intmp": ["int8_weight_only.json"]}
-NOT_READ_YET = {"kaggle": "Kaggle cannot be read by this version",
-                "huggingface": "the Hugging Face hub cannot be read by this version",
-                "meta": "Meta's signed URL cannot be read by this version"}
+LINK = re.compile(r"https?://[^\s'\"]*")
 HELP = [trace for trace in TRACES
         if trace["id"] in ("d645ad54/help-long", "d645ad54/help-short", "d645ad54/help-after-bad-server")]
 # Its note says 64 "unless the family is supported": Mixtral is.
@@ -67,8 +66,8 @@ def told(program) -> dict[str, dict]:
 def secrets(tmp_path_factory: pytest.TempPathFactory) -> dict:
     """Variables that name good credentials."""
     folder = tmp_path_factory.mktemp("secrets")
-    (folder / "kaggle.json").write_text(json.dumps({"username": "somebody", "key": "0123456789abcdef"}))
-    (folder / "HUGGINGFACE_TOKEN").write_text("hf_abcdefghijklmnopqrstuvwxyz\n")
+    (folder / "kaggle.json").write_text(json.dumps({"username": KAGGLE_USER, "key": KAGGLE_KEY}))
+    (folder / "HUGGINGFACE_TOKEN").write_text(HUB_TOKEN + "\n")
     return {"KAGGLE_CONFIG_DIR": folder, "HUGGINGFACE_TOKEN_DIR": folder}
 
 
@@ -98,13 +97,10 @@ def test_a_bad_list_is_refused_before_anything_is_read(trace: dict, root: Path, 
 
 @pytest.mark.parametrize("trace", SUPPORTED, ids=name_of)
 def test_a_family_that_has_come_since_is_taken(trace: dict, root: Path, secrets: dict):
-    """The hub cannot be asked yet; with the files the list leaves what their golden says."""
-    door.assert_refused(door.run(*trace["args"], root=root, env=secrets), 69, "--input_directory=DIR")
-    golden = door.GOLDEN / "jetstream-pytorch/mixtral"
-    args = [word for word in trace["args"] if not word.startswith("--huggingface")]
-    door.run(*args, f"--input_directory={golden / 'input'}", root=root, expect=0)
+    """The hub's files leave what their golden says."""
+    door.run(*trace["args"], root=root, env=secrets, expect=0)
     made = next(root.rglob("model.safetensors"))
-    assert made.read_bytes() == (golden / "bf16/model.safetensors").read_bytes()
+    assert made.read_bytes() == (door.GOLDEN / "jetstream-pytorch/mixtral/bf16/model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize("trace", [trace for trace in GOOD if trace["exit_code"] == 0], ids=name_of)
@@ -129,37 +125,39 @@ def kinds(told: dict) -> dict[str, list[dict]]:
     return found
 
 
-def test_what_cannot_be_read_yet_says_so_and_which_words_will_do(told: dict, root: Path, secrets: dict):
-    counts = {}
-    for kind, message in NOT_READ_YET.items():
-        traces = kinds(told)[kind]
-        counts[kind] = len(traces)
-        print(f"{kind}: {len(traces)} traces need a source that comes later:")
-        for trace, said in zip(traces, door.many([trace["args"] for trace in traces], root=root, env=secrets),
-                               strict=True):
-            print(f"  {trace['id']}")
-            door.assert_refused(said, 69, message, "--input_directory")
-            assert said.lines()[0] == f"Inference server is {told[trace['id']]['server']}"
-    print(counts)
-    assert counts == {"kaggle": 23, "huggingface": 13, "meta": 16}
-    assert list(root.rglob("*")) == [root / "bkt"]
+def as_sent(words: list[str], services: Services) -> list[str]:
+    """The list with a link that is good today in the place of the one that the original was given."""
+    return [LINK.sub(lambda _: services.meta_link, word) for word in words]
+
+
+@pytest.mark.parametrize("kind, count", [("kaggle", 23), ("huggingface", 13), ("meta", 16)])
+def test_traces_that_read_a_service_run_to_their_end(kind: str, count: int, told: dict, services: Services, secrets: dict):
+    """From the stub of the service into a bucket of the strict stub, with the URIs as given: the traced paths."""
+    traces = kinds(told)[kind]
+    assert len(traces) == count
+    for trace in traces:
+        told_of = told[trace["id"]]
+        with started("gcs", "--bucket", "bkt") as buckets:
+            said = door.run(*as_sent(trace["args"], services), env={**secrets, "STORAGE_EMULATOR_HOST": buckets.url},
+                            expect=0)
+            assert said.lines()[0] == f"Inference server is {told_of['server']}"
+            assert said.finals() == told_of["wait_for"], said
+            beside = {f"{told_of['outputs']['quantized'].rsplit('/', 1)[0]}/{name}"
+                      for name in BESIDE.get(told_of["quantize"], [])}
+            made = door.places({f"bkt/{name}" for name in buckets.names("bkt")})
+            wanted = planned(told_of) | beside
+            # Files beside the weights are written where the source has them.
+            optional = {place for place in wanted if place.endswith(("params.json", "tokenizer.model"))}
+            assert wanted - optional <= made <= wanted, said
 
 
 @pytest.mark.parametrize("trace", NO_SECRET, ids=name_of)
 def test_a_missing_secret_ends_the_run_before_the_download(trace: dict, told: dict, root: Path):
     said = door.run(*trace["args"], root=root)
     if told[trace["id"]]["source"]["kind"] == "huggingface":
-        # Only the hub knows whether a repository asks for a token, and it cannot be asked yet.
-        door.assert_refused(said, 69, NOT_READ_YET["huggingface"])
+        door.assert_refused(said, 78, "gated", "HF_TOKEN")
     else:
         door.assert_refused(said, 78, "kaggle.json", "kubectl create secret")
-
-
-def stand_in(sources: door.Sources, told: dict) -> Path:
-    """The small model of the form that a trace's original read."""
-    if told["server"] == "jetstream-pytorch":
-        return sources.meta if "params" in told["outputs"] else sources.hugging_face
-    return sources.llama2 if told["model"].startswith("llama2") else sources.llama31
 
 
 def test_the_kinds_make_up_all_traces(told: dict):
@@ -187,31 +185,6 @@ def test_traces_that_read_a_directory_run_to_their_end(is_mounted: bool, told: d
         read = source.get("mounted_at", source["path"]) if is_mounted else source["path"]
         assert f"Reading {read}" in said.lines()
         assert door.below(root) == planned(told), said
-
-
-def remedied(told: dict) -> list[dict]:
-    """Traces of the hub and of Meta that are no Gemma: the stand-ins are Llamas."""
-    later = kinds(told)
-    return [trace for trace in later["huggingface"] + later["meta"] if told[trace["id"]]["family"] == "llama"]
-
-
-def test_the_words_of_the_remedy_do_it(told: dict, sources: door.Sources, tmp_path: Path):
-    """With --input_directory the lists whose source comes later leave the traced paths."""
-    traces = remedied(told)
-    assert len(traces) == 26
-    for number, trace in enumerate(traces):
-        root = tmp_path / f"{number}/gs"
-        (root / "bkt").mkdir(parents=True)
-        told_of = told[trace["id"]]
-        source = stand_in(sources, told_of)
-        args = [word for word in trace["args"] if not word.startswith(("--huggingface", "-h="))]
-        if told_of["server"] == "jetstream-maxtext":
-            args = trace["args"]
-        said = door.run(*args, f"--input_directory={source}", root=root, expect=0)
-        assert said.finals() == told_of["wait_for"], said
-        beside = {f"{told_of['outputs']['quantized'].rsplit('/', 1)[0]}/{name}"
-                  for name in BESIDE.get(told_of["quantize"], [])}
-        assert door.below(root) == planned(told_of) | beside, said
 
 
 def test_a_gemmas_list_over_the_files_of_a_llama_is_refused(told: dict, sources: door.Sources, root: Path):

@@ -181,7 +181,7 @@ def test_prefixes_resolve_among_the_old_names_only(name: str):
         elif name == "help":
             assert door.run(*PROBE_BASE, f"--{prefix}", expect=0).stdout.startswith("Usage: ")
         elif name == "version":
-            assert "Version=v7" in door.run(*PROBE_BASE, f"--{prefix}=v7", expect=69).lines()
+            assert "Version=v7" in door.run(*PROBE_BASE, f"--{prefix}=v7", expect=78).lines()
         else:
             value, mention = PROBES[name]
             door.assert_refused(door.run(*PROBE_BASE, f"--{prefix}={value}"), 64, mention)

@@ -24,6 +24,7 @@ def main():
         json.dump({
             "exit_code": code, "wall_s": wall, "cpu_s": usage.ru_utime + usage.ru_stime,
             "user_s": usage.ru_utime, "system_s": usage.ru_stime, "peak_rss_bytes": usage.ru_maxrss * 1024,
+            "written_blocks": usage.ru_oublock,
         }, out)
     return code if code >= 0 else 128 - code
 

@@ -44,6 +44,7 @@ class Run:
     wall_s: float
     cpu_s: float
     peak_rss_bytes: int
+    written_blocks: int  # of file systems
 
     def error(self):
         """The lines on standard error that belong to the one error: 'ckpt: what', places, remedy."""
@@ -60,7 +61,7 @@ def run(*arguments, expect=None, timeout=300):
         figures = json.loads(result.read() or "{}")
     assert figures, f"{PROGRAM} could not be started: {done.stderr}"
     ran = Run(arguments, figures["exit_code"], done.stdout, done.stderr, figures["wall_s"], figures["cpu_s"],
-              figures["peak_rss_bytes"])
+              figures["peak_rss_bytes"], figures["written_blocks"])
     if expect is not None:
         shown = f"ckpt {' '.join(arguments)}: exit {ran.exit_code}, expected {expect}\n{ran.stdout}\n{ran.stderr}"
         assert ran.exit_code == expect, shown

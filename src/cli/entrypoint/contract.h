@@ -1,18 +1,15 @@
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/environment.h"
 #include "base/secret.h"
 #include "cli/entrypoint/words.h"
 
 namespace ckpt::contract {
-
-/// Reads a variable of the environment; nothing where it is not set.
-using Environment = std::function<std::optional<std::string>(const char* name)>;
 
 enum class Server { kMaxText, kPytorch };
 

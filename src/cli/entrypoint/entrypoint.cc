@@ -14,6 +14,7 @@
 #include "cli/entrypoint/settings.h"
 #include "cli/entrypoint/termination.h"
 #include "cli/guard.h"
+#include "cli/watched.h"
 #include "source/reading.h"
 
 namespace ckpt::contract {
@@ -86,7 +87,7 @@ int Run(std::string_view program, std::span<const std::string> arguments,
   }
   const Result<std::string> ended =
       Guarded<std::string>([&] { return RunJob(contract, *settled, environment, log); });
-  if (!ended) return fail(InContractWords(ended.error()));
+  if (!ended) return fail(InContractWords(AsStopped(ended.error(), "run the Job again")));
   LeaveTermination(words.Get(Flag::kTerminationLog), *ended);
   // A log that did not arrive is a failure, not a success.
   return log.is_lost() ? ExitStatus(Code::kIo) : 0;

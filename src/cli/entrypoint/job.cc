@@ -35,7 +35,9 @@ class Job {
         arguments_(arguments),
         environment_(environment),
         log_(log),
-        begin_(std::chrono::steady_clock::now()) {}
+        begin_(std::chrono::steady_clock::now()) {
+    arguments_.environment = environment;
+  }
 
   Result<std::string> Run() {
     for (const std::string& line : contract_.opening_lines) log_.Info(line);
@@ -50,6 +52,7 @@ class Job {
   Result<std::string> Work() {
     // What is wrong with the source and with the outputs is found before the first weight is read.
     CKPT_TRY(const Candidates candidates, FindCandidates(contract_, environment_));
+    arguments_.remote.credentials = candidates.credentials;
     CKPT_TRY(arguments_.destination, FindDestination(contract_, environment_));
     CKPT_TRY_VOID(PlaceOutputs());
     CKPT_TRY_VOID(Prepare(candidates));
@@ -84,7 +87,7 @@ class Job {
   Result<void> PlaceOutputs() {
     if (contract_.server != Server::kMaxText) return {};
     for (const Output& output : contract_.outputs) {
-      CKPT_TRY(std::string path, LocalPath(output.path, environment_, ""));
+      std::string path = Reached(output.path, environment_);
       // A step's folder holds the item "items".
       if (path.ends_with(kItems)) path.resize(path.size() - kItems.size());
       arguments_.output_paths.push_back(fmt::format("{}={}", contract_.ConvertName(output), path));
@@ -148,11 +151,14 @@ class Job {
         log_.Info(fmt::format("Beginning quantizing model {} with {}",
                               conversion_->plan().model.served_name, contract_.quantize));
     }
-    const ConvertOptions options{contract_.is_overwriting, settings_.plan.resources.threads,
-                                 arguments_.io, std::string(kVersion)};
+    const ConvertOptions options{contract_.is_overwriting,
+                                 settings_.plan.resources.threads,
+                                 arguments_.io,
+                                 std::string(kVersion),
+                                 {}};
     LogProgress view(log_, conversion_->plan().totals, conversion_->budget_bytes());
     CKPT_TRY_VOID(RunWatchedBy<void>(
-        view, kAfterStop, [&](Watch& watch) { return conversion_->Run(options, watch); }));
+        view, kAfterStop, [&](Watch& watch) { return RunAll(*conversion_, options, watch); }));
     for (const std::string& warning : conversion_->late_warnings) log_.Warn(warning);
     return {};
   }

@@ -18,83 +18,69 @@ bool IsReadableFolder(const std::string& path) {
   return IsFolder(path) && access(path.c_str(), R_OK | X_OK) == 0;
 }
 
-tl::unexpected<Error> NotYet(const Contract& contract, std::string what, std::string_view instead) {
-  Error error{Code::kUnavailable, std::move(what), {}, {}, std::string(instead)};
-  error.where.push_back({"source", Redacted(contract.source.name)});
-  return Fail(std::move(error));
-}
-
-Result<void> AddDirectory(const Source& source, const Environment& environment,
-                          std::vector<Candidate>& candidates) {
+void AddDirectory(const Source& source, const Environment& environment,
+                  std::vector<Candidate>& candidates) {
   if (!source.mounted_at.empty() && IsReadableFolder(source.mounted_at))
     candidates.push_back({source.mounted_at, source.mounted_at});
-  Result<std::string> path =
-      LocalPath(source.name, environment,
-                "mount the bucket at the model path, give a local --input_directory, or set "
-                "CKPT_GS_ROOT to a folder that stands for all buckets");
-  if (path) {
-    candidates.push_back({*std::move(path), source.name});
-  } else if (candidates.empty()) {
-    return Fail(std::move(path).error());
-  }
-  return {};
+  candidates.push_back({Reached(source.name, environment), source.name});
 }
 
-Result<void> AddOther(const Contract& contract, const Source& source,
-                      const Environment& environment, std::vector<Candidate>& candidates) {
+// The copy that an earlier run of the original left in the bucket needs no credential. Whether a
+// stand-in holds one is seen here, whether a bucket does when it is read.
+bool AddBaseCopy(const Contract& contract, const Source& source, const Environment& environment,
+                 std::vector<Candidate>& candidates) {
+  if (contract.base_copy.empty()) return false;
+  const std::string base = Reached(contract.base_copy, environment);
+  const std::string variation = base + "/" + Split(source.name, '/')[3];
+  const bool is_bucket = IsBucketUri(base);
+  if (!is_bucket && !IsFolder(base)) return false;
+  if (is_bucket || IsFolder(variation)) candidates.push_back({variation, contract.base_copy});
+  if (is_bucket || !IsFolder(variation)) candidates.push_back({base, contract.base_copy});
+  return !is_bucket;
+}
+
+Result<void> AddPlaces(const Contract& contract, const Source& source,
+                       const Environment& environment, Candidates& candidates) {
   switch (source.kind) {
     case Source::Kind::kDirectory:
-      return AddDirectory(source, environment, candidates);
+      AddDirectory(source, environment, candidates.places);
+      return {};
     case Source::Kind::kKaggle: {
-      // A copy of an earlier download needs no credential.
-      const Result<std::string> base = LocalPath(contract.base_copy, environment, "");
-      if (!contract.base_copy.empty() && base && IsFolder(*base)) {
-        const std::string variation = *base + "/" + Split(source.name, '/')[3];
-        candidates.push_back({IsFolder(variation) ? variation : *base, contract.base_copy});
-        return {};
-      }
-      CKPT_TRY_VOID(FindKaggleLogin(environment));
-      return NotYet(
-          contract, "Kaggle cannot be read by this version",
-          "download the model, and give its folder as --input_directory (gs:// or local)");
+      if (AddBaseCopy(contract, source, environment, candidates.places)) return {};
+      CKPT_TRY(KaggleLogin login, FindKaggleLogin(environment));
+      candidates.credentials.kaggle_user = std::move(login.user);
+      candidates.credentials.kaggle_key = std::move(login.key);
+      candidates.places.push_back({"kaggle://" + source.name, source.name});
+      return {};
     }
-    case Source::Kind::kHuggingface:
-      CKPT_TRY_VOID(FindHuggingfaceToken(environment));
-      return NotYet(contract, "the Hugging Face hub cannot be read by this version",
-                    fmt::format("hf download {} --local-dir DIR, and give --input_directory=DIR",
-                                Redacted(source.name)));
-    case Source::Kind::kMeta:
-      CKPT_TRY_VOID(FindMetaUrl(contract));
-      return NotYet(contract, "Meta's signed URL cannot be read by this version",
-                    "download the model (or its Hugging Face form), and give its folder as "
-                    "--input_directory");
+    case Source::Kind::kHuggingface: {
+      CKPT_TRY(candidates.credentials.hub_token, FindHuggingfaceToken(environment));
+      candidates.places.push_back({"hf://" + source.name, source.name});
+      return {};
+    }
+    case Source::Kind::kMeta: {
+      CKPT_TRY(candidates.credentials.meta_link, FindMetaUrl(contract));
+      candidates.places.push_back({"meta://" + source.name, source.name});
+      return {};
+    }
   }
   return {};
 }
 
 }  // namespace
 
-Result<std::string> LocalPath(std::string_view place, const Environment& environment,
-                              std::string_view remedy) {
+std::string Reached(std::string_view place, const Environment& environment) {
   if (!IsBucketUri(place)) return std::string(place);
   const std::string root = environment(kRootVariable).value_or("");
-  if (root.empty())
-    return Fail(
-        Error{Code::kUnavailable,
-              fmt::format("{} cannot be reached: buckets are not read or written by this version",
-                          Redacted(place)),
-              {},
-              {},
-              std::string(remedy)});
   const std::string collapsed = Collapsed(place);
+  if (root.empty()) return collapsed;
   return fmt::format("{}/{}{}", Collapsed(root), BucketOf(collapsed), BehindBucket(collapsed));
 }
 
 Result<Candidates> FindCandidates(const Contract& contract, const Environment& environment) {
   Candidates candidates;
-  Result<void> last = AddOther(contract, contract.source, environment, candidates.places);
-  if (contract.otherwise)
-    last = AddOther(contract, *contract.otherwise, environment, candidates.places);
+  Result<void> last = AddPlaces(contract, contract.source, environment, candidates);
+  if (contract.otherwise) last = AddPlaces(contract, *contract.otherwise, environment, candidates);
   if (!last) {
     if (candidates.places.empty()) return Fail(std::move(last).error());
     candidates.beyond = std::move(last).error();
@@ -103,13 +89,10 @@ Result<Candidates> FindCandidates(const Contract& contract, const Environment& e
 }
 
 Result<std::string> FindDestination(const Contract& contract, const Environment& environment) {
-  CKPT_TRY(std::string folder,
-           LocalPath(contract.folder, environment,
-                     "give a local --output_directory, or set CKPT_GS_ROOT to a folder that stands "
-                     "for all buckets"));
-  if (!IsBucketUri(contract.folder)) return folder;
+  std::string folder = Reached(contract.folder, environment);
+  if (!IsBucketUri(contract.folder) || IsBucketUri(folder)) return folder;
   const std::string bucket = fmt::format("gs://{}", BucketOf(contract.folder));
-  CKPT_TRY(const std::string root, LocalPath(bucket, environment, ""));
+  const std::string root = Reached(bucket, environment);
   if (!IsFolder(root))
     return Fail(Code::kCannotCreate, fmt::format("there is no bucket {}", bucket),
                 fmt::format("mkdir -p {} (a bucket is never made silently)", Printable(root)));

@@ -142,14 +142,17 @@ TEST_F(RunTest, TheLogsFormatComesFromTheFlagThenTheVariable) {
 }
 
 TEST_F(RunTest, AJobThatCannotReadItsSourceSaysItsLinesFirst) {
-  const Ended ended = End(With(kGood, {"-i=gs://bkt/in", "stray"}),
-                          {{"KAGGLE_CONFIG_DIR", folder_.path()}, {"KAGGLE_API_TOKEN", "PLANTED"}});
-  EXPECT_EQ(ended.status, 69);
+  std::filesystem::create_directories(folder_.path() + "/bkt");
+  const Ended ended =
+      End(With(kGood, {"-i=gs://bkt/in", "stray"}), {{"CKPT_GS_ROOT", folder_.path()},
+                                                     {"KAGGLE_CONFIG_DIR", folder_.path()},
+                                                     {"KAGGLE_USERNAME", "PLANTED"}});
+  EXPECT_EQ(ended.status, 78);
   EXPECT_THAT(ended.out.substr(0, ended.out.find('\n')),
               HasSubstr(": Inference server is jetstream-maxtext"));
   EXPECT_THAT(ended.out, HasSubstr("warning: ignored, because no flag takes them: stray"));
   EXPECT_THAT(ended.out, Not(HasSubstr("Completed")));
-  EXPECT_THAT(ended.last_message, StartsWith("failed, exit 69\n"));
+  EXPECT_THAT(ended.last_message, StartsWith("failed, exit 78\n"));
   EXPECT_THAT(ended.out + ended.err + ended.last_message, Not(HasSubstr("PLANTED")));
 }
 
