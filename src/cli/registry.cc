@@ -31,6 +31,16 @@ std::string SchemeOf(const std::string& argument) {
   return uri ? uri->scheme() : "";
 }
 
+// A word that names nothing on this machine: the hub's error alone would not tell why it was asked.
+Result<SourcePlace> FindRepository(const std::string& argument, Remote& remote) {
+  return remote.FindSource(argument).map_error([&](Error error) {
+    error.details.push_back(
+        fmt::format("{} is no file or folder here, so it was taken for a repository of the hub",
+                    Printable(argument)));
+    return error;
+  });
+}
+
 Result<SourcePlace> NothingThere(const std::string& path, int error) {
   return Fail(error == EACCES ? Code::kDenied : Code::kNotFound,
               fmt::format("{}: {}", Printable(path), std::generic_category().message(error)),
@@ -83,7 +93,7 @@ Result<SourcePlace> FindSource(const std::string& argument, const StoreAccess& a
   if (stat(path.c_str(), &info) != 0) {
     const int error = errno;
     if (access.remote && error == ENOENT && Remote::MayBeRepository(argument))
-      return access.remote->FindSource(argument);
+      return FindRepository(argument, *access.remote);
     return NothingThere(path, error);
   }
   std::string object;

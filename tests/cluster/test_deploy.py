@@ -9,7 +9,8 @@ import node as nodes
 
 DEPLOY = containers.ROOT / "deploy"
 READY = sorted(str(path.parent.relative_to(DEPLOY)) for path in DEPLOY.glob("*/**/kustomization.yaml")
-               if path.relative_to(DEPLOY).parts[0] in ("maxtext", "pytorch", "example"))
+               if path.relative_to(DEPLOY).parts[0] in ("maxtext", "pytorch", "example", "gcp")
+               and path.parent.name != "service-account")
 
 
 def test_server_takes_every_ready_job(node):
@@ -17,6 +18,12 @@ def test_server_takes_every_ready_job(node):
     assert len(READY) >= 20
     taken = [node.kubectl("apply", "--dry-run=server", "-k", DEPLOY / folder).stdout for folder in READY]
     assert all(text.startswith("job.batch/convert") for text in taken), taken
+
+
+def test_server_takes_the_service_account(node):
+    """Which the Jobs of deploy/gcp run as."""
+    taken = node.kubectl("apply", "--dry-run=server", "-k", DEPLOY / "gcp/service-account").stdout
+    assert taken.startswith("serviceaccount/ckpt "), taken
 
 
 # An overlay as deploy/README.md tells users to write it, with resources that fit a small node.

@@ -9,7 +9,7 @@ import yaml
 import containers
 
 DEPLOY = containers.ROOT / "deploy"
-FOLDERS = sorted(str(path.parent.relative_to(DEPLOY)) for server in ("maxtext", "pytorch")
+FOLDERS = sorted(str(path.parent.relative_to(DEPLOY)) for server in ("maxtext", "pytorch", "gcp/maxtext", "gcp/pytorch")
                  for path in (DEPLOY / server).rglob("kustomization.yaml"))
 SCHEMAS = "1.35"
 OVERLAY = """\
@@ -64,6 +64,20 @@ def test_ready_job_with_claims_and_without_root_is_restricted(node, restricted, 
     assert taken.returncode == 0, taken.stderr
     refused = would_take(node, pod_of(yaml.safe_load(node.kubectl("kustomize", DEPLOY / base).stdout), restricted))
     assert "violates PodSecurity" in refused.stderr, "the namespace would take anything"
+
+
+@pytest.mark.parametrize("base", ["gcp/maxtext/llama-405b/int8", "gcp/maxtext/gemma-7b/bf16", "gcp/pytorch/folder"])
+def test_job_for_a_bucket_without_root_is_restricted(node, restricted, folder, base):
+    """It has no folder of the node, so that no claim is needed. The namespace's service account is the one it names."""
+    (folder / "overlay").mkdir()
+    (folder / "deploy").symlink_to(DEPLOY)
+    text = OVERLAY.format(base=base).replace("- ../deploy/components/claim\n", "")
+    (folder / "overlay/kustomization.yaml").write_text(text, encoding="utf-8")
+    node.kubectl("apply", "--namespace", restricted, "-k", DEPLOY / "gcp/service-account")
+    job = yaml.safe_load(node.kubectl("kustomize", folder / "overlay").stdout)
+    kubernetes_validate.validate(job, SCHEMAS, strict=True)
+    taken = would_take(node, pod_of(job, restricted))
+    assert taken.returncode == 0, taken.stderr
 
 
 def test_printed_job_with_a_claim_and_a_user_is_restricted(node, restricted):

@@ -129,7 +129,16 @@ def test_sbom_can_be_printed_and_names_the_program(built, files):
 PACKAGE_OF_LIBRARY = {"ld-linux-x86-64": "libc6", "ld-linux-aarch64": "libc6", "libc": "libc6", "libm": "libc6",
                       "libstdc++": "libstdc++6", "libgcc_s": "libgcc-s1", "libcrypto": "libssl3", "libssl": "libssl3",
                       "libz": "zlib1g", "libzstd": "libzstd1", "libfmt": "libfmt9", "libspdlog": "libspdlog1.10",
-                      "libhwy": "libhwy1", "libisal": "libisal2", "libcurl": "libcurl4"}
+                      "libhwy": "libhwy1", "libisal": "libisal2", "libpugixml": "libpugixml1v5",
+                      # libcurl, and what it brings along
+                      "libcurl": "libcurl4", "libbrotlicommon": "libbrotli1", "libbrotlidec": "libbrotli1",
+                      "libcom_err": "libcom-err2", "libffi": "libffi8", "libgmp": "libgmp10", "libgnutls": "libgnutls30",
+                      "libgssapi_krb5": "libgssapi-krb5-2", "libhogweed": "libhogweed6", "libidn2": "libidn2-0",
+                      "libk5crypto": "libk5crypto3", "libkeyutils": "libkeyutils1", "libkrb5": "libkrb5-3",
+                      "libkrb5support": "libkrb5support0", "liblber-2.5": "libldap-2.5-0", "libldap-2.5": "libldap-2.5-0",
+                      "libnettle": "libnettle8", "libnghttp2": "libnghttp2-14", "libp11-kit": "libp11-kit0",
+                      "libpsl": "libpsl5", "libresolv": "libc6", "librtmp": "librtmp1", "libsasl2": "libsasl2-2",
+                      "libssh2": "libssh2-1", "libtasn1": "libtasn1-6", "libunistring": "libunistring2"}
 
 
 def test_sbom_covers_every_library(files):
@@ -150,7 +159,8 @@ def test_sbom_covers_what_is_compiled_in(files):
     compiled_in = packages_with(document, "STATIC_LINK")
     owners = {"CLI": "libcli11-dev", "nlohmann": "nlohmann-json3-dev", "toml++": "libtomlplusplus-dev",
               "tl": "libexpected-dev", "hwy": "libhwy-dev", "fmt": "libfmt-dev", "spdlog": "libspdlog-dev",
-              "openssl": "libssl-dev", "zlib.h": "zlib1g-dev", "zstd.h": "libzstd-dev"}
+              "openssl": "libssl-dev", "zlib.h": "zlib1g-dev", "zstd.h": "libzstd-dev", "curl": "libcurl4-openssl-dev",
+              "pugixml.h": "libpugixml-dev"}
     included = set()
     for path in [*containers.ROOT.glob("src/**/*.h"), *containers.ROOT.glob("src/**/*.cc")]:
         included |= set(re.findall(r"^#include <([\w+]+(?:\.h)?)", path.read_text(encoding="utf-8"), re.MULTILINE))
