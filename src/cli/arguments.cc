@@ -226,8 +226,10 @@ Result<PlannedRun> PlanRun(const std::string& source, const Settings& settings) 
   CKPT_TRY(const std::vector<ObjectInfo> beside, FilesBeside(run.place, *settings.target));
   CKPT_TRY(OutputSpec output, settings.target->Describe(opened.model, opened.catalog, beside,
                                                         settings.target_settings));
+  PlanOptions options = settings.plan;
+  options.resources.is_reading_remote = run.place.store->root().scheme() != "file";
   CKPT_TRY(run.plan, MakePlan(std::move(opened.catalog), std::move(opened.model), *settings.target,
-                              std::move(output), settings.target_settings, settings.plan));
+                              std::move(output), settings.target_settings, options));
   CKPT_TRY_VOID(CheckKernels(run.plan));
   run.budget = std::make_unique<MemoryBudget>(run.plan.memory.budget_bytes);
   return run;

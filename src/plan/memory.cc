@@ -19,6 +19,8 @@ namespace {
 // Reads of 2 MiB run at the disk's speed where two are under way. Larger buffers cost first touches
 // and leave the last-level cache, smaller ones cost more changes between threads (docs/bench.md).
 constexpr uint64_t kBestTileBytes = 2 * kMiB;
+// Two such reads of each lane under way hide tens of milliseconds.
+constexpr uint64_t kBestRemoteTileBytes = 8 * kMiB;
 // A permuted array is read head by head where a head is no larger than this: its rows then are one
 // range.
 constexpr uint64_t kMostUnitBytes = 4 * kMiB;
@@ -48,7 +50,7 @@ struct Needs {
   bool has_blocks = false;
 };
 
-Needs NeedsOf(const Plan& plan) {
+Needs NeedsOf(const Plan& plan, const Resources& resources) {
   Needs needs;
   for (size_t i = 0; i < plan.arrays.size(); ++i) {
     const ArraySpec& spec = plan.output.arrays[i];
@@ -84,7 +86,8 @@ Needs NeedsOf(const Plan& plan) {
           std::max(needs.lane_statistics, RoundUp(array.rows.row_elements * 2, kLineBytes));
     }
   }
-  needs.best_in = std::max({needs.best_in, kBestTileBytes, needs.least_in});
+  needs.best_in = std::max({needs.best_in, needs.least_in,
+                            resources.is_reading_remote ? kBestRemoteTileBytes : kBestTileBytes});
   return needs;
 }
 
@@ -125,8 +128,8 @@ uint64_t RecordBytes(const Plan& plan, const Bundle& bundle) {
 
 class Fitter {
  public:
-  Fitter(const Plan& plan, bool is_uploading)
-      : plan_(plan), needs_(NeedsOf(plan)), is_uploading_(is_uploading) {
+  Fitter(const Plan& plan, const Resources& resources)
+      : plan_(plan), needs_(NeedsOf(plan, resources)), is_uploading_(resources.is_uploading) {
     for (const Bundle& bundle : plan.bundles)
       record_ = std::max(record_, RecordBytes(plan, bundle));
     record_ = std::max(record_, RecordBytes(plan, plan.front));
@@ -245,7 +248,7 @@ tl::unexpected<Error> FailBudget(const Resources& resources, uint64_t budget_byt
 }
 
 Result<void> PlanMemory(Plan& plan, const Resources& resources) {
-  const Fitter fitter(plan, resources.is_uploading);
+  const Fitter fitter(plan, resources);
   CKPT_TRY(plan.memory, FitBudget<MemoryPlan>(resources, [&](uint64_t budget, unsigned threads) {
              return fitter.Fit(budget, threads);
            }));

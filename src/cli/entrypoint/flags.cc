@@ -10,7 +10,7 @@
 namespace ckpt::contract {
 namespace {
 
-constexpr std::array<FlagInfo, 32> kFlags = {{
+constexpr std::array<FlagInfo, 37> kFlags = {{
     {Flag::kBucketName, "bucket_name", "b", FlagKind::kText,
      "bucket without gs://; jetstream-maxtext needs it"},
     {Flag::kInferenceServer, "inference_server", "s", FlagKind::kText,
@@ -62,6 +62,11 @@ constexpr std::array<FlagInfo, 32> kFlags = {{
     {Flag::kFamily, "family", "", FlagKind::kText, "as of ckpt convert"},
     {Flag::kBundleSize, "bundle_size", "", FlagKind::kText, "as of ckpt convert"},
     {Flag::kIo, "io", "", FlagKind::kText, "as of ckpt convert"},
+    {Flag::kConnections, "connections", "", FlagKind::kText, "as of ckpt convert"},
+    {Flag::kCaBundle, "ca_bundle", "", FlagKind::kText, "as of ckpt convert"},
+    {Flag::kGcsUserProject, "gcs_user_project", "", FlagKind::kText, "as of ckpt convert"},
+    {Flag::kGcsTokenFile, "gcs_token_file", "", FlagKind::kText, "as of ckpt convert"},
+    {Flag::kGcsAnonymous, "gcs_anonymous", "", FlagKind::kSwitch, "as of ckpt convert"},
 }};
 
 std::string Normal(std::string_view name) {

@@ -41,6 +41,11 @@ enum class Flag {
   kFamily,
   kBundleSize,
   kIo,
+  kConnections,
+  kCaBundle,
+  kGcsUserProject,
+  kGcsTokenFile,
+  kGcsAnonymous,
 };
 
 enum class FlagKind {

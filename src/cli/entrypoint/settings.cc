@@ -10,13 +10,14 @@ namespace {
 // Any folder serves to check the words.
 constexpr std::string_view kSomewhere = "/out";
 
-void TakeThreads(const std::string& word, Arguments& arguments, Faults& faults) {
+void TakeCount(Flag flag, const Words& words, unsigned& count, Faults& faults) {
+  const std::string& word = words.Get(flag);
   if (word.empty()) return;
-  const auto [end, error] =
-      std::from_chars(word.data(), word.data() + word.size(), arguments.threads);
-  if (error != std::errc() || end != word.data() + word.size() || arguments.threads == 0)
-    faults.Add(fmt::format("--threads {} is no number of threads", Redacted(word)),
-               "give --threads=4, or leave it out");
+  const auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), count);
+  if (error != std::errc() || end != word.data() + word.size() || count == 0)
+    faults.Add(
+        fmt::format("--{} {} is no number of {}", Info(flag).name, Redacted(word), Info(flag).name),
+        fmt::format("give --{}=4, or leave it out", Info(flag).name));
 }
 
 std::string OutputsOf(const Contract& contract) {
@@ -46,7 +47,12 @@ Result<Arguments> Settle(const Contract& contract, const Words& words, Faults& f
   arguments.family = words.Get(Flag::kFamily);
   if (words.Has(Flag::kIo)) arguments.io = words.Get(Flag::kIo);
   arguments.is_overwriting = contract.is_overwriting;
-  TakeThreads(words.Get(Flag::kThreads), arguments, faults);
+  TakeCount(Flag::kThreads, words, arguments.threads, faults);
+  TakeCount(Flag::kConnections, words, arguments.remote.connections, faults);
+  arguments.remote.ca_bundle = words.Get(Flag::kCaBundle);
+  arguments.remote.user_project = words.Get(Flag::kGcsUserProject);
+  arguments.remote.google_token_file = words.Get(Flag::kGcsTokenFile);
+  arguments.remote.is_anonymous = contract.is_anonymous;
   if (is_maxtext) {
     // Without outputs something is wrong already, and said.
     arguments.outputs = contract.outputs.empty() ? "unscanned" : OutputsOf(contract);
