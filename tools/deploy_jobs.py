@@ -49,7 +49,7 @@ class Job:
     cloud: tuple = ()  # the arguments of its overlay in deploy/gcp; none: it has none
     secrets: tuple = ()  # that the overlay mounts: folders of deploy/components
     note: str = ""  # on the overlay's figures
-    beside_mib: int = 0  # what the overlay's run holds beside its budget and the program
+    beside_mib: int = 0  # what the overlay's source needs in its budget beside what the plan of the stand-in says
 
     @property
     def budget_mib(self) -> int:
@@ -82,7 +82,7 @@ def maxtext_405b() -> Job:
              f"--output_directory={BUCKET}/maxtext/llama-3.1-405b", *quantized("int8")[::-1])
     return Job("maxtext/llama-405b/int8", "Llama-3.1-405B-Instruct", "scanned + unscanned + int8", args, 16, "llama3.1-405b",
                ("--to", "maxtext", "--outputs", "scanned,unscanned,int8"), cloud=cloud, secrets=("meta",),
-               note="# The plan is one of safetensors of this shape; each of Meta's 16 files holds 17 MiB beside it while it is read.\n",
+               note="# The plan is one of safetensors of this shape; each of Meta's 16 files needs 17 MiB more of the budget while it is read.\n",
                beside_mib=16 * 17)
 
 
@@ -173,7 +173,8 @@ def figures(job: Job, plan: dict | None, budget_mib: int) -> str:
 def patch_of(job: Job, name: str, args: tuple, budget_mib: int) -> list[str]:
     """The patch of a Job's container. Words of ours need no quotes but those that YAML would take for something else."""
     is_cloud = args == job.cloud
-    memory = f"{sizing.limit_mib(budget_mib) + (job.beside_mib if is_cloud else 0)}Mi"
+    budget_mib += job.beside_mib if is_cloud else 0
+    memory = f"{sizing.limit_mib(budget_mib)}Mi"
     lines = ["apiVersion: batch/v1", "kind: Job", "metadata:", f"  name: {name}", "spec:", "  template:", "    spec:",
              "      containers:", "      - name: inference-checkpoint", "        args:",
              *(f'        - "{word}"' for word in (*args, f"--memory={budget_mib}MiB", f"--threads={job.cores}"))]

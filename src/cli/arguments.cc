@@ -208,10 +208,12 @@ Result<PlannedChunkedRun> PlanChunkedRun(const std::string& source, const Settin
   std::vector<std::string> warnings;
   CKPT_TRY(std::vector<ChunkedOutput> outputs,
            settings.chunked->Describe(opened.model, settings.chunked_settings, warnings));
+  Resources resources = settings.plan.resources;
+  resources.source_held_bytes = run.place.store->held_bytes();
   CKPT_TRY(run.plan,
            MakeChunkedPlan(std::move(opened.catalog), std::move(opened.model), *settings.chunked,
                            std::move(outputs), settings.chunked_settings,
-                           {settings.plan.resources, settings.plan.bundle_bytes, keeps_sides}));
+                           {resources, settings.plan.bundle_bytes, keeps_sides}));
   run.plan.state_name = settings.state_name;
   run.plan.warnings.insert(run.plan.warnings.end(), warnings.begin(), warnings.end());
   CKPT_TRY_VOID(CheckKernels(run.plan));
@@ -228,6 +230,7 @@ Result<PlannedRun> PlanRun(const std::string& source, const Settings& settings) 
                                                         settings.target_settings));
   PlanOptions options = settings.plan;
   options.resources.is_reading_remote = run.place.store->root().scheme() != "file";
+  options.resources.source_held_bytes = run.place.store->held_bytes();
   CKPT_TRY(run.plan, MakePlan(std::move(opened.catalog), std::move(opened.model), *settings.target,
                               std::move(output), settings.target_settings, options));
   CKPT_TRY_VOID(CheckKernels(run.plan));

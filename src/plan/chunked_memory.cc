@@ -79,10 +79,10 @@ constexpr std::array<Layout, 3> kLayouts = {{{2, 2}, {2, 1}, {1, 1}}};
 
 class Fitter {
  public:
-  Fitter(const ChunkedPlan& plan, bool keeps_sides, bool is_uploading)
-      : plan_(plan), is_uploading_(is_uploading) {
+  Fitter(const ChunkedPlan& plan, bool keeps_sides, const Resources& resources)
+      : plan_(plan), is_uploading_(resources.is_uploading) {
     needs_.fixed_bytes = ckpt::MemoryBytes(plan.catalog) + plan.MemoryBytes() + kTablesBytes +
-                         plan.catalog.objects.size() * kReaderBytes;
+                         resources.source_held_bytes + plan.catalog.objects.size() * kReaderBytes;
     needs_.staging_bytes = kStagingBytes;
     needs_.sides_bytes = keeps_sides ? 2 * SidesBytes(plan) : 0;
     for (const RoleWork& work : plan.works) Add(work);
@@ -164,7 +164,7 @@ class Fitter {
 }  // namespace
 
 Result<void> PlanChunkedMemory(ChunkedPlan& plan, const ChunkedOptions& options) {
-  const Fitter fitter(plan, options.keeps_sides, options.resources.is_uploading);
+  const Fitter fitter(plan, options.keeps_sides, options.resources);
   CKPT_TRY(plan.memory,
            FitBudget<ChunkedMemory>(options.resources, [&](uint64_t budget, unsigned threads) {
              return fitter.Fit(budget, threads);

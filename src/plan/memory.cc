@@ -134,7 +134,7 @@ class Fitter {
       record_ = std::max(record_, RecordBytes(plan, bundle));
     record_ = std::max(record_, RecordBytes(plan, plan.front));
     fixed_ = MemoryBytes(plan.catalog) + plan.MemoryBytes() + kTablesBytes +
-             plan.catalog.objects.size() * kReaderBytes;
+             resources.source_held_bytes + plan.catalog.objects.size() * kReaderBytes;
   }
 
   // The best use of a budget; nothing if it is too small. More lanes before larger tiles, down to

@@ -15,6 +15,8 @@ struct Resources {
   uint64_t least_memory_bytes = 0;  ///< the default without --memory
   uint64_t most_memory_bytes = 0;   ///< half of what the machine or its control group has
   unsigned threads = 1;
+  /// What the source's store holds beside the windows that it is given.
+  uint64_t source_held_bytes = 0;
   /// Each read is a request that crosses a network: fewer and larger ones.
   bool is_reading_remote = false;
   /// The destination keeps each part of an object in memory until it has it whole (buckets).

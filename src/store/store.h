@@ -109,6 +109,10 @@ class Store {
   /// beside its output.
   virtual bool KeepsObjects() const { return true; }
 
+  /// The most that readers of all its objects hold beside the windows that they are given. Whoever
+  /// plans a run counts it.
+  virtual uint64_t held_bytes() const { return 0; }
+
   /// All objects below `prefix` (a folder; "" is all), sorted by name. A root that does not exist
   /// is an empty list.
   virtual Result<std::vector<ObjectInfo>> List(std::string_view prefix,

@@ -37,6 +37,12 @@ class MetaStore final : public ReadOnlyStore {
 
   const Uri& root() const override { return root_; }
 
+  /// A window and libcurl's buffer for each stream.
+  uint64_t held_bytes() const override {
+    constexpr uint64_t kConnectionBytes = 1 << 20;
+    return files_.size() * (options_.reading.window_bytes + kConnectionBytes);
+  }
+
   Result<std::vector<ObjectInfo>> List(std::string_view prefix, std::stop_token /*stop*/) override {
     if (!prefix.empty()) CKPT_TRY_VOID(SafeName(prefix));
     std::vector<ObjectInfo> infos;
