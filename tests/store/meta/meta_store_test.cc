@@ -97,7 +97,7 @@ TEST_F(MetaStub, ListsWhatTheChecklistNames) {
   EXPECT_EQ(files[0].name, "checklist.chk");
   EXPECT_EQ(files[1].name, "consolidated.00.pth");
   EXPECT_EQ(files[1].size_bytes, kSize);
-  EXPECT_EQ((*store)->held_bytes(), 4 * (SequentialOptions().window_bytes + (1 << 20)));
+  EXPECT_EQ((*store)->held_bytes(), 4 * (options_.reading.window_bytes + (1 << 20)));
   EXPECT_EQ(*ReadSmallObject(**store, "params.json", 100), "{}");
   EXPECT_EQ((*store)->root().Print(), stub_->origin() + "/Meta-Llama-3-8B");
 }
