@@ -127,7 +127,7 @@ def test_an_overlay_leads_to_its_job_and_mounts_its_sources_secret(job):
         {"huggingface"} if re.search("--huggingface=True|-h=True", words) else set()
     assert set(job.secrets) == wanted
     budget = int(re.search(r"--memory=(\d+)MiB", words)[1])
-    assert container["resources"]["limits"]["memory"] == container["resources"]["requests"]["memory"] == f"{budget + 64 + job.beside_mib}Mi"
+    assert container["resources"]["limits"]["memory"] == container["resources"]["requests"]["memory"] == f"{budget + 64}Mi"
 
 
 @pytest.mark.parametrize("name", SECRETS)
