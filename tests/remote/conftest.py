@@ -12,12 +12,8 @@ sys.path[:0] = [str(TESTS / "judge"), str(TESTS / "stubs")]
 
 from fixtures import bench_model, disk, program, pytest_configure  # noqa: E402, F401
 
-import support  # noqa: E402
+from repositories import LLAMA3, LLAMA31, TOKEN  # noqa: E402
 from started import Stub, started  # noqa: E402
-
-LLAMA3 = support.GOLDEN / "jetstream-pytorch/llama-3-hf/input"
-LLAMA31 = support.GOLDEN / "maxtext/llama3.1/hf"
-TOKEN = "hf_plantedPLANTEDplanted0000"
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import support
-from conftest import LLAMA3, TOKEN
+from repositories import LLAMA3, TOKEN
 from started import Stub, started
 
 GOLDEN = support.GOLDEN / "jetstream-pytorch/llama-3-hf/bf16/model.safetensors"

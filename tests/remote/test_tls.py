@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import support
-from conftest import LLAMA31
+from repositories import LLAMA31
 
 
 class Ranges(http.server.BaseHTTPRequestHandler):

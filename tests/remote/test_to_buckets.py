@@ -8,7 +8,7 @@ import pytest
 
 import real_orbax
 import support
-from conftest import LLAMA3, LLAMA31
+from repositories import LLAMA3, LLAMA31
 from started import Stub, started
 
 KINDS = ["bf16", "int8_per_channel", "int4_per_channel", "int8_blockwise", "int4_blockwise"]
