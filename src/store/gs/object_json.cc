@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
+#include "base/base64.h"
 #include "base/json_text.h"
 #include "base/text.h"
-#include "store/gs/base64.h"
 
 namespace ckpt::gs {
 namespace {

@@ -6,9 +6,9 @@
 #include <optional>
 #include <utility>
 
+#include "base/base64.h"
 #include "base/json_text.h"
 #include "base/text.h"
-#include "store/hub/base64.h"
 #include "store/hub/credential.h"
 
 namespace ckpt {
@@ -97,7 +97,7 @@ KaggleCredential KaggleCredential::OfToken(const Secret& token, std::string sour
 }
 
 KaggleCredential KaggleCredential::OfKey(std::string user, const Secret& key, std::string source) {
-  Secret basic("Basic " + EncodeBase64Text(user + ":" + key.Reveal()));
+  Secret basic("Basic " + EncodeBase64(user + ":" + key.Reveal()));
   return {std::move(basic), std::move(user), std::move(source), {}};
 }
 

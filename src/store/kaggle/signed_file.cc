@@ -4,10 +4,10 @@
 
 #include <utility>
 
+#include "base/base64.h"
 #include "base/text.h"
 #include "store/http/http_object.h"
 #include "store/hub/aging_reader.h"
-#include "store/hub/base64.h"
 #include "store/hub/probe.h"
 
 namespace ckpt {
@@ -76,7 +76,7 @@ GoogHash ParseGoogHash(const http::Headers& headers) {
       const std::string_view sum = Trimmed(part);
       if (sum.starts_with("md5=")) hash.md5 = sum.substr(4);
       if (!sum.starts_with("crc32c=")) continue;
-      const std::optional<std::string> bytes = DecodeBase64Text(sum.substr(7));
+      const std::optional<std::string> bytes = DecodeBase64(sum.substr(7));
       if (!bytes || bytes->size() != 4) continue;
       uint32_t value = 0;
       for (const char byte : *bytes) value = (value << 8U) | static_cast<unsigned char>(byte);

@@ -7,9 +7,9 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "base/base64.h"
 #include "base/json_text.h"
 #include "base/text.h"
-#include "store/hub/base64.h"
 
 namespace ckpt {
 namespace {
@@ -95,7 +95,7 @@ http::Url MetaLink::Of(std::string_view path) const {
 
 std::optional<int64_t> MetaLink::Expiry() const {
   const std::string policy = ParameterOf(url_.query().Reveal(), "Policy");
-  const std::optional<std::string> text = DecodeBase64Text(FromCloudFront(policy));
+  const std::optional<std::string> text = DecodeBase64(FromCloudFront(policy));
   if (!text || text->empty()) return std::nullopt;
   return EpochTime(ParseJson(*text));
 }

@@ -10,12 +10,12 @@
 #include <optional>
 #include <thread>
 
+#include "base/base64.h"
 #include "store/gs/auth/google_credentials.h"
 #include "store/gs/auth/jwt.h"
 #include "store/gs/auth/subject_token.h"
 #include "store/gs/auth/token_answer.h"
 #include "store/gs/auth/token_cache.h"
-#include "store/gs/base64.h"
 #include "tests/store/store_test.h"
 #include "tests/store/temp_folder.h"
 #include "tests/stubs/started.h"
@@ -30,7 +30,7 @@ using Time = std::chrono::system_clock::time_point;
 std::string Base64UrlDecoded(std::string text) {
   for (char& c : text) c = c == '-' ? '+' : c == '_' ? '/' : c;
   while (text.size() % 4 != 0) text += '=';
-  return gs::DecodeBase64(text).value_or("no base64");
+  return DecodeBase64(text).value_or("no base64");
 }
 
 TEST(GsJwt, PrintsHeaderAndClaims) {

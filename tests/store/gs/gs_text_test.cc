@@ -1,7 +1,7 @@
 // What is printed and parsed, and how objects are cut: without any service.
 #include <gtest/gtest.h>
 
-#include "store/gs/base64.h"
+#include "base/base64.h"
 #include "store/gs/gs_error.h"
 #include "store/gs/gs_options.h"
 #include "store/gs/object_json.h"

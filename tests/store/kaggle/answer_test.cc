@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "store/hub/base64.h"
+#include "base/base64.h"
 #include "store/kaggle/api.h"
 #include "store/kaggle/cache.h"
 #include "store/kaggle/signed_file.h"
@@ -53,11 +53,11 @@ TEST(Base64Text, IsThatOfRfc4648) {
   for (const auto& [text, encoded] :
        {std::pair{"", ""}, std::pair{"f", "Zg=="}, std::pair{"fo", "Zm8="},
         std::pair{"foo", "Zm9v"}, std::pair{"foobar", "Zm9vYmFy"}}) {
-    EXPECT_EQ(EncodeBase64Text(text), encoded);
-    EXPECT_EQ(DecodeBase64Text(encoded), text);
+    EXPECT_EQ(EncodeBase64(text), encoded);
+    EXPECT_EQ(DecodeBase64(encoded), text);
   }
   for (const char* bad : {"Zg", "Zg=", "Z===", "Zg==Zg==", "Zm9-", "Zh=="})
-    EXPECT_FALSE(DecodeBase64Text(bad)) << bad;
+    EXPECT_FALSE(DecodeBase64(bad)) << bad;
 }
 
 TEST(KaggleCache, HasOnlyWholeVersions) {

@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "store/hub/base64.h"
+#include "base/base64.h"
 
 namespace ckpt {
 namespace {
@@ -12,7 +12,7 @@ using testing::HasSubstr;
 
 // As CloudFront writes base64.
 std::string PolicyUntil(int64_t time) {
-  std::string text = EncodeBase64Text(
+  std::string text = EncodeBase64(
       R"({"Statement":[{"unique_hash":"a?>","Resource":"https://download.llamameta.net/*",)"
       R"("Condition":{"DateLessThan":{"AWS:EpochTime":)" +
       std::to_string(time) + "}}}]}");

@@ -8,8 +8,8 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "base/base64.h"
 #include "base/json_text.h"
-#include "store/gs/base64.h"
 
 namespace ckpt::gs {
 namespace {

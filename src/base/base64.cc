@@ -1,8 +1,8 @@
-#include "store/gs/base64.h"
+#include "base/base64.h"
 
 #include <cstdint>
 
-namespace ckpt::gs {
+namespace ckpt {
 namespace {
 
 constexpr std::string_view kStandard =
@@ -32,6 +32,10 @@ std::string EncodeBase64(std::span<const std::byte> bytes) {
   return text;
 }
 
+std::string EncodeBase64(std::string_view bytes) {
+  return EncodeBase64(std::as_bytes(std::span(bytes)));
+}
+
 std::string EncodeBase64Url(std::string_view bytes) {
   return EncodeBy(kUrlSafe, std::as_bytes(std::span(bytes)));
 }
@@ -57,4 +61,4 @@ std::optional<std::string> DecodeBase64(std::string_view text) {
   return bytes;
 }
 
-}  // namespace ckpt::gs
+}  // namespace ckpt
