@@ -18,7 +18,8 @@ class CompareWriter final : public PositionedWriter {
   CompareWriter(std::unique_ptr<ObjectReader> reader, MemoryBudget& budget,
                 std::function<std::string(uint64_t file_offset)> describe);
   IoFuture WriteAt(uint64_t offset, std::span<const std::byte> bytes) override;
-  Result<void> Sync() override { return {}; }
+  Result<std::string> Settle(ByteRange /*range*/) override { return std::string(); }
+  Result<void> TakeOver(ByteRange /*range*/, std::string_view /*receipt*/) override { return {}; }
   Result<ObjectInfo> Commit() override { return reader_->info(); }
 
  private:

@@ -6,7 +6,7 @@ namespace ckpt {
 
 Result<void> RecordSink::Finish(BundleRecord record) {
   if (journal_ != nullptr) {
-    CKPT_TRY_VOID(writer_.Sync());
+    CKPT_TRY_VOID(writer_.Settle({}));
     CKPT_TRY_VOID(journal_->Put(record));
   } else {
     for (const SideValue& side : record.sides)

@@ -62,7 +62,7 @@ Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destin
                                           std::move(file_options)));
     CKPT_TRY(figures.execute,
              Execute(plan, source, *writer, is_kept ? &journal : nullptr, budget, watch));
-    CKPT_TRY_VOID(writer->Sync());
+    CKPT_TRY_VOID(writer->Settle({}));
 
     // Everything that a loader needs beside the file, then the report, then the name that makes it
     // a checkpoint.

@@ -83,6 +83,12 @@ Result<void> Store::RemoveAll(std::string_view folder) {
   return {};
 }
 
+Result<void> Store::DropUnfinished(std::string_view /*name*/, std::string_view /*session*/) {
+  return {};
+}
+
+Result<size_t> Store::DropUnfinishedBelow(std::string_view /*folder*/) { return size_t{0}; }
+
 Result<ObjectInfo> WriteSmallObject(Store& store, std::string_view name, std::string_view text,
                                     CreateOptions options) {
   CKPT_TRY(const std::unique_ptr<ObjectWriter> writer, store.Create(name, options));

@@ -82,8 +82,16 @@ class PositionedWriter {
   /// bytes. `bytes` must live until the future is ready. Errors: kIo; kCannotCreate for a full disk
   /// or quota.
   virtual IoFuture WriteAt(uint64_t offset, std::span<const std::byte> bytes) = 0;
-  /// All that was written (and whose futures were waited for) is durable when it returns.
-  virtual Result<void> Sync() = 0;
+  /// The bytes of `range`, which begins and ends at borders of segments and was written whole (and
+  /// waited for), are durable when it returns: of a kept object they outlive this writer. Returns
+  /// what another writer of the object needs for TakeOver(): short text, "" where it needs nothing.
+  virtual Result<std::string> Settle(ByteRange range) = 0;
+  /// `range` was written by another writer of this kept object, whose Settle() gave `receipt`.
+  /// Errors: kIo for a receipt of another object or range.
+  virtual Result<void> TakeOver(ByteRange range, std::string_view receipt) = 0;
+  /// Of a kept object: by this text (CreateOptions::session) another process goes on with it.
+  /// Short, no secret, valid as long as the unfinished object is.
+  virtual std::string session() const { return {}; }
   /// Last call: every byte of the size must have been written. Durable and visible under its name
   /// when it returns.
   virtual Result<ObjectInfo> Commit() = 0;
@@ -97,6 +105,15 @@ struct CreateOptions {
   /// to back from one thread at a time, segments in any order and side by side: a bucket cuts its
   /// parts along them. File systems have no need of it.
   std::vector<uint64_t> borders = {};
+  /// Of a positioned object: what was written and settled outlives a writer that ends without
+  /// Commit(), for others to go on with, also at the same time. Store::DropUnfinished() removes it.
+  bool is_kept = false;
+  /// Of a kept one: the unfinished object to go on with, as PositionedWriter::session() told; ""
+  /// begins a new one. kNotFound if it is gone (committed, removed, expired).
+  std::string session = {};
+  /// A folder below the root where a file system keeps what is not whole yet; "": beside the
+  /// object. A kept object's part always lies beside it. Of no meaning in buckets.
+  std::string temporary_folder = {};
 };
 
 /// A place of objects below one root (a folder; later a bucket prefix, a hub repository).
@@ -137,6 +154,12 @@ class Store {
   virtual Result<void> Remove(std::string_view name) = 0;
   /// All objects below the folder, as Remove() would; cheaper where a folder is made durable once.
   virtual Result<void> RemoveAll(std::string_view folder);
+
+  /// Removes an unfinished kept object; one that is gone is success.
+  virtual Result<void> DropUnfinished(std::string_view name, std::string_view session);
+  /// Removes what writers that were killed left below a folder ("" is all) and List() does not
+  /// show: unfinished uploads. Returns how many. Nobody may be writing there.
+  virtual Result<size_t> DropUnfinishedBelow(std::string_view folder);
 };
 
 /// The one door for names from outside (index files, tar members, hub listings): relative, no

@@ -152,10 +152,14 @@ class FaultyPositionedWriter final : public PositionedWriter {
     Result<void> half = inner_->WriteAt(offset, bytes.first(bytes.size() / 2)).get();
     return ReadyFuture(half ? Result<void>(Fail(*std::move(error))) : std::move(half));
   }
-  Result<void> Sync() override {
+  Result<std::string> Settle(ByteRange range) override {
     if (auto error = script_.Hit(FaultPoint::kSync)) return Fail(*std::move(error));
-    return inner_->Sync();
+    return inner_->Settle(range);
   }
+  Result<void> TakeOver(ByteRange range, std::string_view receipt) override {
+    return inner_->TakeOver(range, receipt);
+  }
+  std::string session() const override { return inner_->session(); }
   Result<ObjectInfo> Commit() override {
     if (auto error = script_.Hit(FaultPoint::kCommit)) return Fail(*std::move(error));
     return inner_->Commit();

@@ -189,7 +189,7 @@ TEST_P(StoreSuite, ShowsNothingUnderTheNameBeforeCommit) {
   ASSERT_SUCCEEDS(writer->Append(BytesOf("text")));
   ASSERT_RESULT(const auto positioned, store().CreatePositioned("positioned", 4, {}));
   ASSERT_SUCCEEDS(positioned->WriteAt(0, BytesOf("text")).get());
-  ASSERT_SUCCEEDS(positioned->Sync());
+  ASSERT_SUCCEEDS(positioned->Settle({0, 4}));
   EXPECT_FAILS(Code::kNotFound, store().Stat("sequential"));
   EXPECT_FAILS(Code::kNotFound, store().Stat("positioned"));
 }
@@ -236,7 +236,7 @@ TEST_P(StoreSuite, FillsPositionedObjectsInAnyOrderWithUnalignedEdges) {
         ASSERT_SUCCEEDS(future.get());
       }
     }
-    ASSERT_SUCCEEDS(writer->Sync());
+    ASSERT_SUCCEEDS(writer->Settle({0, text.size()}));
     ASSERT_RESULT(const ObjectInfo info, writer->Commit());
     EXPECT_EQ(info.size_bytes, text.size());
     ExpectHolds(name, text);

@@ -81,6 +81,11 @@ class FileStore final : public Store {
     return RemoveFiles(split.folder, {&split.leaf, 1}).map_error(Where("file", Place(name)));
   }
 
+  Result<void> DropUnfinished(std::string_view name, std::string_view session) override {
+    if (session != kPartSession) return {};
+    return Remove(std::string(name) + std::string(kPartSuffix));
+  }
+
   Result<void> RemoveAll(std::string_view folder) override {
     CKPT_TRY(const std::vector<ObjectInfo> objects, List(folder, {}));
     std::map<std::string, std::vector<std::string>> leaves;  // by folder

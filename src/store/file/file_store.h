@@ -35,9 +35,10 @@ struct FileStoreOptions {
 ///    name, it goes on reading the pinned one; when the file itself is changed or cut, reads fail
 ///    with kBadInput.
 ///  * A sequential writer writes NAME.PID-RANDOM.tmp, unique to it. A positioned writer writes
-///  NAME.part, shared by all
+///  NAME.part (or, in CreateOptions::temporary_folder, a name of its own), shared by all
 ///    writers of that name (the shards of one plan, which write equal bytes at equal places): never
-///    emptied when opened, removed for all when one of them is abandoned; when one has committed
+///    emptied when opened, removed for all when one of them is abandoned (unless it is
+///  kept); when one has committed
 ///    it, the others' Commit() succeeds. After SIGKILL either may stay behind; List() shows them,
 ///    as it shows every regular file.
 ///  * Errors carry the place "file", and "byte" where a range was read or written.

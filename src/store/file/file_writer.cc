@@ -17,14 +17,7 @@
 namespace ckpt {
 namespace {
 
-constexpr size_t kMaxLeafBytes = 255;
 constexpr size_t kFlushBytes = 8 * kMiB;
-
-// Unique to this writer, beside the final name; cut so that the longest names have one too.
-std::string TemporaryLeaf(const std::string& leaf) {
-  const std::string suffix = fmt::format(".{}-{:016x}.tmp", getpid(), RandomBits());
-  return leaf.substr(0, kMaxLeafBytes - suffix.size()) + suffix;
-}
 
 class FileWriter final : public ObjectWriter {
  public:
@@ -33,20 +26,20 @@ class FileWriter final : public ObjectWriter {
         name_(name),
         split_(name),
         place_(std::move(place)),
-        temporary_(TemporaryLeaf(split_.leaf)),
-        options_(options) {}
+        temporary_(TemporaryName(split_, options)),
+        options_(std::move(options)) {}
   FileWriter(const FileWriter&) = delete;
   FileWriter& operator=(const FileWriter&) = delete;
 
   ~FileWriter() override {
     if (is_done_ || !new_.folder.is_open()) return;
     new_.file.Close();
-    unlinkat(new_.folder.get(), temporary_.c_str(), 0);
-    folders_.RemoveEmptyMade(split_.folder);
+    unlinkat(new_.folder.get(), temporary_.leaf.c_str(), 0);
+    folders_.RemoveEmptyMade(temporary_.folder);
   }
 
   Result<void> Open() {
-    CKPT_TRY(new_, OpenNewFile(folders_, split_, temporary_, O_EXCL, options_));
+    CKPT_TRY(new_, OpenNewFile(folders_, split_, temporary_, O_CREAT | O_EXCL, options_));
     return {};
   }
 
@@ -94,9 +87,10 @@ class FileWriter final : public ObjectWriter {
       has_failed_ = true;
       return FailOutput(error, "make the file durable", new_.folder.get(), size_bytes_);
     }
-    CKPT_TRY_VOID(Publish(new_.folder.get(), temporary_, split_.leaf, options_));
+    CKPT_TRY(const Descriptor folder,
+             PublishNewFile(folders_, new_.folder, temporary_, split_, options_));
     is_done_ = true;
-    CKPT_TRY(ObjectInfo info, PublishedInfo(new_.folder.get(), split_.leaf, name_));
+    CKPT_TRY(ObjectInfo info, PublishedInfo(folder.get(), split_.leaf, name_));
     info.crc32c = crc32c_;
     return info;
   }
@@ -105,7 +99,7 @@ class FileWriter final : public ObjectWriter {
   const std::string name_;
   const SplitName split_;
   const std::string place_;
-  const std::string temporary_;
+  const SplitName temporary_;
   const CreateOptions options_;
   NewFile new_;
   WriteBehind write_behind_;

@@ -1,5 +1,7 @@
 #include "store/file/positioned_file.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -21,27 +23,34 @@ class PositionedFile final : public PositionedWriter {
         name_(name),
         split_(name),
         place_(std::move(place)),
-        part_leaf_(split_.leaf + ".part"),
+        temporary_(NameUntilWhole(split_, options)),
         size_bytes_(size_bytes),
-        options_(options),
+        options_(std::move(options)),
         group_(pool) {}
   PositionedFile(const PositionedFile&) = delete;
   PositionedFile& operator=(const PositionedFile&) = delete;
 
   ~PositionedFile() override {
     group_.Wait();
-    if (is_done_ || !folder_.is_open()) return;
+    if (is_done_ || options_.is_kept || !folder_.is_open()) return;
     // By inode: a .part of that name may be another writer's by now.
-    if (part_.IsNamed(folder_.get(), part_leaf_.c_str()))
-      unlinkat(folder_.get(), part_leaf_.c_str(), 0);
+    if (part_.IsNamed(folder_.get(), temporary_.leaf.c_str()))
+      unlinkat(folder_.get(), temporary_.leaf.c_str(), 0);
     part_.Close();
-    folders_.RemoveEmptyMade(split_.folder);
+    folders_.RemoveEmptyMade(temporary_.folder);
   }
 
   Result<void> Open(IoMode mode) {
-    CKPT_TRY(NewFile made, OpenNewFile(folders_, split_, part_leaf_, 0, options_));
+    const bool is_begun = !options_.session.empty();
+    CKPT_TRY(NewFile made,
+             OpenNewFile(folders_, split_, temporary_, is_begun ? 0 : O_CREAT, options_));
+    struct stat found {};
+    if (is_begun &&
+        (fstat(made.file.get(), &found) != 0 || std::cmp_not_equal(found.st_size, size_bytes_)))
+      return Fail(Code::kNotFound, "the unfinished file has another size", "run again");
     folder_ = std::move(made.folder);
-    return part_.Open(std::move(made.file), folder_.get(), part_leaf_.c_str(), size_bytes_, mode);
+    return part_.Open(std::move(made.file), folder_.get(), temporary_.leaf.c_str(), size_bytes_,
+                      mode);
   }
 
   IoFuture WriteAt(uint64_t offset, std::span<const std::byte> bytes) override {
@@ -55,14 +64,20 @@ class PositionedFile final : public PositionedWriter {
     });
   }
 
-  Result<void> Sync() override {
+  Result<std::string> Settle(ByteRange /*range*/) override {
     CKPT_CHECK(!is_done_);
     const int error = part_.Sync();
-    if (error == 0) return {};
+    if (error == 0) return std::string();
     has_failed_ = true;
-    return Result<void>(FailOutput(error, "make the file durable", folder_.get(), size_bytes_))
+    return Result<std::string>(
+               FailOutput(error, "make the file durable", folder_.get(), size_bytes_))
         .map_error(Where("file", place_));
   }
+
+  Result<void> TakeOver(ByteRange /*range*/, std::string_view /*receipt*/) override { return {}; }
+
+  // The name says it all.
+  std::string session() const override { return std::string(kPartSession); }
 
   Result<ObjectInfo> Commit() override {
     CKPT_CHECK(!is_done_);
@@ -71,12 +86,20 @@ class PositionedFile final : public PositionedWriter {
   }
 
  private:
+  static SplitName NameUntilWhole(const SplitName& name, const CreateOptions& options) {
+    if (!options.is_kept && !options.temporary_folder.empty()) return TemporaryName(name, options);
+    SplitName part = name;
+    part.leaf += kPartSuffix;
+    return part;
+  }
+
   Result<ObjectInfo> Finish() {
     // The kernel reports a lost write once; a later fsync would succeed.
     if (has_failed_)
       return Fail(Code::kIo, "cannot be finished: an earlier write failed", "see the first error");
-    const bool is_ours = part_.IsNamed(folder_.get(), part_leaf_.c_str());
-    const bool is_published = !is_ours && part_.IsNamed(folder_.get(), split_.leaf.c_str());
+    const bool is_ours = part_.IsNamed(folder_.get(), temporary_.leaf.c_str());
+    const bool is_published = !is_ours && temporary_.folder == split_.folder &&
+                              part_.IsNamed(folder_.get(), split_.leaf.c_str());
     if (!is_ours && !is_published)
       return Fail(Code::kCannotCreate, "its .part was removed or replaced by another process",
                   "let one process at a time write this output");
@@ -85,16 +108,21 @@ class PositionedFile final : public PositionedWriter {
       return FailOutput(error, "make the file durable", folder_.get(), size_bytes_);
     }
     // Another writer of the same .part may have been faster: our bytes are in its file.
-    if (!is_published) CKPT_TRY_VOID(Publish(folder_.get(), part_leaf_, split_.leaf, options_));
+    if (is_published) {
+      is_done_ = true;
+      return PublishedInfo(folder_.get(), split_.leaf, name_);
+    }
+    CKPT_TRY(const Descriptor folder,
+             PublishNewFile(folders_, folder_, temporary_, split_, options_));
     is_done_ = true;
-    return PublishedInfo(folder_.get(), split_.leaf, name_);
+    return PublishedInfo(folder.get(), split_.leaf, name_);
   }
 
   FolderTree& folders_;
   const std::string name_;
   const SplitName split_;
   const std::string place_;
-  const std::string part_leaf_;
+  const SplitName temporary_;  // until it is whole
   const uint64_t size_bytes_;
   const CreateOptions options_;
   Descriptor folder_;

@@ -20,7 +20,7 @@ namespace ckpt {
 ///                the object's. It has no preconditions: for create-only, the name is looked up
 ///                right before the upload is completed. Where multipart uploads are denied, parts
 ///                become objects below .ckpt-tmp/ and are composed. Bytes of a part that is not
-///                full yet are in memory only, also after Sync().
+///                full yet are in memory only, also after Settle().
 /// Writers must not outlive the store; every upload ends with its writer.
 Result<std::unique_ptr<Store>> OpenGsStore(Uri root, GsOptions options);
 

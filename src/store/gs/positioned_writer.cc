@@ -74,11 +74,14 @@ class GsPositionedWriter final : public PositionedWriter {
     return Ready(Write(offset, bytes));
   }
 
-  Result<void> Sync() override {
+  Result<std::string> Settle(ByteRange /*range*/) override {
     CKPT_CHECK(!is_done_);
     pool_->WaitForSent();
-    return Failure();
+    CKPT_TRY_VOID(Failure());
+    return std::string();
   }
+
+  Result<void> TakeOver(ByteRange /*range*/, std::string_view /*receipt*/) override { return {}; }
 
   Result<ObjectInfo> Commit() override {
     CKPT_CHECK(!is_done_);

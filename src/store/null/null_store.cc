@@ -100,7 +100,8 @@ class NullPositionedWriter final : public PositionedWriter {
     const Crc32c crc32c = Crc32c::Of(bytes);
     return Ready(Add(offset, crc32c));
   }
-  Result<void> Sync() override { return {}; }
+  Result<std::string> Settle(ByteRange /*range*/) override { return std::string(); }
+  Result<void> TakeOver(ByteRange /*range*/, std::string_view /*receipt*/) override { return {}; }
   Result<ObjectInfo> Commit() override {
     const std::lock_guard lock(mutex_);
     CKPT_TRY(const Crc32c crc32c, crcs_.Finish(size_bytes_).map_error(Committed::Place(name_)));

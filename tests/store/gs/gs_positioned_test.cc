@@ -33,7 +33,7 @@ Result<void> Fill(PositionedWriter& writer, const std::string& text,
 Result<ObjectInfo> WriteAll(Store& store, const std::string& text, CreateOptions options) {
   CKPT_TRY(const auto writer, store.CreatePositioned("object", text.size(), options));
   CKPT_TRY_VOID(Fill(*writer, text, options.borders));
-  CKPT_TRY_VOID(writer->Sync());
+  CKPT_TRY_VOID(writer->Settle({0, text.size()}));
   return writer->Commit();
 }
 
@@ -128,7 +128,7 @@ TEST(GsPositioned, FailsLaterWritesAndTheCommitWithTheFirstFailure) {
   {
     ASSERT_RESULT(const auto writer, store->CreatePositioned("object", 40 * kMiB, {}));
     ASSERT_SUCCEEDS(writer->WriteAt(0, BytesOf(RandomText(20 * kMiB, 1))).get());
-    EXPECT_FAILS(Code::kIo, writer->Sync());
+    EXPECT_FAILS(Code::kIo, writer->Settle({0, 40 * kMiB}));
     EXPECT_FAILS(Code::kIo, writer->WriteAt(20 * kMiB, BytesOf("x")).get());
     EXPECT_FAILS(Code::kIo, writer->Commit());
   }

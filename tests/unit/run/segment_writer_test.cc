@@ -25,7 +25,8 @@ class RecordingWriter final : public PositionedWriter {
     done.set_value({});
     return done.get_future();
   }
-  Result<void> Sync() override { return {}; }
+  Result<std::string> Settle(ByteRange /*range*/) override { return std::string(); }
+  Result<void> TakeOver(ByteRange /*range*/, std::string_view /*receipt*/) override { return {}; }
   Result<ObjectInfo> Commit() override { return ObjectInfo{}; }
   std::vector<std::byte> bytes;
   std::vector<int> times;

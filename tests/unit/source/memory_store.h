@@ -185,7 +185,8 @@ class MemoryStore : public Store {
       if (!bytes.empty()) std::memcpy(bytes_.data() + offset, bytes.data(), bytes.size());
       return Ready({});
     }
-    Result<void> Sync() override { return {}; }
+    Result<std::string> Settle(ByteRange /*range*/) override { return std::string(); }
+    Result<void> TakeOver(ByteRange /*range*/, std::string_view /*receipt*/) override { return {}; }
     Result<ObjectInfo> Commit() override {
       return store_.Publish(name_, std::move(bytes_), options_);
     }
