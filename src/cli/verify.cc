@@ -199,10 +199,13 @@ class VerifyVerb final : public Verb {
       const ArraySpec& spec = plan.output.arrays[*array];
       return fmt::format("{}, element {}", spec.name, inside / ElementBytes(spec.dtype));
     });
-    const Result<ExecuteResult> result = RunWatched<ExecuteResult>(
+    Progress progress;
+    const Result<void> result = RunWatched<void>(
         plan.totals, plan.memory.budget_bytes, arguments_.is_quiet,
-        "nothing was changed; run again", [&](Watch& watch) {
-          return Execute(plan, *run.place.store, writer, nullptr, budget, watch);
+        "nothing was changed; run again", [&](Watch& watch) -> Result<void> {
+          CKPT_TRY_VOID(Execute(plan, *run.place.store, writer, nullptr,
+                                WholeWork(plan.bundles.size()), budget, progress, watch));
+          return {};
         });
     if (!result) return Fail(result.error());
     Print(plan.arrays.size(), plan.output.file.size_bytes, "byte for byte what the source gives");

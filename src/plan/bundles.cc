@@ -82,10 +82,14 @@ void CutBundles(Plan& plan, uint64_t front_bytes) {
   for (; next < file.arrays.size(); ++next)
     AppendUnits(plan, file.arrays[next], plan.bundle_bytes, rest);
 
+  // No segment but the last is smaller than what a bucket takes as a part, so that each part of an
+  // upload belongs to one bundle.
+  const uint64_t least_bytes = std::min(kLeastSegmentBytes, plan.bundle_bytes / 16 * 5);
   uint64_t begin = plan.front.segment.end;
   for (const Unit& unit : rest) {
-    const bool is_full =
-        !plan.bundles.empty() && unit.end - plan.bundles.back().segment.begin > plan.bundle_bytes;
+    const bool is_full = !plan.bundles.empty() &&
+                         plan.bundles.back().segment.size() >= least_bytes &&
+                         unit.end - plan.bundles.back().segment.begin > plan.bundle_bytes;
     if (plan.bundles.empty() || is_full)
       plan.bundles.push_back({static_cast<uint32_t>(plan.bundles.size() + 1), {begin, begin}, {}});
     Append(plan.bundles.back(), unit);

@@ -163,6 +163,8 @@ class ChunkedTarget {
                                                   std::span<const uint64_t> first) const = 0;
   /// What follows the root's name while it is being written: "orbax-checkpoint-tmp-<digits>".
   virtual std::string TemporarySuffix(const ChunkedPlan& plan) const = 0;
+  /// The object below an output's root that is written last of all.
+  virtual std::string_view DoneName() const = 0;
   /// Objects below an output's root that a loader looks for, most decisive first; so that a
   /// replaced output stops being one before anything else goes.
   virtual bool IsMarker(std::string_view object_name) const = 0;

@@ -15,18 +15,19 @@ BundleFiles::BundleFiles(const ChunkedContext& context, const ChunkedBundle& bun
 Result<BundleFiles> BundleFiles::Open(const ChunkedContext& context, const ChunkedBundle& bundle,
                                       std::span<std::byte> packed) {
   BundleFiles files(context, bundle, packed);
+  context.records.Begin(bundle.number);
   for (size_t o = 0; o < files.files_.size(); ++o) {
     const ChunkedOutput& output = context.plan.outputs[o];
     if (bundle.file_bytes[o] == 0 || output.is_object_per_chunk) continue;
+    CKPT_CHECK(!context.folders[o].empty());  // a committed output has all its bundles
     const std::string name =
         Below(context.folders[o], context.target.DataFileName(context.plan, o, bundle.number));
     if (output.codec == ChunkCodec::kZstd) {
-      CKPT_TRY(files.files_[o].appended,
-               context.destination.Create(name, {.is_create_only = true}));
+      CKPT_TRY(files.files_[o].appended, context.destination.Create(name, OwnObject(context.plan)));
     } else {
       CKPT_TRY(files.files_[o].positioned,
                context.destination.CreatePositioned(name, bundle.file_bytes[o],
-                                                    {.is_create_only = true}));
+                                                    OwnObject(context.plan)));
     }
   }
   return files;
@@ -124,7 +125,7 @@ Result<void> BundleFiles::WriteObjects(const SliceRef& ref, const Product& produ
         Below(context_->folders[ref.output],
               context_->target.ChunkObjectName(output, array, chunks[i].number));
     CKPT_TRY(const std::unique_ptr<ObjectWriter> writer,
-             context_->destination.Create(name, {.is_create_only = true}));
+             context_->destination.Create(name, OwnObject(context_->plan)));
     CKPT_TRY_VOID(writer->Append(bytes));
     CKPT_TRY_VOID(writer->Commit());
     record_.chunks.push_back({static_cast<uint32_t>(ref.output), static_cast<uint32_t>(array),
@@ -136,10 +137,14 @@ Result<void> BundleFiles::WriteObjects(const SliceRef& ref, const Product& produ
 }
 
 Result<void> BundleFiles::Commit() {
-  for (OpenFile& file : files_) {
-    if (file.positioned) CKPT_TRY_VOID(file.positioned->Commit());
-    if (file.appended) CKPT_TRY_VOID(file.appended->Commit());
+  for (size_t o = 0; o < files_.size(); ++o) {
+    OpenFile& file = files_[o];
+    if (!file.positioned && !file.appended) continue;
+    CKPT_TRY(const ObjectInfo made,
+             file.positioned ? file.positioned->Commit() : file.appended->Commit());
+    record_.files.push_back({static_cast<uint32_t>(o), made.size_bytes, made.crc32c});
   }
+  record_.checks = context_->checks.Take();
   CKPT_TRY_VOID(context_->records.Put(std::move(record_)));
   context_->progress.bundles_done += 1;
   return {};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -12,6 +13,7 @@
 #include "plan/chunked_plan.h"
 #include "run/journal.h"
 #include "run/progress.h"
+#include "run/shard_log.h"
 #include "source/reader_pool.h"
 #include "store/store.h"
 
@@ -21,14 +23,23 @@ namespace ckpt {
 /// into memory (which the plan counts).
 class ChunkedRecords {
  public:
-  explicit ChunkedRecords(Journal* journal) : journal_(journal) {}
+  /// `journal` and `log` may be null.
+  explicit ChunkedRecords(Journal* journal, ShardLog* log = nullptr)
+      : journal_(journal), log_(log) {}
+  /// A lane begins a bundle.
+  void Begin(uint32_t number);
   /// The bundle's files are durable.
   Result<void> Put(BundleRecord record);
   /// Call when no lane runs.
   Result<BundleRecord> Get(uint32_t number) const;
+  /// Hands the records 0 ... count - 1 to `take`, one at a time, in no order. Call when no lane
+  /// runs.
+  Result<void> ForEach(size_t count, const std::function<Result<void>(BundleRecord)>& take) const;
+  const Journal* journal() const { return journal_; }
 
  private:
   Journal* journal_;
+  ShardLog* log_;
   std::mutex mutex_;
   std::vector<BundleRecord> kept_;  // by number, without a journal
 };
@@ -38,12 +49,18 @@ struct ChunkedContext {
   const ChunkedPlan& plan;
   const ChunkedTarget& target;
   ReaderPool& readers;
+  SourceChecks& checks;
   Store& destination;
-  std::span<const std::string> folders;  ///< by output: where its objects are written
+  std::span<const std::string> folders;  ///< by output: where its objects are written; "": it is
+                                         ///< committed already
   ChunkedRecords& records;
   MemoryBudget& budget;
   Progress& progress;
   std::stop_token stop;
 };
+
+/// How the objects of bundles and of the commit are made: those of another process of the same run
+/// have the same bytes and are replaced.
+CreateOptions OwnObject(const ChunkedPlan& plan);
 
 }  // namespace ckpt

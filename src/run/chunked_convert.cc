@@ -1,12 +1,18 @@
 #include "run/chunked_convert.h"
 
 #include <chrono>
+#include <numeric>
+#include <optional>
 #include <set>
 
+#include "base/text.h"
+#include "plan/shards.h"
 #include "run/band_kernel.h"
 #include "run/chunk_places.h"
 #include "run/chunked_destination.h"
 #include "run/report.h"
+#include "run/resume.h"
+#include "run/verify_resume.h"
 
 namespace ckpt {
 namespace {
@@ -17,99 +23,194 @@ struct FinalObject {
   std::string bytes;
 };
 
-// Writes what an output's commit needs before the report; what comes after it is kept in `finals`.
-Result<void> PrepareCommit(const ChunkedPlan& plan, const ChunkedTarget& target, size_t output,
-                           const ChunkPlaces& places, Store& destination, const std::string& folder,
-                           ChunkedResult& result, std::vector<FinalObject>& finals) {
-  std::vector<CompanionResult>& files = result.commit_files.emplace_back();
-  for (const CommitObject& object :
-       target.CommitObjects(plan, output, places.places, places.first)) {
-    const std::string name = Below(folder, object.name);
-    Crc32c crc;
-    if (object.is_final) {
-      FinalObject& kept = finals.emplace_back(FinalObject{name, {}});
-      CKPT_TRY_VOID(object.produce([&](std::span<const std::byte> bytes) -> Result<void> {
-        crc.Append(bytes);
-        kept.bytes.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-        return {};
-      }));
-    } else {
-      CKPT_TRY(const std::unique_ptr<ObjectWriter> writer,
-               destination.Create(name, {.is_create_only = true}));
-      CKPT_TRY_VOID(object.produce([&](std::span<const std::byte> bytes) {
-        crc.Append(bytes);
-        return writer->Append(bytes);
-      }));
-      CKPT_TRY_VOID(writer->Commit());
-    }
-    result.written_bytes += crc.size_bytes();
-    files.push_back({object.name, crc});
-  }
-  return {};
-}
+class ChunkedCommitter {
+ public:
+  ChunkedCommitter(const ChunkedPlan& plan, const ChunkedTarget& target, Store& destination,
+                   const std::vector<std::string>& folders, const ConvertOptions& options)
+      : plan_(plan),
+        target_(target),
+        destination_(destination),
+        folders_(folders),
+        options_(options),
+        begin_(std::chrono::steady_clock::now()) {}
 
-// The JSON files that servers of quantized outputs need; outputs may share one.
-Result<void> WriteCompanions(const ChunkedPlan& plan, Store& destination) {
-  std::set<std::string> written;
-  for (const ChunkedOutput& output : plan.outputs) {
-    for (const CompanionSpec& companion : output.companions) {
-      if (!written.insert(companion.name).second) continue;
-      CKPT_TRY_VOID(WriteSmallObject(destination, companion.name, companion.text.value_or(""),
-                                     {.is_create_only = false}));
+  Result<void> Commit(const ChunkedRecords& records, const MemoryBudget& budget,
+                      ChunkedResult& result, const Watch& watch) {
+    CKPT_TRY_VOID(WriteCompanions());
+    // The tables of one output at a time.
+    for (size_t o = 0; o < plan_.outputs.size(); ++o) {
+      CKPT_TRY(const ChunkPlaces places, CollectPlaces(plan_, o, records));
+      result.array_crcs.push_back(ArrayCrcs(plan_, target_, o, places));
+      CKPT_TRY_VOID(Prepare(o, places, result));
     }
+    CKPT_TRY_VOID(Report(budget, result));
+    if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
+    // Beyond this point each output becomes readable: where folders can be renamed, only when all
+    // are whole.
+    for (const FinalObject& object : finals_) {
+      CKPT_TRY_VOID(WriteSmallObject(destination_, object.name, object.bytes, OwnObject(plan_)));
+    }
+    for (size_t o = 0; o < plan_.outputs.size(); ++o) CKPT_TRY_VOID(Rename(o));
+    return {};
   }
-  return {};
+
+ private:
+  // Writes what an output's commit needs before the report; what comes after it is kept.
+  Result<void> Prepare(size_t output, const ChunkPlaces& places, ChunkedResult& result) {
+    std::vector<CompanionResult>& files = result.commit_files.emplace_back();
+    for (const CommitObject& object :
+         target_.CommitObjects(plan_, output, places.places, places.first)) {
+      Crc32c crc;
+      CKPT_TRY_VOID(Make(object, folders_[output], crc));
+      result.written_bytes += crc.size_bytes();
+      files.push_back({object.name, crc});
+    }
+    return {};
+  }
+
+  // Of an output that is committed (no folder) only the CRC is made, for the report.
+  Result<void> Make(const CommitObject& object, const std::string& folder, Crc32c& crc) {
+    std::unique_ptr<ObjectWriter> writer;
+    FinalObject kept{Below(folder, object.name), {}};
+    if (!folder.empty() && !object.is_final) {
+      CKPT_TRY(writer, destination_.Create(kept.name, OwnObject(plan_)));
+    }
+    CKPT_TRY_VOID(object.produce([&](std::span<const std::byte> bytes) -> Result<void> {
+      crc.Append(bytes);
+      if (writer) return writer->Append(bytes);
+      if (object.is_final)
+        kept.bytes.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      return {};
+    }));
+    if (writer) CKPT_TRY_VOID(writer->Commit());
+    if (!folder.empty() && object.is_final) finals_.push_back(std::move(kept));
+    return {};
+  }
+
+  // The JSON files that servers of quantized outputs need; outputs may share one.
+  Result<void> WriteCompanions() {
+    std::set<std::string> written;
+    for (const ChunkedOutput& output : plan_.outputs) {
+      for (const CompanionSpec& companion : output.companions) {
+        if (!written.insert(companion.name).second) continue;
+        CKPT_TRY_VOID(WriteSmallObject(destination_, companion.name, companion.text.value_or(""),
+                                       OwnObject(plan_)));
+      }
+    }
+    return {};
+  }
+
+  Result<void> Report(const MemoryBudget& budget, ChunkedResult& result) {
+    RunFigures& figures = result.figures;
+    figures.threads = options_.threads;
+    figures.io_mode = options_.io_mode;
+    figures.wall_s =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
+    figures.cpu_s = CpuSeconds();
+    figures.peak_rss_bytes = PeakRssBytes();
+    figures.execute.granted_peak_bytes = budget.peak_bytes();
+    figures.shard = result.shard;
+    if (options_.network) figures.network = options_.network();
+    if (!destination_.KeepsObjects()) return {};
+    CKPT_TRY_VOID(WriteSmallObject(destination_, ReportName(plan_.state_name),
+                                   MakeChunkedReport(plan_, result, options_.version),
+                                   {.is_create_only = false}));
+    return {};
+  }
+
+  Result<void> Rename(size_t output) {
+    const std::string& folder = folders_[output];
+    const std::string& root = plan_.outputs[output].root;
+    if (folder.empty() || folder == root) return {};
+    Result<void> renamed = destination_.RenameFolder(folder, root);
+    if (renamed) return renamed;
+    // Another committer of the same run may have been faster: then ours is one too many.
+    if (!destination_.Stat(Below(root, target_.DoneName()))) return renamed;
+    return destination_.RemoveAll(folder);
+  }
+
+  const ChunkedPlan& plan_;
+  const ChunkedTarget& target_;
+  Store& destination_;
+  const std::vector<std::string>& folders_;
+  const ConvertOptions& options_;
+  const std::chrono::steady_clock::time_point begin_;
+  std::vector<FinalObject> finals_;
+};
+
+Result<ChunkedResult> ConvertIntoSink(const ChunkedPlan& plan, const ChunkedTarget& target,
+                                      Store& source, Store& destination,
+                                      const std::vector<std::string>& folders, MemoryBudget& budget,
+                                      const ConvertOptions& options, Watch& watch) {
+  ChunkedResult result;
+  ChunkedCommitter committer(plan, target, destination, folders, options);
+  ChunkedRecords records(nullptr);
+  Progress progress;
+  progress.read_bytes = plan.totals.header_bytes;
+  CKPT_TRY(const std::optional<ChunkedBytes> moved,
+           ExecuteChunked(plan, target, source, destination, folders, records,
+                          WholeWork(plan.bundles.size()), budget, progress, watch));
+  result.figures.execute.read_bytes = moved->read;
+  result.written_bytes = moved->written;
+  CKPT_TRY_VOID(committer.Commit(records, budget, result, watch));
+  return result;
 }
 
 Result<ChunkedResult> ConvertInto(const ChunkedPlan& plan, const ChunkedTarget& target,
                                   Store& source, Store& destination,
-                                  const std::vector<std::string>& folders, MemoryBudget& budget,
-                                  const ConvertOptions& options, Watch& watch) {
-  const auto begin = std::chrono::steady_clock::now();
+                                  std::vector<std::string> folders, MemoryBudget& budget,
+                                  const ConvertOptions& options, ShardLog& log, Watch& watch) {
   ChunkedResult result;
-  RunFigures& figures = result.figures;
-  figures.threads = options.threads;
-  figures.io_mode = options.io_mode;
-  const bool is_kept = destination.KeepsObjects();
+  CKPT_TRY_VOID(MarkDestination(destination, plan, target, folders));
+  // A stop inside the commit may have left some outputs whole under their names.
+  CKPT_TRY(const std::vector<bool> committed, CommittedOutputs(destination, plan, target));
+  std::vector<std::string> places = folders;  // where the objects of recorded bundles lie
+  for (size_t o = 0; o < folders.size(); ++o) {
+    if (!committed[o]) continue;
+    folders[o].clear();
+    places[o] = plan.outputs[o].root;
+  }
   Journal journal(destination, plan.run_digest, plan.state_name);
-  ChunkedRecords records(is_kept ? &journal : nullptr);
-  if (is_kept) CKPT_TRY_VOID(MarkDestination(destination, plan, folders));
-  CKPT_TRY(const ChunkedBytes moved,
-           ExecuteChunked(plan, target, source, destination, folders, records, budget, watch));
-  figures.execute.read_bytes = moved.read;
-  result.written_bytes = moved.written;
-  CKPT_TRY_VOID(WriteCompanions(plan, destination));
-
-  // The tables of one output at a time.
-  std::vector<FinalObject> finals;
-  for (size_t o = 0; o < plan.outputs.size(); ++o) {
-    CKPT_TRY(const ChunkPlaces places, CollectPlaces(plan, o, records));
-    result.array_crcs.push_back(ArrayCrcs(plan, target, o, places));
-    CKPT_TRY_VOID(PrepareCommit(plan, target, o, places, destination, folders[o], result, finals));
+  CKPT_TRY_VOID(
+      DropLost(plan, target, destination, places, journal, options.is_verifying_resume, budget));
+  ChunkedCommitter committer(plan, target, destination, folders, options);
+  ChunkedRecords records(&journal, &log);
+  Progress progress;
+  progress.read_bytes = plan.totals.header_bytes;
+  const BundleBytes bytes{[&](size_t i) { return BundleReadBytes(plan, i); },
+                          [&](size_t i) {
+                            const std::vector<uint64_t>& sizes = plan.bundles[i].file_bytes;
+                            return std::accumulate(sizes.begin(), sizes.end(), uint64_t{0});
+                          }};
+  CKPT_TRY(Part part, TakePart(destination, plan, journal, plan.bundles.size(),
+                               DealBundles(plan, options.shard.count), bytes, options, progress));
+  result.shard = part.figures;
+  log.Start(part.figures.own, 0, progress);
+  CKPT_TRY(const std::optional<ChunkedBytes> moved,
+           ExecuteChunked(plan, target, source, destination, folders, records, part.work, budget,
+                          progress, watch));
+  if (!moved) {
+    CKPT_TRY(const std::vector<uint32_t> recorded, journal.List());
+    result.shard.recorded = recorded.size();
+    result.outcome = Outcome::kWaiting;
+    log.End(ShardNote::State::kDone);
+    return result;
   }
-  figures.wall_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  figures.cpu_s = CpuSeconds();
-  figures.peak_rss_bytes = PeakRssBytes();
-  figures.execute.granted_peak_bytes = budget.peak_bytes();
-  if (options.network) figures.network = options.network();
-  if (is_kept) {
-    CKPT_TRY_VOID(WriteSmallObject(destination, ReportName(plan.state_name),
-                                   MakeChunkedReport(plan, result, options.version),
-                                   {.is_create_only = false}));
-  }
-  if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
-  // Beyond this point each output becomes readable: where folders can be renamed, only when all are
-  // whole.
-  for (const FinalObject& object : finals) {
-    CKPT_TRY_VOID(
-        WriteSmallObject(destination, object.name, object.bytes, {.is_create_only = true}));
-  }
-  for (size_t o = 0; o < plan.outputs.size(); ++o) {
-    if (folders[o] != plan.outputs[o].root)
-      CKPT_TRY_VOID(destination.RenameFolder(folders[o], plan.outputs[o].root));
-  }
-  if (is_kept) CKPT_TRY_VOID(journal.Clear());
+  result.shard.recorded = plan.bundles.size();
+  result.figures.execute.read_bytes = moved->read;
+  result.written_bytes = moved->written;
+  CKPT_TRY_VOID(committer.Commit(records, budget, result, watch));
+  CKPT_TRY_VOID(journal.Clear());
   return result;
+}
+
+// What a process leaves that came after the commit of another.
+Result<void> TidyUp(const ChunkedPlan& plan, Store& destination,
+                    const std::vector<std::string>& folders) {
+  for (size_t o = 0; o < folders.size(); ++o) {
+    if (folders[o] != plan.outputs[o].root) CKPT_TRY_VOID(destination.RemoveAll(folders[o]));
+  }
+  return Journal(destination, plan.run_digest, plan.state_name).Clear();
 }
 
 }  // namespace
@@ -118,16 +219,24 @@ Result<ChunkedResult> ConvertChunked(const ChunkedPlan& plan, const ChunkedTarge
                                      Store& source, Store& destination, MemoryBudget& budget,
                                      const ConvertOptions& options, Watch& watch) {
   CKPT_TRY_VOID(CheckKernels(plan));
-  CKPT_TRY_VOID(ClearDestination(destination, plan, target, options.is_overwriting));
   const std::vector<std::string> folders = WorkFolders(plan, target, destination);
+  if (!destination.KeepsObjects())
+    return ConvertIntoSink(plan, target, source, destination, folders, budget, options, watch);
+  CKPT_TRY_VOID(ClearDestination(destination, plan, target, options.is_overwriting));
+  ShardLog log(destination, plan.state_name, options.shard);
   Result<ChunkedResult> result =
-      ConvertInto(plan, target, source, destination, folders, budget, options, watch);
-  if (!result) {
-    // Best effort: the error that ended the run matters more than one of tidying up, and the mark
-    // stays if this fails.
-    (void)RemoveOwnObjects(destination, plan, folders);
-  }
-  return result;
+      ConvertInto(plan, target, source, destination, folders, budget, options, log, watch);
+  if (result) return result;
+  Error error = std::move(result).error();
+  const bool is_committed = EndFailedRun(
+      error, destination, plan, log, options,
+      [&] { return IsCommitted(destination, plan, target); },
+      [&] { return RemoveOwnObjects(destination, plan, folders); });
+  if (!is_committed) return Fail(std::move(error));
+  CKPT_TRY_VOID(TidyUp(plan, destination, folders));
+  ChunkedResult late;
+  late.outcome = Outcome::kCommittedByOthers;
+  return late;
 }
 
 }  // namespace ckpt

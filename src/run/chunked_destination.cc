@@ -20,7 +20,7 @@ struct Survey {
   std::vector<std::string> taken;    // in the outputs' own paths and the state folder
   std::vector<std::string> foreign;  // of taken: in a folder that holds no checkpoint
   std::vector<std::string> markers;  // of taken, in the order in which they go
-  bool is_finished_run = false;
+  Standing standing = Standing::kUnmarked;
 };
 
 // The companions of all outputs, without repeats.
@@ -71,67 +71,62 @@ Result<void> AddTaken(Store& destination, const ChunkedTarget& target, const std
 
 Result<Survey> Look(Store& destination, const ChunkedPlan& plan, const ChunkedTarget& target) {
   Survey survey;
-  const std::string folder = StateFolder(plan.state_name);
-  std::optional<Mark> mark = ReadMark(destination, plan.state_name);
-  CKPT_TRY(const std::vector<ObjectInfo> state, ListDestination(destination, folder));
-  bool has_report = false;
-  bool has_journal = false;
-  for (const ObjectInfo& object : state) {
-    has_report |= object.name == ReportName(plan.state_name);
-    has_journal |= object.name.starts_with(folder + "/journal/");
-  }
-  if (has_report) {
-    CKPT_TRY(const ReportState report, ReadReportState(destination, plan.state_name));
-    has_report = report.kind != ReportState::Kind::kFailed;
-  }
-  // The report comes before the commit, the journal goes after it.
-  const bool is_unfinished = mark.has_value() && (!has_report || has_journal);
-  survey.is_finished_run = has_report && !is_unfinished;
-  if (is_unfinished) {
-    // A stop inside the commit leaves some outputs under their names, whole: this very run makes
-    // them again with the same bytes; to any other they are finished checkpoints.
-    if (mark->run_digest == plan.run_digest) {
-      for (const ChunkedOutput& output : plan.outputs) mark->folders.push_back(output.root);
+  const std::optional<Mark> mark = ReadMark(destination, plan.state_name);
+  CKPT_TRY(survey.standing, StandingOf(destination, mark, plan));
+  CKPT_TRY(const std::vector<ObjectInfo> state,
+           ListDestination(destination, StateFolder(plan.state_name)));
+  // Of a run that failed before it made anything: its mark and its report.
+  CKPT_TRY(const ReportState report, ReadReportState(destination, plan.state_name));
+  const bool has_only_failed =
+      survey.standing == Standing::kUnmarked && report.kind == ReportState::Kind::kFailed;
+  const bool is_own = survey.standing == Standing::kOwnUnfinished || has_only_failed;
+  if (mark && is_own) {
+    Mark own = *mark;
+    // A stop inside the commit leaves some outputs under their names, whole.
+    for (const ChunkedOutput& output : plan.outputs) {
+      if (survey.standing == Standing::kOwnUnfinished) own.folders.push_back(output.root);
     }
-    CKPT_TRY_VOID(AddOwn(destination, *mark, survey));
+    CKPT_TRY_VOID(AddOwn(destination, own, survey));
   }
   for (const ObjectInfo& object : state) {
     if (object.name == LockName(plan.state_name)) continue;
-    if (is_unfinished || IsLeftover(object.name, plan.state_name)) {
+    if (is_own || IsLeftover(object.name, plan.state_name)) {
       survey.own.insert(object.name);
     } else {
       survey.taken.push_back(object.name);
     }
+  }
+  if (survey.standing == Standing::kOthersUnfinished) {
+    Survey others;
+    CKPT_TRY_VOID(AddOwn(destination, *mark, others));
+    survey.taken.insert(survey.taken.end(), others.own.begin(), others.own.end());
   }
   for (const ChunkedOutput& output : plan.outputs)
     CKPT_TRY_VOID(AddTaken(destination, target, output.root, survey));
   return survey;
 }
 
-tl::unexpected<Error> Refusal(const Store& destination, const Survey& survey, bool is_overwriting) {
-  const std::vector<std::string>& names = is_overwriting            ? survey.foreign
-                                          : !survey.markers.empty() ? survey.markers
-                                                                    : survey.taken;
+tl::unexpected<Error> RefuseForeign(const Store& destination, const Survey& survey) {
   Error error{Code::kCannotCreate,
-              is_overwriting ? fmt::format("the destination holds files of no checkpoint: {}",
-                                           ListSome(names, kMostNames))
-              : survey.is_finished_run || !survey.markers.empty()
-                  ? fmt::format("the destination holds a finished checkpoint: {}",
-                                ListSome(names, kMostNames))
-                  : fmt::format("the destination is not empty: {}", ListSome(names, kMostNames)),
+              fmt::format("the destination holds files of no checkpoint: {}",
+                          ListSome(survey.foreign, kMostNames)),
               {},
               {},
-              is_overwriting
-                  ? "name an empty or new folder, or remove these files yourself"
-                  : "name an empty or new folder, or give --overwrite to replace what lies there"};
+              "name an empty or new folder, or remove these files yourself"};
   error.where.push_back({"folder", destination.root().Print()});
   return Fail(std::move(error));
 }
 
 Result<void> Allow(const Store& destination, const Survey& survey, bool is_overwriting) {
-  if (is_overwriting ? !survey.foreign.empty() : !survey.taken.empty())
-    return Refusal(destination, survey, is_overwriting);
-  return {};
+  if (is_overwriting) {
+    if (!survey.foreign.empty()) return RefuseForeign(destination, survey);
+    return {};
+  }
+  if (survey.taken.empty()) return {};
+  // A checkpoint of whomever is a finished one.
+  const bool has_checkpoint = !survey.markers.empty() && survey.standing == Standing::kUnmarked;
+  return RefuseDestination(destination, has_checkpoint ? Standing::kFinished : survey.standing,
+                           survey.markers.empty() ? survey.taken : survey.markers);
 }
 
 }  // namespace
@@ -154,28 +149,55 @@ Result<void> CheckDestination(Store& destination, const ChunkedPlan& plan,
   return Allow(destination, survey, is_overwriting);
 }
 
-Result<void> ClearDestination(Store& destination, const ChunkedPlan& plan,
+Result<bool> ClearDestination(Store& destination, const ChunkedPlan& plan,
                               const ChunkedTarget& target, bool is_overwriting) {
-  if (!destination.KeepsObjects()) return {};
+  if (!destination.KeepsObjects()) return false;
   CKPT_TRY(const Survey survey, Look(destination, plan, target));
   CKPT_TRY_VOID(Allow(destination, survey, is_overwriting));
+  const bool is_resuming = survey.standing == Standing::kOwnUnfinished;
   // Beyond this point the old output is given up: first what makes a loader accept it. The mark
-  // goes last: until then what is left is known as ours, also to a run after a kill.
+  // goes last: until then what is left is known as ours, also to a run after a kill. One that
+  // another process of this very run has set meanwhile is the sign that all is cleared.
   const std::string mark = MarkName(plan.state_name);
   for (const std::vector<std::string>* names : {&survey.markers, &survey.taken}) {
     for (const std::string& name : *names) {
-      if (name != mark) CKPT_TRY_VOID(destination.Remove(name));
+      if (name == mark) continue;
+      if (!is_resuming && IsMarkOf(destination, plan)) return true;
+      CKPT_TRY_VOID(destination.Remove(name));
     }
   }
+  if (is_resuming) return true;
   for (const std::string& name : survey.own) {
     if (name != mark) CKPT_TRY_VOID(destination.Remove(name));
   }
-  return destination.Remove(mark);
+  if (!IsMarkOf(destination, plan)) CKPT_TRY_VOID(destination.Remove(mark));
+  return false;
+}
+
+Result<std::vector<bool>> CommittedOutputs(Store& destination, const ChunkedPlan& plan,
+                                           const ChunkedTarget& target) {
+  std::vector<bool> committed;
+  for (const ChunkedOutput& output : plan.outputs) {
+    const Result<ObjectInfo> info = destination.Stat(Below(output.root, target.DoneName()));
+    if (!info && info.error().code != Code::kNotFound) return Fail(info.error());
+    committed.push_back(info.has_value());
+  }
+  return committed;
+}
+
+Result<bool> IsCommitted(Store& destination, const ChunkedPlan& plan, const ChunkedTarget& target) {
+  CKPT_TRY(const bool has_report, HasReportOf(destination, plan));
+  if (!has_report) return false;
+  CKPT_TRY(const std::vector<bool> committed, CommittedOutputs(destination, plan, target));
+  return std::all_of(committed.begin(), committed.end(), [](bool is) { return is; });
 }
 
 Result<void> MarkDestination(Store& destination, const ChunkedPlan& plan,
-                             const std::vector<std::string>& folders) {
-  return WriteMark(destination, plan, {.folders = folders, .files = CompanionNames(plan)});
+                             const ChunkedTarget& target, const std::vector<std::string>& folders) {
+  Mark mark{.folders = folders, .files = CompanionNames(plan), .bundles = plan.bundles.size() + 1};
+  for (const ChunkedOutput& output : plan.outputs)
+    mark.done.push_back(Below(output.root, target.DoneName()));
+  return WriteMark(destination, plan, mark);
 }
 
 Result<void> RemoveOwnObjects(Store& destination, const ChunkedPlan& plan,

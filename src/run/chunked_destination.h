@@ -14,19 +14,25 @@ std::vector<std::string> WorkFolders(const ChunkedPlan& plan, const ChunkedTarge
                                      const Store& destination);
 
 /// Makes sure that every output's own path and the state folder are ours to fill: empty, or holding
-/// nothing but an own run that did not finish (which is cleared). Anything else is refused, unless
+/// nothing but what this very run has begun (which stays). Anything else is refused, unless
 /// `is_overwriting`: then a replaced checkpoint stops being one first, and is removed. A folder
-/// that holds no checkpoint is never removed. Errors: kCannotCreate (73) naming what lies there and
-/// --overwrite.
-Result<void> ClearDestination(Store& destination, const ChunkedPlan& plan,
+/// that holds no checkpoint is never removed. Returns whether an earlier run of the same digest
+/// began there. Errors: kCannotCreate (73) naming what lies there and --overwrite.
+Result<bool> ClearDestination(Store& destination, const ChunkedPlan& plan,
                               const ChunkedTarget& target, bool is_overwriting);
 /// Refuses as ClearDestination would, but changes nothing.
 Result<void> CheckDestination(Store& destination, const ChunkedPlan& plan,
                               const ChunkedTarget& target, bool is_overwriting);
 
+/// By output: whether it is committed, under its name, whole.
+Result<std::vector<bool>> CommittedOutputs(Store& destination, const ChunkedPlan& plan,
+                                           const ChunkedTarget& target);
+/// Whether this very run is finished there: its report, and every output under its name.
+Result<bool> IsCommitted(Store& destination, const ChunkedPlan& plan, const ChunkedTarget& target);
+
 /// Leaves our mark, so that a next run knows an unfinished one as ours.
 Result<void> MarkDestination(Store& destination, const ChunkedPlan& plan,
-                             const std::vector<std::string>& folders);
+                             const ChunkedTarget& target, const std::vector<std::string>& folders);
 
 /// Removes everything that an unfinished run of ours left.
 Result<void> RemoveOwnObjects(Store& destination, const ChunkedPlan& plan,

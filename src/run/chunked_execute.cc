@@ -1,5 +1,6 @@
 #include "run/chunked_execute.h"
 
+#include <algorithm>
 #include <atomic>
 
 #include "run/chunked_front.h"
@@ -7,38 +8,72 @@
 #include "run/crew.h"
 
 namespace ckpt {
-Result<ChunkedBytes> ExecuteChunked(const ChunkedPlan& plan, const ChunkedTarget& target,
-                                    Store& source, Store& destination,
-                                    const std::vector<std::string>& folders,
-                                    ChunkedRecords& records, MemoryBudget& budget, Watch& watch) {
+namespace {
+
+Result<void> RunBundles(const ChunkedContext& context, const Work& work, Watch& watch) {
+  const ChunkedPlan& plan = context.plan;
+  std::vector<std::unique_ptr<ChunkedLane>> lanes;
+  for (unsigned i = 0; i < plan.memory.lanes; ++i) {
+    CKPT_TRY(std::unique_ptr<ChunkedLane> lane, ChunkedLane::Make(context));
+    lanes.push_back(std::move(lane));
+  }
+  const Journal* journal = work.is_shared ? context.records.journal() : nullptr;
+  std::atomic<size_t> next{0};
+  const auto run = [&](size_t lane) -> Result<void> {
+    Result<void> asked;
+    CKPT_TRY_VOID(lanes[lane]->Run([&]() -> const ChunkedBundle* {
+      for (size_t i = next++; i < work.bundles.size(); i = next++) {
+        const ChunkedBundle& bundle = plan.bundles[work.bundles[i]];
+        if (journal == nullptr) return &bundle;
+        const Result<bool> has = journal->Has(bundle.number);
+        if (!has) {
+          asked = Fail(has.error());
+          return nullptr;
+        }
+        if (!*has) return &bundle;
+      }
+      return nullptr;
+    }));
+    return asked;
+  };
+  return RunCrew(lanes.size(), run, context.progress, watch);
+}
+
+Result<bool> IsAllRecorded(const ChunkedPlan& plan, const Journal* journal) {
+  if (journal == nullptr) return true;
+  CKPT_TRY(const std::vector<uint32_t> done, journal->List());
+  const auto begin = std::upper_bound(done.begin(), done.end(), 0U);
+  return static_cast<size_t>(done.end() - begin) >= plan.bundles.size();
+}
+
+}  // namespace
+
+Result<std::optional<ChunkedBytes>> ExecuteChunked(
+    const ChunkedPlan& plan, const ChunkedTarget& target, Store& source, Store& destination,
+    const std::vector<std::string>& folders, ChunkedRecords& records, const Work& work,
+    MemoryBudget& budget, Progress& progress, Watch& watch) {
   const ChunkedMemory& memory = plan.memory;
   CKPT_TRY(const Grant fixed, budget.Acquire(memory.fixed_bytes + memory.sides_bytes +
                                              (memory.lanes + 1) * memory.record_bytes));
   SourceChecks checks(plan.catalog);
   ReaderPool readers(source, plan.catalog, ReaderPool::kMostOpen, &checks);
-  Progress progress;
-  progress.read_bytes = plan.totals.header_bytes;
-  const ChunkedContext context{plan,    target, readers,  destination,           folders,
-                               records, budget, progress, watch.stop.get_token()};
-  {
-    std::vector<std::unique_ptr<ChunkedLane>> lanes;
-    for (unsigned i = 0; i < memory.lanes; ++i) {
-      CKPT_TRY(std::unique_ptr<ChunkedLane> lane, ChunkedLane::Make(context));
-      lanes.push_back(std::move(lane));
-    }
-    std::atomic<size_t> next{0};
-    const auto next_bundle = [&]() -> const ChunkedBundle* {
-      const size_t i = next.fetch_add(1);
-      return i < plan.bundles.size() ? &plan.bundles[i] : nullptr;
-    };
-    CKPT_TRY_VOID(RunCrew(
-        lanes.size(), [&](size_t i) { return lanes[i]->Run(next_bundle); }, progress, watch));
-  }
+  const ChunkedContext context{plan,    target,  readers, checks,   destination,
+                               folders, records, budget,  progress, watch.stop.get_token()};
+  CKPT_TRY_VOID(RunBundles(context, work, watch));
   if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
+  CKPT_TRY(const bool is_whole, IsAllRecorded(plan, records.journal()));
+  if (!is_whole) return std::optional<ChunkedBytes>();
   CKPT_TRY_VOID(WriteFronts(context));
+  if (!plan.catalog.checks.empty()) {
+    CKPT_TRY_VOID(
+        records.ForEach(plan.bundles.size() + 1, [&](const BundleRecord& record) -> Result<void> {
+          checks.Keep(record.checks);
+          return {};
+        }));
+  }
   CKPT_TRY_VOID(checks.Finish());
   watch.tick(progress);
-  return ChunkedBytes{progress.read_bytes, progress.written_bytes};
+  return std::optional(ChunkedBytes{progress.read_bytes, progress.written_bytes});
 }
 
 }  // namespace ckpt

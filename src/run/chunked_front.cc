@@ -46,7 +46,7 @@ class FrontWriter {
     if (!output_.is_object_per_chunk) {
       const std::string name =
           Below(context_.folders[index_], context_.target.DataFileName(context_.plan, index_, 0));
-      CKPT_TRY(file_, context_.destination.Create(name, {.is_create_only = true}));
+      CKPT_TRY(file_, context_.destination.Create(name, OwnObject(context_.plan)));
     }
     for (const FrontChunk& chunk : front) {
       CKPT_TRY(const std::vector<std::byte> elements, ElementsOf(chunk.array));
@@ -109,7 +109,7 @@ class FrontWriter {
                context_.destination.Create(
                    Below(context_.folders[index_],
                          context_.target.ChunkObjectName(output_, chunk.array, 0)),
-                   {.is_create_only = true}));
+                   OwnObject(context_.plan)));
       CKPT_TRY_VOID(object->Append(stored));
       CKPT_TRY_VOID(object->Commit());
     } else {
@@ -147,6 +147,10 @@ class FrontWriter {
 }  // namespace
 
 Result<void> WriteFronts(const ChunkedContext& context) {
+  // Once an output is committed, the front is recorded with all outputs' chunks.
+  const bool is_recorded = std::any_of(context.folders.begin(), context.folders.end(),
+                                       [](const std::string& folder) { return folder.empty(); });
+  if (is_recorded) return {};
   BundleRecord record;  // number 0
   for (size_t o = 0; o < context.plan.outputs.size(); ++o)
     CKPT_TRY_VOID(FrontWriter(context, o, record).Run());

@@ -4,15 +4,25 @@
 
 namespace ckpt {
 
-Result<void> RecordSink::Finish(BundleRecord record) {
-  if (journal_ != nullptr) {
-    CKPT_TRY_VOID(writer_.Settle({}));
-    CKPT_TRY_VOID(journal_->Put(record));
-  } else {
+void RecordSink::Begin(const Bundle& bundle) {
+  (void)checks_.Take();  // of a statistic: the bundle reads it all again
+  if (log_ != nullptr) log_->Begin(bundle.number);
+}
+
+Result<void> RecordSink::Finish(const Bundle& bundle, BundleRecord record) {
+  record.checks = checks_.Take();
+  if (journal_ == nullptr) {
     for (const SideValue& side : record.sides)
       CKPT_TRY_VOID(writer_.WriteAt(side.file_offset, side.bytes).get());
+    checks_.Keep(record.checks);
+    AddParts(record.parts);
+    return {};
   }
-  AddParts(record.parts);
+  if (bundle.number != 0) {
+    CKPT_TRY(record.receipt, writer_.Settle(bundle.segment));
+  }
+  CKPT_TRY_VOID(journal_->Put(record));
+  if (log_ != nullptr) log_->Done(bundle.number);
   return {};
 }
 

@@ -10,6 +10,7 @@
 #include "plan/plan.h"
 #include "run/journal.h"
 #include "run/progress.h"
+#include "run/shard_log.h"
 #include "run/statistics.h"
 #include "source/reader_pool.h"
 #include "store/store.h"
@@ -19,22 +20,29 @@ namespace ckpt {
 class HoldPool;
 
 /// Thread-safe. Takes what bundles leave besides the bytes that they wrote. With a journal, side
-/// values wait in records for the committer; without one (null, verifying) they go to their place
-/// in the file at once.
+/// values and parts wait in records for the committer; without one (null, verifying) side values go
+/// to their place in the file at once.
 class RecordSink {
  public:
-  RecordSink(PositionedWriter& writer, Journal* journal) : writer_(writer), journal_(journal) {}
+  /// `journal` and `log` may be null.
+  RecordSink(PositionedWriter& writer, SourceChecks& checks, Journal* journal, ShardLog* log)
+      : writer_(writer), checks_(checks), journal_(journal), log_(log) {}
+  /// A lane begins a bundle; called by the thread that will finish it.
+  void Begin(const Bundle& bundle);
   /// The bundle's bytes are written (and waited for). With a journal: makes them durable, then
-  /// records the bundle.
-  Result<void> Finish(BundleRecord record);
-  /// Parts of arrays that no bundle made: the head's.
+  /// records the bundle. The front shares its parts of the file with the head: whoever writes that
+  /// makes them durable.
+  Result<void> Finish(const Bundle& bundle, BundleRecord record);
+  /// Parts of arrays that no bundle of this process made.
   void AddParts(std::span<const ArrayPart> parts);
   /// All parts so far, by array and offset. Call when no lane runs.
   std::vector<ArrayPart> TakeParts();
 
  private:
   PositionedWriter& writer_;
+  SourceChecks& checks_;
   Journal* journal_;
+  ShardLog* log_;
   std::mutex mutex_;
   std::vector<ArrayPart> parts_;
 };

@@ -5,9 +5,13 @@
 
 #include "base/checked.h"
 #include "base/units.h"
+#include "plan/shards.h"
 #include "run/destination.h"
 #include "run/journal.h"
+#include "run/resume.h"
 #include "run/tile_kernel.h"
+#include "run/unfinished_file.h"
+#include "run/verify_resume.h"
 
 namespace ckpt {
 namespace {
@@ -16,9 +20,9 @@ constexpr uint64_t kCopyBytes = kMiB;
 
 // Copies a source object front to back, or writes a text.
 Result<Crc32c> WriteCompanion(const CompanionSpec& companion, Store& source, Store& destination,
-                              MemoryBudget& budget) {
+                              CreateOptions options, MemoryBudget& budget) {
   CKPT_TRY(const std::unique_ptr<ObjectWriter> writer,
-           destination.Create(companion.name, {.is_create_only = true}));
+           destination.Create(companion.name, std::move(options)));
   Crc32c crc;
   const auto append = [&](std::span<const std::byte> bytes) {
     crc.Append(bytes);
@@ -40,53 +44,120 @@ Result<Crc32c> WriteCompanion(const CompanionSpec& companion, Store& source, Sto
   return crc;
 }
 
-Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destination,
-                                  MemoryBudget& budget, const ConvertOptions& options,
-                                  Watch& watch) {
-  const auto begin = std::chrono::steady_clock::now();
-  ConvertResult result;
-  RunFigures& figures = result.figures;
-  figures.threads = options.threads;
-  figures.io_mode = options.io_mode;
+CreateOptions FileOptions(const Plan& plan) {
+  CreateOptions options{.is_create_only = true};
+  for (const Bundle& bundle : plan.bundles) options.borders.push_back(bundle.segment.begin);
+  return options;
+}
 
-  // A sink keeps nothing, so there is nothing to come back to: no journal, side values go straight
-  // to their place.
-  Journal journal(destination, plan.run_digest);
-  const bool is_kept = destination.KeepsObjects();
-  if (is_kept) CKPT_TRY_VOID(MarkDestination(destination, plan));
-  {
-    CreateOptions file_options{.is_create_only = true};
-    for (const Bundle& bundle : plan.bundles) file_options.borders.push_back(bundle.segment.begin);
-    CKPT_TRY(const std::unique_ptr<PositionedWriter> writer,
-             destination.CreatePositioned(plan.output.file.name, plan.output.file.size_bytes,
-                                          std::move(file_options)));
-    CKPT_TRY(figures.execute,
-             Execute(plan, source, *writer, is_kept ? &journal : nullptr, budget, watch));
-    CKPT_TRY_VOID(writer->Settle({}));
+// Everything behind the file: what a loader needs beside it, then the report, then the name that
+// makes it a checkpoint.
+class Committer {
+ public:
+  Committer(const Plan& plan, Store& source, Store& destination, MemoryBudget& budget,
+            const ConvertOptions& options)
+      : plan_(plan),
+        source_(source),
+        destination_(destination),
+        budget_(budget),
+        options_(options),
+        begin_(std::chrono::steady_clock::now()) {}
 
-    // Everything that a loader needs beside the file, then the report, then the name that makes it
-    // a checkpoint.
-    for (const CompanionSpec& companion : plan.output.companions) {
-      CKPT_TRY(const Crc32c crc, WriteCompanion(companion, source, destination, budget));
+  Result<void> Commit(PositionedWriter& writer, RunFigures& figures, const Watch& watch) {
+    figures.threads = options_.threads;
+    figures.io_mode = options_.io_mode;
+    for (const CompanionSpec& companion : plan_.output.companions) {
+      CKPT_TRY(const Crc32c crc,
+               WriteCompanion(companion, source_, destination_, CompanionOptions(), budget_));
       figures.companions.push_back({companion.name, crc});
       if (companion.source) figures.execute.read_bytes += crc.size_bytes();
     }
     figures.wall_s =
-        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
     figures.cpu_s = CpuSeconds();
     figures.peak_rss_bytes = PeakRssBytes();
-    figures.execute.granted_peak_bytes = budget.peak_bytes();
-    if (options.network) figures.network = options.network();
-    if (is_kept) {
-      CKPT_TRY_VOID(WriteSmallObject(destination, ReportName(),
-                                     MakeReport(plan, figures, options.version),
+    figures.execute.granted_peak_bytes = budget_.peak_bytes();
+    if (options_.network) figures.network = options_.network();
+    if (destination_.KeepsObjects()) {
+      CKPT_TRY_VOID(WriteSmallObject(destination_, ReportName(plan_.state_name),
+                                     MakeReport(plan_, figures, options_.version),
                                      {.is_create_only = false}));
     }
     if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
     // Beyond this point the output is whole: readers accept it from the next line on.
-    CKPT_TRY_VOID(writer->Commit());
+    CKPT_TRY_VOID(writer.Commit());
+    return {};
   }
-  if (is_kept) CKPT_TRY_VOID(journal.Clear());
+
+ private:
+  // Another committer of the same run writes the same bytes.
+  CreateOptions CompanionOptions() const {
+    return {.is_create_only = false, .temporary_folder = TemporaryFolder(plan_.state_name)};
+  }
+
+  const Plan& plan_;
+  Store& source_;
+  Store& destination_;
+  MemoryBudget& budget_;
+  const ConvertOptions& options_;
+  const std::chrono::steady_clock::time_point begin_;
+};
+
+// A sink keeps nothing, so there is nothing to come back to: no journal, side values go straight to
+// their place.
+Result<ConvertResult> ConvertIntoSink(const Plan& plan, Store& source, Store& destination,
+                                      MemoryBudget& budget, const ConvertOptions& options,
+                                      Watch& watch) {
+  ConvertResult result;
+  Committer committer(plan, source, destination, budget, options);
+  Progress progress;
+  progress.read_bytes = plan.totals.header_bytes;
+  CKPT_TRY(const std::unique_ptr<PositionedWriter> writer,
+           destination.CreatePositioned(plan.output.file.name, plan.output.file.size_bytes,
+                                        FileOptions(plan)));
+  CKPT_TRY(std::optional<ExecuteResult> made,
+           Execute(plan, source, *writer, nullptr, WholeWork(plan.bundles.size()), budget, progress,
+                   watch));
+  result.figures.execute = *std::move(made);
+  CKPT_TRY_VOID(committer.Commit(*writer, result.figures, watch));
+  return result;
+}
+
+Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destination,
+                                  MemoryBudget& budget, const ConvertOptions& options,
+                                  ShardLog& log, Watch& watch) {
+  ConvertResult result;
+  Committer committer(plan, source, destination, budget, options);
+  Journal journal(destination, plan.run_digest, plan.state_name);
+  CKPT_TRY_VOID(MarkDestination(destination, plan));
+  CKPT_TRY(const std::unique_ptr<PositionedWriter> writer,
+           OpenUnfinishedFile(destination, journal, plan.output.file.name,
+                              plan.output.file.size_bytes, FileOptions(plan)));
+  if (options.is_verifying_resume)
+    CKPT_TRY_VOID(DropDamaged(plan, destination, journal, writer->session(), budget));
+  Progress progress;
+  progress.read_bytes = plan.totals.header_bytes;
+  const BundleBytes bytes{[&](size_t i) { return BundleReadBytes(plan, i); },
+                          [&](size_t i) { return plan.bundles[i].segment.size(); }};
+  CKPT_TRY(Part part, TakePart(destination, plan, journal, plan.bundles.size(),
+                               DealBundles(plan, options.shard.count), bytes, options, progress));
+  result.shard = part.figures;
+  part.work.log = &log;
+  log.Start(part.figures.own, 0, progress);
+  CKPT_TRY(std::optional<ExecuteResult> made,
+           Execute(plan, source, *writer, &journal, part.work, budget, progress, watch));
+  if (!made) {
+    CKPT_TRY(const std::vector<uint32_t> recorded, journal.List());
+    result.shard.recorded = recorded.size();
+    result.outcome = Outcome::kWaiting;
+    log.End(ShardNote::State::kDone);
+    return result;
+  }
+  result.shard.recorded = plan.bundles.size();
+  result.figures.shard = result.shard;
+  result.figures.execute = *std::move(made);
+  CKPT_TRY_VOID(committer.Commit(*writer, result.figures, watch));
+  CKPT_TRY_VOID(journal.Clear());
   return result;
 }
 
@@ -96,16 +167,25 @@ Result<ConvertResult> Convert(const Plan& plan, const Target& target, Store& sou
                               Store& destination, MemoryBudget& budget,
                               const ConvertOptions& options, Watch& watch) {
   CKPT_TRY_VOID(CheckKernels(plan));
-  CKPT_TRY(std::vector<std::string> warnings,
-           ClearDestination(destination, plan, target, options.is_overwriting));
-  Result<ConvertResult> result = ConvertInto(plan, source, destination, budget, options, watch);
+  if (!destination.KeepsObjects())
+    return ConvertIntoSink(plan, source, destination, budget, options, watch);
+  CKPT_TRY(Cleared cleared, ClearDestination(destination, plan, target, options.is_overwriting));
+  ShardLog log(destination, plan.state_name, options.shard);
+  Result<ConvertResult> result =
+      ConvertInto(plan, source, destination, budget, options, log, watch);
   if (!result) {
-    // Best effort: the error that ended the run matters more than one of tidying up, and the mark
-    // stays if this fails.
-    (void)RemoveOwnObjects(destination, plan);
-    return result;
+    Error error = std::move(result).error();
+    const bool is_committed = EndFailedRun(
+        error, destination, plan, log, options, [&] { return IsCommitted(destination, plan); },
+        [&] { return RemoveOwnObjects(destination, plan); });
+    if (!is_committed) return Fail(std::move(error));
+    result = ConvertResult{
+        .outcome = Outcome::kCommittedByOthers, .shard = {}, .figures = {}, .warnings = {}};
   }
-  result->warnings = std::move(warnings);
+  // Whoever comes after the commit leaves nothing behind.
+  if (result->outcome == Outcome::kCommittedByOthers)
+    CKPT_TRY_VOID(Journal(destination, plan.run_digest, plan.state_name).Clear());
+  result->warnings = std::move(cleared.warnings);
   return result;
 }
 

@@ -7,7 +7,8 @@
 
 #include "base/text.h"
 #include "run/mark.h"
-#include "run/report.h"
+#include "run/report_state.h"
+#include "run/unfinished_file.h"
 
 namespace ckpt {
 namespace {
@@ -28,13 +29,14 @@ struct Survey {
   std::vector<std::string> markers;  // what a loader would take for a checkpoint
   std::vector<std::string> own;      // of our state or an unfinished run
   std::vector<std::string> foreign;
-  bool is_finished_run = false;
+  Standing standing;
 };
 
-Result<Survey> Look(Store& destination, const Target& target) {
+Result<Survey> Look(Store& destination, const Plan& plan, const Target& target) {
   CKPT_TRY(const std::vector<ObjectInfo> objects, ListDestination(destination, ""));
   const std::optional<Mark> mark = ReadMark(destination);
   Survey survey;
+  CKPT_TRY(survey.standing, StandingOf(destination, mark, plan));
   for (const ObjectInfo& object : objects) {
     if (object.name == LockName()) continue;
     if (target.IsMarker(object.name)) {
@@ -45,71 +47,78 @@ Result<Survey> Look(Store& destination, const Target& target) {
     } else {
       survey.foreign.push_back(object.name);
     }
-    survey.is_finished_run |= object.name == ReportName();
   }
-  survey.is_finished_run &= mark.has_value() && !survey.markers.empty();
   return survey;
 }
 
-tl::unexpected<Error> Refusal(const Store& destination, const Survey& survey) {
+Result<void> Allow(const Store& destination, const Survey& survey, bool is_overwriting) {
+  const bool is_free = survey.markers.empty() && survey.foreign.empty() &&
+                       survey.standing != Standing::kOthersUnfinished;
+  if (is_free || is_overwriting) return {};
   std::vector<std::string> names = survey.markers;
   names.insert(names.end(), survey.foreign.begin(), survey.foreign.end());
   if (names.empty()) names = survey.own;
-  Error error{Code::kCannotCreate,
-              survey.is_finished_run
-                  ? fmt::format("the destination holds a finished checkpoint: {}",
-                                ListSome(names, kMostNames))
-                  : fmt::format("the destination is not empty: {}", ListSome(names, kMostNames)),
-              {},
-              {},
-              "name an empty or new folder, or give --overwrite to replace what lies there"};
-  error.where.push_back({"folder", destination.root().Print()});
-  return Fail(std::move(error));
+  return RefuseDestination(destination, survey.standing, names);
 }
-
-bool IsFree(const Survey& survey) { return survey.markers.empty() && survey.foreign.empty(); }
 
 }  // namespace
 
-Result<void> CheckDestination(Store& destination, const Target& target, bool is_overwriting) {
-  CKPT_TRY(const Survey survey, Look(destination, target));
-  if (!IsFree(survey) && !is_overwriting) return Refusal(destination, survey);
-  return {};
+Result<void> CheckDestination(Store& destination, const Plan& plan, const Target& target,
+                              bool is_overwriting) {
+  CKPT_TRY(const Survey survey, Look(destination, plan, target));
+  return Allow(destination, survey, is_overwriting);
 }
 
-Result<std::vector<std::string>> ClearDestination(Store& destination, const Plan& plan,
-                                                  const Target& target, bool is_overwriting) {
-  CKPT_TRY(const Survey survey, Look(destination, target));
-  if (!IsFree(survey) && !is_overwriting) return Refusal(destination, survey);
+Result<Cleared> ClearDestination(Store& destination, const Plan& plan, const Target& target,
+                                 bool is_overwriting) {
+  CKPT_TRY(const Survey survey, Look(destination, plan, target));
+  CKPT_TRY_VOID(Allow(destination, survey, is_overwriting));
+  Cleared cleared;
   // Beyond this point the old output is given up: first what makes a loader accept it.
   for (const std::string& name : survey.markers) CKPT_TRY_VOID(destination.Remove(name));
-  // The mark goes last: until then what is left is known as ours, also to a run after a kill.
-  for (const std::string& name : survey.own) {
-    if (name != MarkName()) CKPT_TRY_VOID(destination.Remove(name));
-  }
+  cleared.is_resuming = survey.standing == Standing::kOwnUnfinished;
   const std::vector<std::string> files = OwnFiles(plan);
   std::vector<std::string> kept;
   for (const std::string& name : survey.foreign) {
-    if (name == MarkName()) continue;
-    if (IsState(name) || IsMadeFromAny(name, files)) {
-      CKPT_TRY_VOID(destination.Remove(name));
+    if (!cleared.is_resuming && (IsState(name) || IsMadeFromAny(name, files))) {
+      if (name != MarkName()) CKPT_TRY_VOID(destination.Remove(name));
     } else {
       kept.push_back(name);
     }
   }
-  CKPT_TRY_VOID(destination.Remove(MarkName()));
-  std::vector<std::string> warnings;
   if (!kept.empty())
-    warnings.push_back(
+    cleared.warnings.push_back(
         fmt::format("left in the destination as they were: {}", ListSome(kept, kMostNames)));
-  return warnings;
+  if (cleared.is_resuming) return cleared;
+  CKPT_TRY_VOID(DropUnfinishedFile(destination, plan.state_name));
+  // The mark goes last: until then what is left is known as ours, also to a run after a kill. One
+  // that another process of this very run has set meanwhile is the sign that all is cleared.
+  for (const std::string& name : survey.own) {
+    if (name == MarkName()) continue;
+    if (IsMarkOf(destination, plan)) return cleared;
+    CKPT_TRY_VOID(destination.Remove(name));
+  }
+  if (!IsMarkOf(destination, plan)) CKPT_TRY_VOID(destination.Remove(MarkName()));
+  return cleared;
 }
 
 Result<void> MarkDestination(Store& destination, const Plan& plan) {
-  return WriteMark(destination, plan, {.files = OwnFiles(plan)});
+  return WriteMark(destination, plan,
+                   {.files = OwnFiles(plan),
+                    .done = {plan.output.file.name},
+                    .bundles = plan.bundles.size() + 1});
+}
+
+Result<bool> IsCommitted(Store& destination, const Plan& plan) {
+  CKPT_TRY(const bool has_report, HasReportOf(destination, plan));
+  if (!has_report) return false;
+  const Result<ObjectInfo> info = destination.Stat(plan.output.file.name);
+  if (!info && info.error().code != Code::kNotFound) return Fail(info.error());
+  return info && info->size_bytes == plan.output.file.size_bytes;
 }
 
 Result<void> RemoveOwnObjects(Store& destination, const Plan& plan) {
+  CKPT_TRY_VOID(DropUnfinishedFile(destination, plan.state_name));
   CKPT_TRY(const std::vector<ObjectInfo> objects, destination.List(""));
   const std::vector<std::string> files = OwnFiles(plan);
   // The mark goes last: until then what is left is known as ours.

@@ -8,19 +8,29 @@
 
 namespace ckpt {
 
+/// What a run finds in its destination once that is its own.
+struct Cleared {
+  bool is_resuming = false;  ///< an earlier run of the same digest began there
+  std::vector<std::string> warnings;
+};
+
 /// Makes sure that the destination is ours to fill, before anything is written: empty, or holding
-/// nothing but an own run that did not finish (which is cleared). Anything else is refused, unless
+/// nothing but what this very run has begun (which stays). Anything else is refused, unless
 /// `is_overwriting`: then what a loader would take for a checkpoint goes first, then our old state
-/// and the files that will be written; other files stay, and are named in the returned warnings.
-/// Errors: kCannotCreate (73) naming what lies there and --overwrite.
-Result<std::vector<std::string>> ClearDestination(Store& destination, const Plan& plan,
-                                                  const Target& target, bool is_overwriting);
+/// and the files that will be written; other files stay, and are named in the warnings. Errors:
+/// kCannotCreate (73) naming what lies there and --overwrite.
+Result<Cleared> ClearDestination(Store& destination, const Plan& plan, const Target& target,
+                                 bool is_overwriting);
 
 /// Refuses as ClearDestination would, but changes nothing.
-Result<void> CheckDestination(Store& destination, const Target& target, bool is_overwriting);
+Result<void> CheckDestination(Store& destination, const Plan& plan, const Target& target,
+                              bool is_overwriting);
 
 /// Leaves our mark, so that a next run knows an unfinished one as ours.
 Result<void> MarkDestination(Store& destination, const Plan& plan);
+
+/// Whether this very run is finished there: its report, and its file under its name.
+Result<bool> IsCommitted(Store& destination, const Plan& plan);
 
 /// Removes everything that an unfinished run of ours left: parts, records, companions and the mark.
 Result<void> RemoveOwnObjects(Store& destination, const Plan& plan);

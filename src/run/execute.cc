@@ -1,6 +1,9 @@
 #include "run/execute.h"
 
+#include <algorithm>
 #include <atomic>
+#include <numeric>
+#include <set>
 
 #include "base/check.h"
 #include "run/crew.h"
@@ -53,10 +56,128 @@ std::vector<Crc32c> JoinParts(const Plan& plan, const std::vector<ArrayPart>& pa
   return crcs;
 }
 
+// What the records tell the committer: how every bundle's bytes became durable, which parts of
+// arrays and of the source's checksums it made.
+Result<void> TakeRecords(const Plan& plan, const Journal& journal, PositionedWriter& writer,
+                         SourceChecks& checks, RecordSink& records) {
+  std::vector<uint32_t> numbers(plan.bundles.size() + 1);
+  std::iota(numbers.begin(), numbers.end(), 0U);
+  return journal.ForEach(numbers, [&](BundleRecord record) -> Result<void> {
+    CKPT_CHECK(record.number <= plan.bundles.size());
+    if (record.number > 0)
+      CKPT_TRY_VOID(writer.TakeOver(plan.bundles[record.number - 1].segment, record.receipt));
+    checks.Keep(record.checks);
+    records.AddParts(record.parts);
+    return {};
+  });
+}
+
+// The statistics that some bundles, and the front, need.
+std::vector<const StatisticTask*> TasksOf(const Plan& plan, const std::vector<size_t>& bundles,
+                                          bool with_front) {
+  std::set<size_t> arrays;
+  const auto add = [&](const Bundle& bundle) {
+    for (const RowSpan& span : bundle.spans) arrays.insert(span.array);
+  };
+  for (const size_t i : bundles) add(plan.bundles[i]);
+  if (with_front) add(plan.front);
+  std::vector<const StatisticTask*> tasks;
+  for (const StatisticTask& task : plan.statistics) {
+    if (arrays.contains(task.span.array)) tasks.push_back(&task);
+  }
+  return tasks;
+}
+
+// All the lanes of a run at work.
+class Crew {
+ public:
+  Crew(const RunContext& context, const Work& work, Journal* journal, Watch& watch)
+      : context_(context), work_(work), journal_(journal), watch_(watch) {}
+
+  Result<void> Make() {
+    for (unsigned i = 0; i < context_.plan.memory.lanes; ++i) {
+      CKPT_TRY(std::unique_ptr<Lane> lane, Lane::Make(context_));
+      lanes_.push_back(std::move(lane));
+    }
+    return {};
+  }
+
+  // Statistics cross all tiles of a tensor, so they are whole before any bundle begins.
+  Result<void> RunStatistics(const std::vector<const StatisticTask*>& tasks) {
+    Counter next(tasks.size());
+    CKPT_TRY_VOID(OnAll([&](Lane& lane) {
+      return lane.RunStatistics([&]() -> std::optional<Job> {
+        const auto i = next.Next();
+        return i ? std::optional(Job{nullptr, {&tasks[*i]->span, 1}}) : std::nullopt;
+      });
+    }));
+    context_.statistics.Fix();
+    return {};
+  }
+
+  Result<void> RunBundles() {
+    Counter next(work_.bundles.size());
+    return OnAll([&](Lane& lane) -> Result<void> {
+      Result<void> asked;
+      CKPT_TRY_VOID(lane.RunBundles([&]() -> std::optional<Job> {
+        while (const auto i = next.Next()) {
+          const Bundle& bundle = context_.plan.bundles[work_.bundles[*i]];
+          if (!IsDoneByOthers(bundle.number, asked)) return Job{&bundle, bundle.spans};
+          if (!asked) break;
+        }
+        return std::nullopt;
+      }));
+      return asked;
+    });
+  }
+
+  // Nothing is left but what the committer does.
+  Result<void> RunFront() {
+    const Bundle& front = context_.plan.front;
+    if (front.spans.empty()) return context_.records.Finish(front, {});
+    Counter next(1);
+    return OnAll([&](Lane& lane) {
+      return lane.RunBundles([&]() -> std::optional<Job> {
+        return next.Next() ? std::optional(Job{&front, front.spans}) : std::nullopt;
+      });
+    });
+  }
+
+  Lane& first() { return *lanes_.front(); }
+
+ private:
+  Result<void> OnAll(const std::function<Result<void>(Lane&)>& work) {
+    return RunCrew(
+        lanes_.size(), [&](size_t i) { return work(*lanes_[i]); }, context_.progress, watch_);
+  }
+
+  bool IsDoneByOthers(uint32_t number, Result<void>& asked) {
+    if (!work_.is_shared || journal_ == nullptr) return false;
+    const Result<bool> has = journal_->Has(number);
+    if (!has) asked = Fail(has.error());
+    return !has || *has;
+  }
+
+  const RunContext& context_;
+  const Work& work_;
+  Journal* journal_;
+  Watch& watch_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+};
+
 }  // namespace
 
-Result<ExecuteResult> Execute(const Plan& plan, Store& source, PositionedWriter& writer,
-                              Journal* journal, MemoryBudget& budget, Watch& watch) {
+Work WholeWork(size_t bundles) {
+  Work work;
+  work.bundles.resize(bundles);
+  std::iota(work.bundles.begin(), work.bundles.end(), size_t{0});
+  return work;
+}
+
+Result<std::optional<ExecuteResult>> Execute(const Plan& plan, Store& source,
+                                             PositionedWriter& writer, Journal* journal,
+                                             const Work& work, MemoryBudget& budget,
+                                             Progress& progress, Watch& watch) {
   const MemoryPlan& memory = plan.memory;
   CKPT_TRY(const Grant fixed,
            budget.Acquire(memory.fixed_bytes + (memory.lanes + 1) * memory.record_bytes));
@@ -67,51 +188,36 @@ Result<ExecuteResult> Execute(const Plan& plan, Store& source, PositionedWriter&
   CKPT_TRY(StatisticTable statistics, StatisticTable::Make(plan, budget));
   CKPT_TRY(const std::unique_ptr<HoldPool> holds,
            HoldPool::Make(budget, memory.hold_slots, memory.hold_bytes));
-  RecordSink records(writer, journal);
-  Progress progress;
-  progress.read_bytes = plan.totals.header_bytes;
+  RecordSink records(writer, checks, journal, work.log);
   const RunContext context{plan,   readers, pool,       writer,   records,
                            budget, *holds,  statistics, progress, watch.stop.get_token()};
-  std::vector<std::unique_ptr<Lane>> lanes;
-  for (unsigned i = 0; i < memory.lanes; ++i) {
-    CKPT_TRY(std::unique_ptr<Lane> lane, Lane::Make(context));
-    lanes.push_back(std::move(lane));
-  }
-  const auto on_all = [&](const std::function<Result<void>(Lane&)>& work) {
-    return RunCrew(
-        lanes.size(), [&](size_t i) { return work(*lanes[i]); }, progress, watch);
-  };
+  Crew crew(context, work, journal, watch);
+  CKPT_TRY_VOID(crew.Make());
 
-  // Statistics cross all tiles of a tensor, so they are whole before any bundle begins.
-  if (!plan.statistics.empty()) {
-    Counter tasks(plan.statistics.size());
-    CKPT_TRY_VOID(on_all([&](Lane& lane) {
-      return lane.RunStatistics([&]() -> std::optional<Job> {
-        const auto i = tasks.Next();
-        return i ? std::optional(Job{nullptr, {&plan.statistics[*i].span, 1}}) : std::nullopt;
-      });
-    }));
-    statistics.Fix();
-  }
-
-  // The bundles, then the front; whoever comes last takes it.
-  Counter jobs(plan.bundles.size() + 1);
-  CKPT_TRY_VOID(on_all([&](Lane& lane) {
-    return lane.RunBundles([&]() -> std::optional<Job> {
-      auto i = jobs.Next();
-      if (i && *i < plan.bundles.size()) return Job{&plan.bundles[*i], plan.bundles[*i].spans};
-      if (i && !plan.front.spans.empty()) return Job{&plan.front, plan.front.spans};
-      return std::nullopt;
-    });
-  }));
-  if (plan.front.spans.empty()) CKPT_TRY_VOID(records.Finish({}));
-
+  // What the front needs is known already where this process has the tensor's bundles too.
+  const std::vector<const StatisticTask*> tasks = TasksOf(plan, work.bundles, false);
+  const std::vector<const StatisticTask*> all_tasks = TasksOf(plan, work.bundles, true);
+  const bool has_all_work = work.bundles.size() == plan.bundles.size();
+  const bool is_front_ready = has_all_work || tasks.size() == all_tasks.size();
+  CKPT_TRY_VOID(crew.RunStatistics(is_front_ready ? all_tasks : tasks));
+  CKPT_TRY_VOID(crew.RunBundles());
   if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
-  CKPT_TRY_VOID(WriteHeadAndRagged(context, *lanes.front(), journal));
+
+  if (journal != nullptr) {
+    CKPT_TRY(const std::vector<uint32_t> done, journal->List());
+    const auto begin = std::upper_bound(done.begin(), done.end(), 0U);
+    if (static_cast<size_t>(done.end() - begin) < plan.bundles.size())
+      return std::optional<ExecuteResult>();
+  }
+  if (!is_front_ready) CKPT_TRY_VOID(crew.RunStatistics(TasksOf(plan, {}, true)));
+  CKPT_TRY_VOID(crew.RunFront());
+  if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
+  CKPT_TRY_VOID(WriteHeadAndRagged(context, crew.first(), journal));
+  if (journal != nullptr) CKPT_TRY_VOID(TakeRecords(plan, *journal, writer, checks, records));
   CKPT_TRY_VOID(checks.Finish());
   watch.tick(progress);
-  return ExecuteResult{JoinParts(plan, records.TakeParts()), progress.read_bytes,
-                       budget.peak_bytes()};
+  return std::optional(ExecuteResult{JoinParts(plan, records.TakeParts()), progress.read_bytes,
+                                     budget.peak_bytes()});
 }
 
 }  // namespace ckpt

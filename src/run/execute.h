@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <stop_token>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "plan/plan.h"
 #include "run/journal.h"
 #include "run/progress.h"
+#include "run/shard_log.h"
 #include "store/store.h"
 
 namespace ckpt {
@@ -27,12 +29,25 @@ struct ExecuteResult {
   uint64_t granted_peak_bytes = 0;  ///< the most that the budget had granted at once
 };
 
-/// Runs the plan: statistics, bundles over all lanes, front, head. Every byte of the file is
-/// written when it returns, but the writer is not committed. `journal`: where side values wait;
-/// null for writers that take them at once. Errors: those of stores and kernels, with tensor and
-/// file; kInterrupted when stopped. The first error ends the run; other lanes stop at their next
-/// tile.
-Result<ExecuteResult> Execute(const Plan& plan, Store& source, PositionedWriter& writer,
-                              Journal* journal, MemoryBudget& budget, Watch& watch);
+/// The part of a plan's work that one process takes.
+struct Work {
+  std::vector<size_t> bundles;  ///< into the plan's
+  /// Others may be at the same bundles: each is asked for before it is begun.
+  bool is_shared = false;
+  ShardLog* log = nullptr;
+};
+/// All of a plan with so many bundles.
+Work WholeWork(size_t bundles);
+
+/// Runs the plan's bundles over all lanes, statistics first; then, if every bundle is recorded,
+/// also those of other processes, front and head: every byte of the file is written when it
+/// returns, but the writer is not committed. Else it returns nothing: others have bundles to do.
+/// `journal`: where side values wait; null for writers that take them at once, which must have all
+/// the work. Errors: those of stores and kernels, with tensor and file; kInterrupted when stopped.
+/// The first error ends the run; other lanes stop at their next tile.
+Result<std::optional<ExecuteResult>> Execute(const Plan& plan, Store& source,
+                                             PositionedWriter& writer, Journal* journal,
+                                             const Work& work, MemoryBudget& budget,
+                                             Progress& progress, Watch& watch);
 
 }  // namespace ckpt

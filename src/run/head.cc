@@ -202,7 +202,8 @@ Result<void> WriteHeadAndRagged(const RunContext& context, Lane& lane, const Jou
     }
     CKPT_CHECK(head.next_offset() == plan.head_end);
     CKPT_TRY(const std::vector<SideValue> ends, head.Finish());
-    CKPT_TRY_VOID(WriteRagged(context, lane, *journal, ends));
+    // Where any range will do, nothing is ragged.
+    if (context.writer.alignment() > 1) CKPT_TRY_VOID(WriteRagged(context, lane, *journal, ends));
   }
   context.records.AddParts(parts.parts);
   return {};

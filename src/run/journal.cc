@@ -2,15 +2,30 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <atomic>
+#include <charconv>
+#include <mutex>
+#include <thread>
+
 #include "base/text.h"
+#include "run/shard_log.h"
+#include "run/unfinished_file.h"
 
 namespace ckpt {
 namespace {
+
 constexpr uint64_t kMostRecordBytes = 64ULL << 20;
 constexpr uint64_t kMostSideBytes = 1ULL << 30;
+constexpr size_t kReaders = 8;  // of records at one time: each is one small request
+
 }  // namespace
 
 std::string StateFolder(std::string_view name) { return Below(kStateFolder, name); }
+
+std::string TemporaryFolder(std::string_view state_name) {
+  return StateFolder(state_name) + "/tmp";
+}
 
 std::string Journal::RecordName(uint32_t number) const {
   return fmt::format("{}/journal/{:06}", folder_, number);
@@ -24,9 +39,26 @@ Result<void> Journal::Put(const BundleRecord& record) {
   if (!encoded.side_file.empty())
     CKPT_TRY_VOID(WriteSmallObject(store_, SideName(record.number), encoded.side_file,
                                    {.is_create_only = false}));
-  CKPT_TRY_VOID(WriteSmallObject(store_, RecordName(record.number), encoded.record,
-                                 {.is_create_only = true}));
-  return {};
+  Result<ObjectInfo> made =
+      WriteSmallObject(store_, RecordName(record.number), encoded.record, {.is_create_only = true});
+  if (made) return {};
+  if (made.error().code != Code::kCannotCreate) return Fail(std::move(made).error());
+  return CompareWithOther(record, std::move(made).error());
+}
+
+// Another process may have been faster. `exists`: the error if it was not that.
+Result<void> Journal::CompareWithOther(const BundleRecord& record, Error exists) {
+  const Result<BundleRecord> other = Get(record.number);
+  if (!other && other.error().code == Code::kNotFound) return Fail(std::move(exists));
+  if (!other) return Fail(other.error());
+  if (other->IsEqualTo(record)) return {};
+  return Result<void>(
+             Fail(Code::kIo,
+                  fmt::format("bundle {} was recorded with other bytes by another process",
+                              record.number),
+                  "the source was changed meanwhile, or one of the machines is faulty: remove the "
+                  "output with \"ckpt clean\", then run again"))
+      .map_error(Where("file", store_.root().PrintBelow(RecordName(record.number))));
 }
 
 Result<BundleRecord> Journal::Get(uint32_t number) const {
@@ -39,10 +71,71 @@ Result<BundleRecord> Journal::Get(uint32_t number) const {
       .map_error(Where("file", store_.root().PrintBelow(RecordName(number))));
 }
 
-Result<void> Journal::Clear() {
-  for (const std::string_view folder : {"journal", "side"})
-    CKPT_TRY_VOID(store_.RemoveAll(fmt::format("{}/{}", folder_, folder)));
+Result<std::vector<uint32_t>> Journal::List() const {
+  const std::string folder = folder_ + "/journal";
+  CKPT_TRY(const std::vector<ObjectInfo> objects, store_.List(folder));
+  std::vector<uint32_t> numbers;
+  for (const ObjectInfo& object : objects) {
+    const std::string_view leaf = std::string_view(object.name).substr(folder.size() + 1);
+    uint32_t number = 0;
+    const auto parsed = std::from_chars(leaf.data(), leaf.data() + leaf.size(), number);
+    // A record that is being written has another name until it is whole.
+    if (parsed.ec == std::errc() && object.name == RecordName(number)) numbers.push_back(number);
+  }
+  std::sort(numbers.begin(), numbers.end());
+  return numbers;
+}
+
+Result<bool> Journal::Has(uint32_t number) const {
+  const Result<ObjectInfo> info = store_.Stat(RecordName(number));
+  if (info) return true;
+  if (info.error().code == Code::kNotFound) return false;
+  return Fail(info.error());
+}
+
+Result<void> Journal::Drop(std::span<const uint32_t> numbers) {
+  for (const uint32_t number : numbers) {
+    CKPT_TRY_VOID(store_.Remove(RecordName(number)));
+    CKPT_TRY_VOID(store_.Remove(SideName(number)));
+  }
   return {};
+}
+
+Result<void> Journal::DropAll() {
+  CKPT_TRY(const std::vector<uint32_t> numbers, List());
+  return Drop(numbers);
+}
+
+Result<void> Journal::ForEach(std::span<const uint32_t> numbers,
+                              const std::function<Result<void>(BundleRecord)>& take) const {
+  std::mutex mutex;
+  std::optional<Error> first_error;
+  std::atomic<size_t> next{0};
+  const auto work = [&] {
+    for (size_t i = next++; i < numbers.size(); i = next++) {
+      Result<BundleRecord> record = Get(numbers[i]);
+      const std::lock_guard lock(mutex);
+      if (first_error) return;
+      const Result<void> taken =
+          record ? take(*std::move(record)) : Result<void>(Fail(std::move(record).error()));
+      if (!taken) first_error = taken.error();
+    }
+  };
+  {
+    // They end with this call; each waits for one small object at a time.
+    std::vector<std::jthread> readers;
+    for (size_t i = 1; i < std::min(kReaders, numbers.size()); ++i) readers.emplace_back(work);
+    work();
+  }
+  if (first_error) return Fail(*std::move(first_error));
+  return {};
+}
+
+Result<void> Journal::Clear() {
+  for (const std::string_view folder :
+       {std::string_view("journal"), std::string_view("side"), std::string_view("tmp"), kShardsFolder})
+    CKPT_TRY_VOID(store_.RemoveAll(fmt::format("{}/{}", folder_, folder)));
+  return store_.Remove(folder_ + "/" + std::string(kUnfinishedName));
 }
 
 }  // namespace ckpt

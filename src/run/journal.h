@@ -1,7 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "run/record.h"
 #include "store/store.h"
@@ -13,28 +17,47 @@ namespace ckpt {
 inline constexpr std::string_view kStateFolder = ".ckpt-state";
 /// The folder below it of a run that shares its destination with others; kStateFolder for "".
 std::string StateFolder(std::string_view name);
+/// Where a file system keeps what a bundle or the commit writes until it is whole.
+std::string TemporaryFolder(std::string_view state_name);
 
 /// One small create-only record per finished bundle, side values above 64 KiB in a file of their
-/// own written before it. Thread-safe: bundles are recorded by several lanes; a bundle is recorded
-/// once.
+/// own written before it. Thread-safe, and safe beside other processes of the same run: whoever
+/// finishes a bundle first records it.
 class Journal {
  public:
   /// `state_name`: of the run's folder below kStateFolder, or "".
   Journal(Store& store, std::string run_digest, std::string_view state_name = "")
-      : store_(store), run_digest_(std::move(run_digest)), folder_(StateFolder(state_name)) {}
+      : store_(store),
+        run_digest_(std::move(run_digest)),
+        state_name_(state_name),
+        folder_(StateFolder(state_name)) {}
+  const std::string& state_name() const { return state_name_; }
   /// Durable when it returns; whoever sees the record knows that the bundle's bytes were durable
-  /// before.
+  /// before. An equal record of another process is success. Errors: kIo where it recorded other
+  /// bytes.
   Result<void> Put(const BundleRecord& record);
   Result<BundleRecord> Get(uint32_t number) const;
-  /// Removes all records and side files.
+  /// The bundles that are recorded, ascending, by one listing.
+  Result<std::vector<uint32_t>> List() const;
+  /// Whether one is.
+  Result<bool> Has(uint32_t number) const;
+  /// Forgets bundles: their bytes are gone, or not what was recorded.
+  Result<void> Drop(std::span<const uint32_t> numbers);
+  Result<void> DropAll();
+  /// Reads records side by side and hands each to `take`, one at a time, in no order.
+  Result<void> ForEach(std::span<const uint32_t> numbers,
+                       const std::function<Result<void>(BundleRecord)>& take) const;
+  /// Removes everything that only a run at work needs: records, side files, what shards said.
   Result<void> Clear();
 
  private:
   std::string RecordName(uint32_t number) const;
   std::string SideName(uint32_t number) const;
+  Result<void> CompareWithOther(const BundleRecord& record, Error exists);
   Store& store_;
-  std::string run_digest_;
-  std::string folder_;
+  const std::string run_digest_;
+  const std::string state_name_;
+  const std::string folder_;
 };
 
 }  // namespace ckpt

@@ -58,6 +58,7 @@ Result<void> Lane::RunBundles(const std::function<std::optional<Job>()>& next) {
 
 Result<void> Lane::Process(const FedTile& fed) {
   if (!open_) {
+    context_.records.Begin(*fed.bundle);
     open_.emplace(OpenBundle{fed.bundle, SegmentWriter(context_.writer, fed.bundle->segment), {}});
     open_->record.number = fed.bundle->number;
   }
@@ -146,7 +147,7 @@ Result<void> Lane::WriteHold(const FedTile& fed, uint64_t block_begin, uint64_t 
 Result<void> Lane::FinishBundle() {
   CKPT_TRY_VOID(WaitForWrites());
   for (SideValue& side : open_->writer.Finish()) open_->record.sides.push_back(std::move(side));
-  CKPT_TRY_VOID(context_.records.Finish(std::move(open_->record)));
+  CKPT_TRY_VOID(context_.records.Finish(*open_->bundle, std::move(open_->record)));
   open_.reset();
   ++context_.progress.bundles_done;
   return {};

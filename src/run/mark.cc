@@ -1,8 +1,11 @@
 #include "run/mark.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "base/json_text.h"
+#include "base/text.h"
 #include "run/journal.h"
 #include "run/report.h"
 
@@ -44,20 +47,94 @@ std::optional<Mark> ReadMark(Store& destination, std::string_view state_name) {
   if (!files || !folders) return std::nullopt;
   mark.files = *files;
   mark.folders = *folders;
+  if (json.contains("done")) {
+    const auto done = NamesIn(json, "done");
+    if (!done) return std::nullopt;
+    mark.done = *done;
+  }
+  const auto word = [&](const char* key) {
+    const auto found = json.find(key);
+    return found != json.end() && found->is_string() ? found->get<std::string>() : std::string();
+  };
+  const auto number = [&](const char* key) -> uint64_t {
+    const auto found = json.find(key);
+    return found != json.end() && found->is_number_unsigned() ? found->get<uint64_t>() : 0;
+  };
+  mark.target = word("target");
+  mark.source = word("source");
+  mark.bundles = number("bundles");
+  mark.written_bytes = number("written_bytes");
   return mark;
 }
 
 Result<void> WriteMark(Store& destination, const PlanBase& plan, const Mark& mark) {
   nlohmann::ordered_json json;
-  json["schema_version"] = 1;
+  json["schema_version"] = 2;
   json["program"] = "ckpt";
   json["target"] = plan.target;
+  json["source"] = plan.catalog.root.Print();
   json["run_digest"] = plan.run_digest;
+  json["bundles"] = mark.bundles;
+  json["written_bytes"] = plan.totals.written_bytes;
   if (!mark.folders.empty()) json["folders"] = mark.folders;
   json["files"] = mark.files;
-  CKPT_TRY_VOID(WriteSmallObject(destination, MarkName(plan.state_name), PrintJson(json) + "\n",
-                                 {.is_create_only = true}));
-  return {};
+  json["done"] = mark.done;
+  const Result<ObjectInfo> made = WriteSmallObject(
+      destination, MarkName(plan.state_name), PrintJson(json) + "\n", {.is_create_only = true});
+  if (made) return {};
+  if (made.error().code != Code::kCannotCreate) return Fail(made.error());
+  const std::optional<Mark> other = ReadMark(destination, plan.state_name);
+  if (other && other->run_digest == plan.run_digest) return {};
+  return Result<void>(Fail(Code::kTemporary, "another run has begun in this destination",
+                           "let it end, or name another output"))
+      .map_error(Where("folder", destination.root().Print()));
+}
+
+Result<bool> IsAllThere(Store& destination, const Mark& mark) {
+  if (mark.done.empty()) return false;
+  for (const std::string& name : mark.done) {
+    const Result<ObjectInfo> info = destination.Stat(name);
+    if (!info && info.error().code == Code::kNotFound) return false;
+    if (!info) return Fail(info.error());
+  }
+  return true;
+}
+
+bool IsMarkOf(Store& destination, const PlanBase& plan) {
+  const std::optional<Mark> mark = ReadMark(destination, plan.state_name);
+  return mark && mark->run_digest == plan.run_digest;
+}
+
+Result<Standing> StandingOf(Store& destination, const std::optional<Mark>& mark,
+                            const PlanBase& plan) {
+  if (!mark || mark->run_digest.empty()) return Standing::kUnmarked;
+  CKPT_TRY(const bool is_there, IsAllThere(destination, *mark));
+  if (is_there) return Standing::kFinished;
+  return mark->run_digest == plan.run_digest ? Standing::kOwnUnfinished
+                                             : Standing::kOthersUnfinished;
+}
+
+tl::unexpected<Error> RefuseDestination(const Store& destination, Standing standing,
+                                        std::span<const std::string> names) {
+  const std::string list =
+      ListSome(std::vector<std::string>(names.begin(), names.end()), kMostNames);
+  Error error{
+      Code::kCannotCreate,
+      standing == Standing::kFinished
+          ? fmt::format("the destination holds a finished checkpoint: {}", list)
+      : standing == Standing::kOthersUnfinished
+          ? fmt::format("the destination holds an unfinished conversion of another source "
+                        "or with other settings: {}",
+                        list)
+          : fmt::format("the destination is not empty: {}", list),
+      {},
+      {},
+      standing == Standing::kOthersUnfinished
+          ? "name another folder; or end that conversion by its own command, remove it with "
+            "\"ckpt clean\", or give --overwrite to replace it"
+          : "name an empty or new folder, or give --overwrite to replace what lies there"};
+  error.where.push_back({"folder", destination.root().Print()});
+  return Fail(std::move(error));
 }
 
 std::string LockName(std::string_view state_name) { return StateFolder(state_name) + "/lock"; }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,7 +17,16 @@ struct Mark {
   std::string run_digest = {};
   std::vector<std::string> folders = {};  ///< whole folders that are ours
   std::vector<std::string> files = {};    ///< single objects
+  std::vector<std::string> done = {};     ///< objects that stand under these names once all outputs
+                                          ///< are committed, and never before
+  std::string target = {};
+  std::string source = {};     ///< as printed
+  uint64_t bundles = 0;        ///< of the plan, the last one (of the commit) included
+  uint64_t written_bytes = 0;  ///< in all
 };
+
+/// Whether everything that the mark's run was to commit stands under its name.
+Result<bool> IsAllThere(Store& destination, const Mark& mark);
 
 /// The mark's name in a destination: ".ckpt-state/state.json", or in the state folder of a run that
 /// shares its destination.
@@ -24,8 +34,26 @@ std::string MarkName(std::string_view state_name = "");
 
 /// The destination's mark; nothing where it is missing, damaged or foreign.
 std::optional<Mark> ReadMark(Store& destination, std::string_view state_name = "");
-/// Writes the mark of a run into its state folder; create-only.
+/// Writes the mark of a run into its state folder. One of the same run that lies there already (of
+/// another shard, or an earlier start) is success; of any other, kTemporary: both began at once.
 Result<void> WriteMark(Store& destination, const PlanBase& plan, const Mark& mark);
+
+/// Whether the destination's mark is that of this very run. Best effort: false where it cannot be
+/// read.
+bool IsMarkOf(Store& destination, const PlanBase& plan);
+
+/// Whose a destination is, by its mark.
+enum class Standing : uint8_t {
+  kUnmarked,          ///< nobody's, or of a run that failed before it made anything
+  kOwnUnfinished,     ///< this very run began there: same source, same settings
+  kOthersUnfinished,  ///< a run of another source or other settings began there
+  kFinished,          ///< a finished run's
+};
+Result<Standing> StandingOf(Store& destination, const std::optional<Mark>& mark,
+                            const PlanBase& plan);
+/// kCannotCreate naming what lies there and what to do. `names`: the objects in the way.
+tl::unexpected<Error> RefuseDestination(const Store& destination, Standing standing,
+                                        std::span<const std::string> names);
 
 /// The name of what keeps a second run out while one is at work; of no other meaning.
 std::string LockName(std::string_view state_name = "");

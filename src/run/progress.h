@@ -10,6 +10,9 @@ struct Progress {
   std::atomic<uint64_t> read_bytes{0};
   std::atomic<uint64_t> written_bytes{0};
   std::atomic<uint64_t> bundles_done{0};
+  /// Of the plan's totals, what is not this process's: done before, or of other shards.
+  std::atomic<uint64_t> skipped_read_bytes{0};
+  std::atomic<uint64_t> skipped_written_bytes{0};
 };
 
 }  // namespace ckpt

@@ -6,9 +6,9 @@
 namespace ckpt {
 namespace {
 
-// magic, run digest, number, flags, counts; then parts, sides, chunks, inline bytes; CRC-32C of all
-// before it.
-constexpr std::string_view kMagic = "CKPTJ002";
+// magic, run digest, number, flags, counts; then parts, sides, chunks, files, checks, receipt,
+// inline bytes; CRC-32C of all before it.
+constexpr std::string_view kMagic = "CKPTJ003";
 constexpr size_t kFlagsOffset = 8 + 64 + 4;
 constexpr uint32_t kSideFileFlag = 1;
 
@@ -80,6 +80,33 @@ Result<void> TakeChunks(Reader& reader, uint32_t count, BundleRecord& decoded) {
   return {};
 }
 
+Result<void> TakeFiles(Reader& reader, uint32_t count, BundleRecord& decoded) {
+  if (reader.left() / 20 < count) return Damaged("cut short");
+  for (uint32_t i = 0; i < count; ++i) {
+    const auto output = reader.Take<uint32_t>();
+    const auto size = reader.Take<uint64_t>();
+    const auto has_crc = reader.Take<uint32_t>();
+    const auto crc = reader.Take<uint32_t>();
+    if (!output || !size || !has_crc || !crc) return Damaged("cut short");
+    DataFile& file = decoded.files.emplace_back(DataFile{*output, *size, {}});
+    if (*has_crc != 0) file.crc32c = Crc32c(*crc, *size);
+  }
+  return {};
+}
+
+Result<void> TakeChecks(Reader& reader, uint32_t count, BundleRecord& decoded) {
+  if (reader.left() / 24 < count) return Damaged("cut short");
+  for (uint32_t i = 0; i < count; ++i) {
+    const auto check = reader.Take<uint32_t>();
+    const auto begin = reader.Take<uint64_t>();
+    const auto size = reader.Take<uint64_t>();
+    const auto crc = reader.Take<uint32_t>();
+    if (!check || !begin || !size || !crc) return Damaged("cut short");
+    decoded.checks.push_back({*check, *begin, Crc32(*crc, *size)});
+  }
+  return {};
+}
+
 }  // namespace
 
 EncodedRecord EncodeRecord(const BundleRecord& record, std::string_view run_digest) {
@@ -100,6 +127,9 @@ EncodedRecord EncodeRecord(const BundleRecord& record, std::string_view run_dige
   Put<uint32_t>(text, static_cast<uint32_t>(record.parts.size()));
   Put<uint32_t>(text, static_cast<uint32_t>(record.sides.size()));
   Put<uint32_t>(text, static_cast<uint32_t>(record.chunks.size()));
+  Put<uint32_t>(text, static_cast<uint32_t>(record.files.size()));
+  Put<uint32_t>(text, static_cast<uint32_t>(record.checks.size()));
+  Put<uint32_t>(text, static_cast<uint32_t>(record.receipt.size()));
   Put<uint32_t>(text, Crc32c::Of(Bytes(sides)).value());
   for (const ArrayPart& part : record.parts) {
     Put<uint32_t>(text, part.array);
@@ -121,6 +151,19 @@ EncodedRecord EncodeRecord(const BundleRecord& record, std::string_view run_dige
     Put<uint32_t>(text, chunk.length);
     Put<uint32_t>(text, chunk.crc32c);
   }
+  for (const DataFile& file : record.files) {
+    Put<uint32_t>(text, file.output);
+    Put<uint64_t>(text, file.size_bytes);
+    Put<uint32_t>(text, file.crc32c ? 1 : 0);
+    Put<uint32_t>(text, file.crc32c ? file.crc32c->value() : 0);
+  }
+  for (const CheckPart& part : record.checks) {
+    Put<uint32_t>(text, part.check);
+    Put<uint64_t>(text, part.begin);
+    Put<uint64_t>(text, part.crc.size_bytes());
+    Put<uint32_t>(text, part.crc.value());
+  }
+  text += record.receipt;
   if (is_apart) {
     encoded.side_file = std::move(sides);
   } else {
@@ -150,9 +193,12 @@ Result<BundleRecord> DecodeRecord(std::string_view record, std::string_view side
   const auto n_parts = reader.Take<uint32_t>();
   const auto n_sides = reader.Take<uint32_t>();
   const auto n_chunks = reader.Take<uint32_t>();
+  const auto n_files = reader.Take<uint32_t>();
+  const auto n_checks = reader.Take<uint32_t>();
+  const auto n_receipt = reader.Take<uint32_t>();
   const auto side_crc = reader.Take<uint32_t>();
-  if (!number || !flags || !n_parts || !n_sides || !n_chunks || !side_crc ||
-      reader.left() / 24 < *n_parts)
+  if (!number || !flags || !n_parts || !n_sides || !n_chunks || !n_files || !n_checks ||
+      !n_receipt || !side_crc || reader.left() / 24 < *n_parts)
     return Damaged("cut short");
   decoded.number = *number;
   for (uint32_t i = 0; i < *n_parts; ++i) {
@@ -166,6 +212,11 @@ Result<BundleRecord> DecodeRecord(std::string_view record, std::string_view side
   std::vector<uint64_t> sizes;
   CKPT_TRY_VOID(TakeSides(reader, *n_sides, decoded, sizes));
   CKPT_TRY_VOID(TakeChunks(reader, *n_chunks, decoded));
+  CKPT_TRY_VOID(TakeFiles(reader, *n_files, decoded));
+  CKPT_TRY_VOID(TakeChecks(reader, *n_checks, decoded));
+  const auto receipt = reader.Take(uint64_t{*n_receipt});
+  if (!receipt) return Damaged("cut short");
+  decoded.receipt = *receipt;
   const bool is_apart = (*flags & kSideFileFlag) != 0;
   const std::string_view sides = is_apart ? side_file : *reader.Take(reader.left());
   if (Crc32c::Of(Bytes(sides)).value() != *side_crc) return Damaged("its side values are damaged");

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -8,6 +9,7 @@
 
 #include "base/crc32c.h"
 #include "base/result.h"
+#include "source/source_checks.h"
 
 namespace ckpt {
 
@@ -16,6 +18,7 @@ struct ArrayPart {
   uint32_t array = 0;         ///< into OutputSpec::arrays
   uint64_t offset_bytes = 0;  ///< in the array
   Crc32c crc;
+  bool operator==(const ArrayPart&) const = default;
 };
 
 /// A chunk as stored in a data file of a chunked output.
@@ -26,6 +29,7 @@ struct ChunkPart {
   uint64_t offset = 0;  ///< in the bundle's data file
   uint32_t length = 0;
   uint32_t crc32c = 0;
+  bool operator==(const ChunkPart&) const = default;
 };
 
 /// Bytes made by a bundle that lie outside what it writes itself: scales in the file's head, and
@@ -36,6 +40,14 @@ struct SideValue {
   std::vector<std::byte> bytes;
   uint32_t output = 0;  ///< of a chunked target
   uint32_t array = 0;   ///< of a chunked target: the array of scales
+  bool operator==(const SideValue&) const = default;
+};
+
+/// A data file that a bundle of a chunked target made, as the store has it.
+struct DataFile {
+  uint32_t output = 0;
+  uint64_t size_bytes = 0;
+  std::optional<Crc32c> crc32c = {};  ///< where the store's stat says it
 };
 
 /// What is known of a finished bundle.
@@ -44,6 +56,15 @@ struct BundleRecord {
   std::vector<ArrayPart> parts;
   std::vector<SideValue> sides;
   std::vector<ChunkPart> chunks = {};
+  std::vector<DataFile> files = {};
+  std::vector<CheckPart> checks = {};  ///< of the source's own checksums: what was read for it
+  std::string receipt = {};  ///< of the segment of the one file, for the writer that commits it
+
+  /// Whether both made the same bytes, whoever wrote them and wherever to.
+  bool IsEqualTo(const BundleRecord& other) const {
+    return number == other.number && parts == other.parts && sides == other.sides &&
+           chunks == other.chunks;
+  }
 };
 
 /// The record as one small file, side values apart (docs/formats/journal.md). `run_digest`: 64

@@ -33,6 +33,16 @@ struct NetworkFigures {
   std::map<std::string, uint64_t> retries;  ///< by reason
 };
 
+/// The bundles of a run, and who made them.
+struct ShardFigures {
+  uint64_t bundles = 0;             ///< of the plan
+  uint64_t recorded = 0;            ///< when this process ended, by all
+  uint64_t kept = 0;                ///< recorded before this process began
+  uint64_t own = 0;                 ///< that this process was to make
+  uint64_t read_again_at_most = 0;  ///< bytes of bundles that earlier processes had begun and not
+                                    ///< recorded
+};
+
 /// What a run measured; all that the report says beyond the plan.
 struct RunFigures {
   ExecuteResult execute;
@@ -43,6 +53,7 @@ struct RunFigures {
   unsigned threads = 1;
   std::string io_mode;
   std::optional<NetworkFigures> network;  ///< where a place is remote
+  ShardFigures shard;
 };
 
 /// The report as JSON (docs/report.md): never a secret, URIs without their queries.

@@ -25,20 +25,29 @@ Result<ReportState> ReadReportState(Store& destination, std::string_view state_n
   return ReportState{ReportState::Kind::kDone, digest->get<std::string>()};
 }
 
-Result<void> WriteFailureReport(Store& destination, const std::string& text,
-                                std::string_view state_name) {
-  CKPT_TRY(const ReportState state, ReadReportState(destination, state_name));
-  CKPT_TRY(std::vector<ObjectInfo> objects, ListDestination(destination, StateFolder(state_name)));
-  std::erase_if(objects, [&](const ObjectInfo& object) {
-    return object.name == LockName(state_name) || IsLeftover(object.name, state_name);
-  });
-  if (!objects.empty() && state.kind != ReportState::Kind::kFailed)
-    return Fail(Code::kCannotCreate, "the destination holds the state of another run");
-  PlanBase nothing;
-  nothing.state_name = state_name;
-  if (objects.empty()) CKPT_TRY_VOID(WriteMark(destination, nothing, Mark{}));
-  CKPT_TRY_VOID(
-      WriteSmallObject(destination, ReportName(state_name), text, {.is_create_only = false}));
+Result<bool> HasReportOf(Store& destination, const PlanBase& plan) {
+  CKPT_TRY(const ReportState state, ReadReportState(destination, plan.state_name));
+  return state.kind == ReportState::Kind::kDone && state.run_digest == plan.run_digest;
+}
+
+Result<void> WriteFailureReport(Store& destination, const std::string& text, const PlanBase& plan) {
+  const std::string& name = plan.state_name;
+  const std::optional<Mark> mark = ReadMark(destination, name);
+  CKPT_TRY(const Standing standing, StandingOf(destination, mark, plan));
+  if (standing != Standing::kOwnUnfinished) {
+    CKPT_TRY(const ReportState state, ReadReportState(destination, name));
+    CKPT_TRY(std::vector<ObjectInfo> objects, ListDestination(destination, StateFolder(name)));
+    std::erase_if(objects, [&](const ObjectInfo& object) {
+      return object.name == LockName(name) || IsLeftover(object.name, name);
+    });
+    if (!objects.empty() && state.kind != ReportState::Kind::kFailed)
+      return Fail(Code::kCannotCreate, "the destination holds the state of another run");
+    // A mark of no run: nothing was made.
+    PlanBase nothing;
+    nothing.state_name = name;
+    if (objects.empty()) CKPT_TRY_VOID(WriteMark(destination, nothing, Mark{}));
+  }
+  CKPT_TRY_VOID(WriteSmallObject(destination, ReportName(name), text, {.is_create_only = false}));
   return {};
 }
 

@@ -19,10 +19,12 @@ struct ReportState {
 };
 Result<ReportState> ReadReportState(Store& destination, std::string_view state_name = "");
 
+/// Whether the destination's report is that of this very run, written when its output was whole.
+Result<bool> HasReportOf(Store& destination, const PlanBase& plan);
+
 /// Leaves the text of a failure (JSON, an object with "result": "failed") as the destination's
 /// report, marked as ours, so that a next run clears it. Only where the destination holds no state
-/// of another run. Errors: kCannotCreate where there is one; those of the store.
-Result<void> WriteFailureReport(Store& destination, const std::string& text,
-                                std::string_view state_name = "");
+/// of another run than `plan`'s. Errors: kCannotCreate where there is one; those of the store.
+Result<void> WriteFailureReport(Store& destination, const std::string& text, const PlanBase& plan);
 
 }  // namespace ckpt

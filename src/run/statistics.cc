@@ -28,6 +28,8 @@ void StatisticTable::Merge(size_t array, std::span<const uint16_t> column_max) {
 
 void StatisticTable::Fix() {
   for (auto& [array, columns] : columns_) {
+    columns.scales.clear();
+    columns.reciprocals.clear();
     for (const uint16_t bits : columns.max) {
       const QuantScale scale = ScaleOf(bits, columns.bits);
       columns.scales.push_back(scale.scale);

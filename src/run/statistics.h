@@ -22,7 +22,8 @@ class StatisticTable {
 
   /// Thread-safe. Joins the maxima of some rows (bits of |bf16|) into those of `array`.
   void Merge(size_t array, std::span<const uint16_t> column_max);
-  /// Turns maxima into scales and reciprocals. After all Merges, before any of the reads below.
+  /// Turns maxima into scales and reciprocals. After all Merges, before any of the reads below;
+  /// again after more of them.
   void Fix();
 
   std::span<const BF16> Scales(size_t array) const { return columns_.at(array).scales; }

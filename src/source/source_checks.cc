@@ -11,7 +11,7 @@
 namespace ckpt {
 namespace {
 
-// Of one check at one time; a run that reads rows across hundreds of bands stays far below.
+// Of one check in one bundle.
 constexpr size_t kMostParts = 4096;
 
 // Reads through `inner` and tells the collector.
@@ -49,9 +49,6 @@ class WatchedReader : public ObjectReader {
 
 }  // namespace
 
-SourceChecks::SourceChecks(const Catalog& catalog)
-    : catalog_(catalog), states_(catalog.checks.size()) {}
-
 std::unique_ptr<ObjectReader> SourceChecks::Watch(std::unique_ptr<ObjectReader> reader,
                                                   uint32_t object) {
   const bool has_checks =
@@ -61,44 +58,42 @@ std::unique_ptr<ObjectReader> SourceChecks::Watch(std::unique_ptr<ObjectReader> 
   return std::make_unique<WatchedReader>(std::move(reader), *this, object);
 }
 
-// The parts of `range` that nobody has taken yet; they are the caller's from now on.
-std::vector<ByteRange> SourceChecks::Claim(State& state, ByteRange range) {
-  std::vector<ByteRange> claimed;
+// What of `range` is not in the log yet is added, joined with its neighbours: a bundle that reads
+// some bytes again has them in its log once.
+void SourceChecks::AddTo(State& state, ByteRange range, std::span<const std::byte> bytes) {
+  std::vector<ByteRange> missing;
   auto next = state.parts.upper_bound(range.begin);
   uint64_t at = range.begin;
-  if (next != state.parts.begin()) at = std::max(at, std::prev(next)->second.end);
+  if (next != state.parts.begin()) at = std::max(at, std::prev(next)->second.first);
   while (at < range.end) {
     const uint64_t stop = next == state.parts.end() ? range.end : std::min(range.end, next->first);
-    if (at < stop) claimed.push_back({at, stop});
+    if (at < stop) missing.push_back({at, stop});
     if (next == state.parts.end()) break;
-    at = std::max(at, next->second.end);
+    at = std::max(at, next->second.first);
     ++next;
   }
-  for (const ByteRange& part : claimed) state.parts[part.begin] = {part.end, {}, false};
-  return claimed;
-}
-
-// A claimed part is read: joined with its neighbours where they are read too.
-void SourceChecks::Settle(State& state, ByteRange range, const Crc32& crc) {
-  auto part = state.parts.find(range.begin);
-  if (part == state.parts.end()) return;  // given up meanwhile
-  part->second.crc = crc;
-  part->second.is_done = true;
-  if (part != state.parts.begin()) {
-    const auto before = std::prev(part);
-    if (before->second.is_done && before->second.end == part->first) {
-      before->second.crc.Append(part->second.crc);
-      before->second.end = part->second.end;
-      state.parts.erase(part);
-      part = before;
+  for (const ByteRange& part : missing) {
+    auto made = state.parts
+                    .emplace(part.begin,
+                             Part(part.end,
+                                  Crc32::Of(bytes.subspan(part.begin - range.begin, part.size()))))
+                    .first;
+    const auto join = [&](auto first, auto second) {
+      if (first->second.first != second->first) return first;
+      first->second.second.Append(second->second.second);
+      first->second.first = second->second.first;
+      state.parts.erase(second);
+      return first;
+    };
+    if (made != state.parts.begin()) {
+      const auto before = std::prev(made);
+      if (before->second.first == made->first) made = join(before, made);
     }
+    if (const auto after = std::next(made); after != state.parts.end()) join(made, after);
   }
-  const auto after = std::next(part);
-  if (after == state.parts.end() || !after->second.is_done || part->second.end != after->first)
-    return;
-  part->second.crc.Append(after->second.crc);
-  part->second.end = after->second.end;
-  state.parts.erase(after);
+  if (state.parts.size() <= kMostParts) return;
+  state.is_given_up = true;
+  state.parts.clear();
 }
 
 void SourceChecks::Add(uint32_t object, uint64_t begin, std::span<const std::byte> bytes) {
@@ -107,51 +102,81 @@ void SourceChecks::Add(uint32_t object, uint64_t begin, std::span<const std::byt
       catalog_.checks.begin(), catalog_.checks.end(), [&](const StoredCheck& check) {
         return check.object != object ? check.object < object : check.range.end <= begin;
       });
+  ThreadLog* log = nullptr;
   for (auto check = first;
        check != catalog_.checks.end() && check->object == object && check->range.begin < end;
        ++check) {
-    State& state = states_[static_cast<size_t>(check - catalog_.checks.begin())];
-    std::vector<ByteRange> claimed;
-    {
+    if (log == nullptr) {
       const std::lock_guard lock(mutex_);
-      if (state.is_given_up) continue;
-      claimed =
-          Claim(state, {std::max(begin, check->range.begin), std::min(end, check->range.end)});
-      if (state.parts.size() > kMostParts) {
-        state.is_given_up = true;
-        state.parts.clear();
-        continue;
-      }
+      log = &logs_[std::this_thread::get_id()];
     }
-    for (const ByteRange& part : claimed) {
-      const Crc32 crc = Crc32::Of(bytes.subspan(part.begin - begin, part.size()));
-      const std::lock_guard lock(mutex_);
-      Settle(state, part, crc);
-    }
+    State& state = (*log)[static_cast<uint32_t>(check - catalog_.checks.begin())];
+    if (state.is_given_up) continue;
+    const ByteRange range{std::max(begin, check->range.begin), std::min(end, check->range.end)};
+    AddTo(state, range, bytes.subspan(range.begin - begin, range.size()));
   }
 }
 
-Result<SourceChecks::Verdict> SourceChecks::Finish() const {
+void SourceChecks::MoveParts(ThreadLog& log, std::vector<CheckPart>& parts) {
+  for (const auto& [check, state] : log) {
+    for (const auto& [begin, part] : state.parts) parts.push_back({check, begin, part.second});
+  }
+  log.clear();
+}
+
+std::vector<CheckPart> SourceChecks::Take() {
+  std::vector<CheckPart> parts;
+  const std::lock_guard lock(mutex_);
+  const auto log = logs_.find(std::this_thread::get_id());
+  if (log != logs_.end()) MoveParts(log->second, parts);
+  return parts;
+}
+
+void SourceChecks::Keep(std::span<const CheckPart> parts) {
+  const std::lock_guard lock(mutex_);
+  kept_.insert(kept_.end(), parts.begin(), parts.end());
+}
+
+// The CRC-32 of a check's whole range, out of parts that may overlap: bundles that read the same
+// bytes each have theirs, and some of the parts follow one another from end to end.
+std::optional<uint32_t> SourceChecks::ValueOf(size_t check) const {
+  const ByteRange& range = catalog_.checks[check].range;
+  std::map<uint64_t, Crc32> reached = {{range.begin, Crc32()}};
+  auto part = std::lower_bound(kept_.begin(), kept_.end(), check,
+                               [](const CheckPart& a, size_t b) { return a.check < b; });
+  for (; part != kept_.end() && part->check == check; ++part) {
+    const auto from = reached.find(part->begin);
+    if (from == reached.end()) continue;
+    Crc32 crc = from->second;
+    crc.Append(part->crc);
+    reached.emplace(part->begin + part->crc.size_bytes(), crc);
+  }
+  const auto whole = reached.find(range.end);
+  return whole == reached.end() ? std::nullopt : std::optional(whole->second.value());
+}
+
+Result<SourceChecks::Verdict> SourceChecks::Finish() {
+  const std::lock_guard lock(mutex_);
+  for (auto& [thread, log] : logs_) MoveParts(log, kept_);
+  std::sort(kept_.begin(), kept_.end(), [](const CheckPart& a, const CheckPart& b) {
+    return a.check != b.check ? a.check < b.check : a.begin < b.begin;
+  });
   Verdict verdict;
-  for (size_t i = 0; i < states_.size(); ++i) {
+  for (size_t i = 0; i < catalog_.checks.size(); ++i) {
     const StoredCheck& check = catalog_.checks[i];
-    const std::map<uint64_t, Part>& parts = states_[i].parts;
-    const bool is_whole = parts.size() == 1 && parts.begin()->second.is_done &&
-                          parts.begin()->first == check.range.begin &&
-                          parts.begin()->second.end == check.range.end;
-    if (!is_whole && !check.range.empty()) {
+    const std::optional<uint32_t> found = ValueOf(i);
+    if (!found) {
       ++verdict.incomplete;
       continue;
     }
-    const uint32_t found = is_whole ? parts.begin()->second.crc.value() : 0;
-    if (found == check.crc32) {
+    if (*found == check.crc32) {
       ++verdict.checked;
       continue;
     }
     return Fail({Code::kBadInput,
                  fmt::format("record {} has the CRC-32 {:08x}, the zip directory says {:08x}: its "
                              "bytes are damaged",
-                             Excerpt(check.name), found, check.crc32),
+                             Excerpt(check.name), *found, check.crc32),
                  {},
                  {{"byte", std::to_string(check.range.begin)},
                   {"file", PrintObject(catalog_, check.object)}},

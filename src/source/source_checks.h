@@ -4,7 +4,10 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "base/crc32.h"
@@ -13,13 +16,22 @@
 
 namespace ckpt {
 
+/// CRC-32 of bytes of one check's range, as read.
+struct CheckPart {
+  uint32_t check = 0;  ///< into Catalog::checks
+  uint64_t begin = 0;  ///< in its object
+  Crc32 crc;
+};
+
 /// Thread-safe. Holds what a run reads of its source against the CRC-32s that the catalog knows
-/// (Catalog::checks): readers of a run are wrapped, and whatever passes through them is counted
-/// once, in whatever order and parts it comes. Bytes that nobody reads are not fetched for it.
-/// Catalog must outlive it; the collector must outlive the readers.
+/// (Catalog::checks): readers of a run are wrapped, and whatever passes through them is noted in
+/// the log of the thread that waits for it, whatever order and parts it comes in. A bundle's log
+/// goes into its record, so that parts read by several processes are judged together. Bytes that
+/// nobody reads are not fetched for it. Catalog must outlive it; the collector must outlive the
+/// readers.
 class SourceChecks {
  public:
-  explicit SourceChecks(const Catalog& catalog);
+  explicit SourceChecks(const Catalog& catalog) : catalog_(catalog) {}
   SourceChecks(const SourceChecks&) = delete;
   SourceChecks& operator=(const SourceChecks&) = delete;
 
@@ -30,31 +42,35 @@ class SourceChecks {
   /// Bytes of an object that have been read, from `begin` on.
   void Add(uint32_t object, uint64_t begin, std::span<const std::byte> bytes);
 
-  /// What has been checked, and what came of it. Call when all reads have ended.
+  /// The calling thread's log since its last call, neighbours joined; the log is empty then.
+  std::vector<CheckPart> Take();
+  /// Parts to be judged: of a bundle that is done, by whomever.
+  void Keep(std::span<const CheckPart> parts);
+
+  /// What has been checked, and what came of it.
   struct Verdict {
     uint64_t checked = 0;     ///< read whole, and right
     uint64_t incomplete = 0;  ///< not read whole: nothing can be said
   };
-  /// kBadInput with file and record where the bytes differ from their CRC.
-  Result<Verdict> Finish() const;
+  /// Judges what was kept, and what lies in logs. Call when all reads have ended. kBadInput with
+  /// file and record where the bytes differ from their CRC.
+  Result<Verdict> Finish();
 
  private:
-  // A part of a check's range: being read, or read.
-  struct Part {
-    uint64_t end = 0;
-    Crc32 crc;
-    bool is_done = false;
-  };
+  using Part = std::pair<uint64_t, Crc32>;  // end, CRC
   struct State {
-    std::map<uint64_t, Part> parts;  // by begin; neighbours that are done are one
+    std::map<uint64_t, Part> parts;  // by begin; disjoint, neighbours are joined
     bool is_given_up = false;        // too many parts for its memory
   };
-  static std::vector<ByteRange> Claim(State& state, ByteRange range);
-  static void Settle(State& state, ByteRange range, const Crc32& crc);
+  using ThreadLog = std::map<uint32_t, State>;  // by check
+  static void AddTo(State& state, ByteRange range, std::span<const std::byte> bytes);
+  static void MoveParts(ThreadLog& log, std::vector<CheckPart>& parts);
+  std::optional<uint32_t> ValueOf(size_t check) const;
 
   const Catalog& catalog_;
   std::mutex mutex_;
-  std::vector<State> states_;  // by check
+  std::map<std::thread::id, ThreadLog> logs_;  // each is changed by its thread only
+  std::vector<CheckPart> kept_;                // Finish() sorts them by check and begin
 };
 
 }  // namespace ckpt

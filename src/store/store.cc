@@ -83,6 +83,11 @@ Result<void> Store::RemoveAll(std::string_view folder) {
   return {};
 }
 
+Result<std::unique_ptr<ObjectReader>> Store::OpenUnfinished(std::string_view /*name*/,
+                                                            std::string_view /*session*/) {
+  return std::unique_ptr<ObjectReader>();
+}
+
 Result<void> Store::DropUnfinished(std::string_view /*name*/, std::string_view /*session*/) {
   return {};
 }

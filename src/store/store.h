@@ -155,6 +155,9 @@ class Store {
   /// All objects below the folder, as Remove() would; cheaper where a folder is made durable once.
   virtual Result<void> RemoveAll(std::string_view folder);
 
+  /// What was written of an unfinished kept object so far, to be read; null where a store cannot.
+  virtual Result<std::unique_ptr<ObjectReader>> OpenUnfinished(std::string_view name,
+                                                               std::string_view session);
   /// Removes an unfinished kept object; one that is gone is success.
   virtual Result<void> DropUnfinished(std::string_view name, std::string_view session);
   /// Removes what writers that were killed left below a folder ("" is all) and List() does not

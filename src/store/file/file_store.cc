@@ -81,6 +81,13 @@ class FileStore final : public Store {
     return RemoveFiles(split.folder, {&split.leaf, 1}).map_error(Where("file", Place(name)));
   }
 
+  Result<std::unique_ptr<ObjectReader>> OpenUnfinished(std::string_view name,
+                                                       std::string_view session) override {
+    if (session != kPartSession) return std::unique_ptr<ObjectReader>();
+    CKPT_TRY(const ObjectInfo info, Stat(std::string(name) + std::string(kPartSuffix)));
+    return Open(info);
+  }
+
   Result<void> DropUnfinished(std::string_view name, std::string_view session) override {
     if (session != kPartSession) return {};
     return Remove(std::string(name) + std::string(kPartSuffix));

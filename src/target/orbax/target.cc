@@ -229,6 +229,8 @@ std::string OrbaxTarget::TemporarySuffix(const ChunkedPlan& plan) const {
                      std::stoull(plan.run_digest.substr(0, kSuffixDigits), nullptr, 16));
 }
 
+std::string_view OrbaxTarget::DoneName() const { return kOrbaxMarkerName; }
+
 bool OrbaxTarget::IsMarker(std::string_view object_name) const {
   const size_t slash = object_name.rfind('/');
   const std::string_view leaf =

@@ -25,6 +25,7 @@ class OrbaxTarget : public ChunkedTarget {
   std::string TemporarySuffix(const ChunkedPlan& plan) const final;
   /// Marker, manifest, metadata: what a reader looks for.
   bool IsMarker(std::string_view object_name) const final;
+  std::string_view DoneName() const final;
 
  protected:
   /// Two leaves whose names on disk would be the same, or no name at all. Errors: kBadInput.
