@@ -3,16 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <unordered_set>
+#include <map>
+#include <set>
+#include <utility>
 
 #include "base/check.h"
 #include "base/checked.h"
 #include "plan/bundles.h"
-#include "plan/chunk_box.h"
 #include "plan/chunked_bundles.h"
 #include "plan/chunked_memory.h"
 #include "plan/digest.h"
 #include "plan/layout_faults.h"
+#include "plan/read_bytes.h"
 #include "plan/role_work.h"
 
 namespace ckpt {
@@ -55,52 +57,65 @@ void PlanFront(ChunkedPlan& plan) {
   }
 }
 
-// Bytes that the boxes of a chunked tensor fetch: every stored chunk that a band touches.
-uint64_t BoxedBytes(const RoleWork& work, const BoundRole& bound, const TensorEntry& tensor) {
-  if (tensor.chunked == nullptr) return tensor.size_bytes;
-  uint64_t bytes = 0;
-  for (uint64_t band = 0; band < work.bands * work.experts; ++band)
-    bytes += TouchedBytes(tensor, TensorBox(bound, work.source_axis, BandBox(work, band)));
-  return bytes;
-}
-
 // Bytes of one source tensor that a role's elements take.
 uint64_t UsedBytes(const RoleWork& work, const BoundRole& bound, const TensorEntry& tensor) {
-  const DTypeInfo& info = Info(tensor.dtype);
   const uint64_t experts = bound.parts.empty() ? work.experts : 1;
   const uint64_t rows = work.IsVector() ? 1 : work.units * work.rows_per_unit;
-  return experts * rows * (work.rows.row_elements / info.block_elements * info.block_bytes);
+  return StoredBytesOf(tensor, experts * rows * work.rows.row_elements);
 }
 
-void CountTensor(ChunkedPlan& plan, const RoleWork& work, size_t part,
-                 std::unordered_set<size_t>& seen) {
-  const BoundRole& bound = plan.model.roles[work.role];
-  const TensorEntry& tensor = plan.catalog.tensors[part];
-  Totals& totals = plan.totals;
-  const uint64_t used = UsedBytes(work, bound, tensor);
-  const uint64_t read = work.is_boxed ? BoxedBytes(work, bound, tensor) : used;
-  totals.read_bytes += read;
-  if (seen.insert(part).second) {
-    totals.source_tensor_bytes += read;
-    return;
+// What the bands of each tensor of a role ask of it.
+using ReadByTensor = std::map<size_t, uint64_t>;
+
+// Counts what each bundle reads, and from which tensor for which role: the totals are their sum.
+std::vector<ReadByTensor> CountBundles(ChunkedPlan& plan) {
+  std::vector<ReadByTensor> read(plan.works.size());
+  for (ChunkedBundle& bundle : plan.bundles) {
+    for (const BandSpan& span : bundle.spans) {
+      const RoleWork& work = plan.works[span.work];
+      const BoundRole& bound = plan.model.roles[work.role];
+      for (uint64_t band = span.band_begin; band < span.band_end; ++band) {
+        const uint64_t bytes = BandReadBytes(plan, work, band);
+        bundle.read_bytes += bytes;
+        read[span.work][TensorOf(work, bound, band)] += bytes;
+      }
+    }
   }
-  const SliceRef& ref = work.products.front().slices.front();
-  const ChunkedOutput& output = plan.outputs[ref.output];
-  plan.rereads.push_back({output.arrays[output.slices[ref.slice].array].name,
-                          "shares its tensor with another array", read});
-  totals.read_again_bytes += read;
+  return read;
+}
+
+void CountTensor(ChunkedPlan& plan, const RoleWork& work, size_t part, uint64_t read,
+                 std::set<std::pair<size_t, uint64_t>>& seen) {
+  const BoundRole& bound = plan.model.roles[work.role];
+  const uint64_t used = std::min(read, UsedBytes(work, bound, plan.catalog.tensors[part]));
+  const auto again = [&](std::string why, uint64_t bytes) {
+    const SliceRef& ref = work.products.front().slices.front();
+    const ChunkedOutput& output = plan.outputs[ref.output];
+    plan.rereads.push_back(
+        {output.arrays[output.slices[ref.slice].array].name, std::move(why), bytes});
+    plan.totals.read_again_bytes += bytes;
+  };
+  plan.totals.read_bytes += read;
+  if (seen.insert({part, bound.view.offset}).second) {
+    plan.totals.source_tensor_bytes += used;
+  } else {
+    again("shares its tensor with another array", used);
+  }
+  if (read > used)
+    again(fmt::format("stored in another order: up to {} bands meet in a chunk or request",
+                      CeilDiv(read, std::max<uint64_t>(1, used))),
+          read - used);
 }
 
 void CountTotals(ChunkedPlan& plan) {
   Totals& totals = plan.totals;
   totals.header_bytes = plan.catalog.header_bytes;
   totals.read_bytes = totals.header_bytes;
-  std::unordered_set<size_t> seen;
-  for (const RoleWork& work : plan.works) {
-    const BoundRole& bound = plan.model.roles[work.role];
-    if (bound.parts.empty()) CountTensor(plan, work, bound.tensor, seen);
-    for (const size_t part : bound.parts) CountTensor(plan, work, part, seen);
-    totals.requests += work.bands * work.experts;
+  std::set<std::pair<size_t, uint64_t>> seen;  // tensor and offset: layers may share a tensor
+  const std::vector<ReadByTensor> read = CountBundles(plan);
+  for (size_t w = 0; w < plan.works.size(); ++w) {
+    for (const auto& [part, bytes] : read[w]) CountTensor(plan, plan.works[w], part, bytes, seen);
+    totals.requests += plan.works[w].bands * plan.works[w].experts;
   }
   for (const ChunkedBundle& bundle : plan.bundles) {
     for (const uint64_t bytes : bundle.file_bytes) totals.written_bytes += bytes;

@@ -62,6 +62,7 @@ struct ChunkedBundle {
   uint32_t number = 0;  ///< from 1; 0 is the last data file, of scales and constants
   std::vector<BandSpan> spans;
   std::vector<uint64_t> file_bytes;  ///< by output, uncompressed
+  uint64_t read_bytes = 0;           ///< that its bands ask of the source: a part of the totals
 };
 
 /// Scales and constants of one output: the last data file.

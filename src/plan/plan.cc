@@ -12,6 +12,7 @@
 #include "plan/digest.h"
 #include "plan/layout_faults.h"
 #include "plan/memory.h"
+#include "plan/read_bytes.h"
 #include "plan/tile.h"
 
 namespace ckpt {
@@ -80,57 +81,37 @@ void PlanStatistics(Plan& plan) {
   }
 }
 
-// Bytes that the array's elements take in the source; of a tensor in chunks their share.
-uint64_t UsedBytes(const Plan& plan, const ArrayPlan& array) {
-  const TensorEntry& tensor = plan.catalog.tensors[array.tensor];
-  const DTypeInfo& info = Info(tensor.dtype);
-  const uint64_t bytes =
-      array.rows.n_rows * array.rows.row_elements / info.block_elements * info.block_bytes;
-  if (tensor.chunked == nullptr || tensor.size_bytes == 0) return bytes;
-  return CeilDiv(StoredBytes(tensor), CeilDiv(tensor.size_bytes, std::max<uint64_t>(1, bytes)));
-}
-
-// The runs of rows that are worked on one after the other.
-std::vector<RowSpan> SpansOf(const Plan& plan, size_t array) {
-  std::vector<RowSpan> spans;
-  const auto add = [&](const Bundle& bundle) {
-    std::copy_if(bundle.spans.begin(), bundle.spans.end(), std::back_inserter(spans),
-                 [&](const RowSpan& span) { return span.array == array; });
+// What one reading of each array asks of the source, and what each bundle does: of the front and
+// the bundles in the same steps, so that the totals are their sum. Arrays in the head are read
+// whole.
+std::vector<Reading> CountReadings(Plan& plan) {
+  std::vector<Reading> readings(plan.arrays.size());
+  const auto add = [&](const RowSpan& span) {
+    const Reading reading = ReadingOf(plan, span);
+    readings[span.array].bytes += reading.bytes;
+    readings[span.array].requests += reading.requests;
+    return reading.bytes * ReadingsOf(plan, span.array);
   };
-  add(plan.front);
-  for (const Bundle& bundle : plan.bundles) add(bundle);
-  if (spans.empty()) spans.push_back({array, 0, plan.arrays[array].rows.n_rows});  // in the head
-  return spans;
-}
-
-struct Reading {
-  uint64_t bytes = 0;
-  uint64_t requests = 0;
-};
-
-// What one reading of all rows asks of the source.
-Reading ReadingOf(const Plan& plan, size_t i) {
-  const ArrayPlan& array = plan.arrays[i];
-  Reading reading;
-  if (array.boxed) {
-    for (const RowSpan& span : SpansOf(plan, i)) {
-      for (uint64_t row = span.row_begin; row < span.row_end;) {
-        const BoxTile tile = NextBoxTile(plan, i, row, span.row_end);
-        reading.bytes += TouchedBytes(plan.catalog.tensors[tile.tensor], tile.box);
-        ++reading.requests;
-        row = tile.rows.row_end;
-      }
-    }
-    return reading;
+  for (const RowSpan& span : plan.front.spans) plan.front.read_bytes += add(span);
+  for (Bundle& bundle : plan.bundles) {
+    for (const RowSpan& span : bundle.spans) bundle.read_bytes += add(span);
   }
-  if (array.rows.n_rows == 0) return reading;
-  const TensorEntry& tensor = plan.catalog.tensors[array.tensor];
-  const uint64_t rows = RowsPerTile(plan, i);
-  Tile tile;
-  MakeTile(array.rows, tensor, {i, 0, std::min(rows, array.rows.n_rows)}, tile);
-  reading.requests = CeilDiv(array.rows.n_rows, rows) * tile.ranges.size();
-  reading.bytes = UsedBytes(plan, array);
-  return reading;
+  for (const size_t i : plan.head_arrays) {
+    if (plan.output.arrays[i].encoding != Encoding::kScales)
+      add({i, 0, plan.arrays[i].rows.n_rows});
+  }
+  // The tiles of rows that are read as they lie are all like the first.
+  for (size_t i = 0; i < plan.arrays.size(); ++i) {
+    const ArrayPlan& array = plan.arrays[i];
+    const bool is_made_of_others = plan.output.arrays[i].encoding == Encoding::kScales;
+    if (is_made_of_others || array.boxed || array.rows.n_rows == 0) continue;
+    const uint64_t rows = RowsPerTile(plan, i);
+    Tile tile;
+    MakeTile(array.rows, plan.catalog.tensors[array.tensor],
+             {i, 0, std::min(rows, array.rows.n_rows)}, tile);
+    readings[i].requests = CeilDiv(array.rows.n_rows, rows) * tile.ranges.size();
+  }
+  return readings;
 }
 
 void CountTotals(Plan& plan) {
@@ -143,14 +124,16 @@ void CountTotals(Plan& plan) {
     totals.read_again_bytes += bytes;
     totals.read_bytes += bytes;
   };
+  const std::vector<Reading> readings = CountReadings(plan);
   for (size_t i = 0; i < plan.arrays.size(); ++i) {
     const ArraySpec& spec = plan.output.arrays[i];
     if (spec.encoding == Encoding::kScales) continue;
     const ArrayPlan& array = plan.arrays[i];
-    const Reading reading = ReadingOf(plan, i);
-    const uint64_t used = std::min(reading.bytes, UsedBytes(plan, array));
-    const uint64_t passes = array.passes + (spec.encoding == Encoding::kQuantColumns ? 1 : 0);
-    totals.requests += reading.requests * passes;
+    const Reading& reading = readings[i];
+    const uint64_t used =
+        std::min(reading.bytes, StoredBytesOf(plan.catalog.tensors[array.tensor],
+                                              array.rows.n_rows * array.rows.row_elements));
+    totals.requests += reading.requests * ReadingsOf(plan, i);
     if (seen.insert({array.tensor, plan.model.roles[spec.role].view.offset}).second) {
       totals.source_tensor_bytes += used;
       totals.read_bytes += used;

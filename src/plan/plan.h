@@ -27,6 +27,9 @@ struct Bundle {
   uint32_t number = 0;  ///< its name in the journal
   ByteRange segment;    ///< of the file
   std::vector<RowSpan> spans;
+  /// That its rows ask of the source, every pass and their share of a statistic included: a part of
+  /// the plan's totals. It follows from the tiles, so from the memory there is; in no digest.
+  uint64_t read_bytes = 0;
 };
 
 /// One reading of rows for a statistic that crosses tiles (column maxima), done before the bundles.
