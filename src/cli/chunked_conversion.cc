@@ -113,23 +113,13 @@ class ChunkedConversion final : public PlannedConversion<ChunkedPlan> {
     return ckpt::CheckDestination(*destination, plan_, target_, is_overwriting);
   }
 
-  Result<bool> IsDone() const override {
-    CKPT_TRY(const bool has_report, HasOwnReport());
-    if (!has_report) return false;
-    for (const ChunkedOutput& output : plan_.outputs) {
-      CKPT_TRY(const std::vector<ObjectInfo> objects, destination->List(output.root));
-      const bool is_there =
-          std::any_of(objects.begin(), objects.end(), [&](const ObjectInfo& object) {
-            return target_.IsMarker(object.name.substr(output.root.size() + 1));
-          });
-      if (!is_there) return false;
-    }
-    return true;
-  }
+  Result<bool> IsDone() const override { return IsCommitted(*destination, plan_, target_); }
 
   Result<void> Run(const ConvertOptions& options, Watch& watch) override {
     CKPT_TRY(result_,
              ConvertChunked(plan_, target_, *place.store, *destination, *budget, options, watch));
+    outcome = result_.outcome;
+    shard = result_.shard;
     return {};
   }
 
@@ -137,11 +127,12 @@ class ChunkedConversion final : public PlannedConversion<ChunkedPlan> {
     return MakeChunkedReport(plan_, result_, version);
   }
 
-  std::string Summary() const override {
+  std::string Summary(bool was_done) const override {
     const Uri& root = destination->root();
-    std::string text = fmt::format("converted {} -> {} ({})\n", plan_.catalog.root.Print(),
-                                   root.Print(), plan_.target);
-    text += FiguresText(result_.figures, result_.written_bytes, plan_.memory.budget_bytes);
+    std::string text = fmt::format("{} {} -> {} ({})\n", was_done ? kDoneAlready : kConverted,
+                                   plan_.catalog.root.Print(), root.Print(), plan_.target);
+    if (!was_done)
+      text += FiguresText(result_.figures, result_.written_bytes, plan_.memory.budget_bytes);
     if (destination->KeepsObjects())
       text += fmt::format("  report in {}\n", root.PrintBelow(ReportName(plan_.state_name)));
     for (const std::string& note : plan_.model.notes) text += fmt::format("  {}\n", note);

@@ -21,6 +21,14 @@ Result<std::unique_ptr<Conversion>> PrepareConversion(const Arguments& arguments
   return conversion;
 }
 
+std::string WaitingText(const Conversion& conversion, const Shard& shard) {
+  const ShardFigures& figures = conversion.shard;
+  return fmt::format(
+      "shard {} of {} is done: {} bundles; {} of {} are done in all; the shard that finishes last "
+      "commits",
+      shard.index, shard.count, figures.own, figures.recorded, figures.bundles);
+}
+
 Result<void> RunAll(Conversion& conversion, const ConvertOptions& options, Watch& watch) {
   const std::stop_callback stop(watch.stop.get_token(), [&] { conversion.remote->Stop(); });
   ConvertOptions with_network = options;

@@ -30,15 +30,20 @@ class Conversion {
   /// output in its place.
   virtual Result<bool> IsDone() const = 0;
 
-  /// Runs and commits. Errors: those of Convert and ConvertChunked.
+  /// Runs, or a shard of it, and commits once all is there. Errors: those of Convert and
+  /// ConvertChunked.
   virtual Result<void> Run(const ConvertOptions& options, Watch& watch) = 0;
 
-  /// After Run(): the report as JSON, and the text that ends `ckpt convert`.
+  /// After Run(): the report as JSON, and the text that ends `ckpt convert`; `was_done`: the output
+  /// was there already, or another process made it.
   virtual std::string Report(std::string_view version) const = 0;
-  virtual std::string Summary() const = 0;
+  virtual std::string Summary(bool was_done) const = 0;
   virtual uint64_t written_bytes() const = 0;
   /// Names of the small files that go beside the arrays.
   virtual std::vector<std::string> Beside() const = 0;
+  /// After Run(): how it ended, and what became of the bundles.
+  Outcome outcome = Outcome::kCommitted;
+  ShardFigures shard;
   /// What run-time warnings the run left.
   std::vector<std::string> late_warnings;
 
@@ -57,6 +62,9 @@ class Conversion {
 /// those of stores, sources and plans; kUsage for a destination that is the source.
 Result<std::unique_ptr<Conversion>> PrepareConversion(const Arguments& arguments,
                                                       const Settings& settings);
+
+/// What a shard says that leaves the commit to others.
+std::string WaitingText(const Conversion& conversion, const Shard& shard);
 
 /// Conversion::Run(); a stop also ends what is under way to and from remote stores, and what
 /// those have to say is among the late warnings.

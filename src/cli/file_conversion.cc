@@ -28,20 +28,16 @@ class FileConversion final : public PlannedConversion<Plan> {
   std::string PlanJson() const override { return ckpt::PlanJson(plan_); }
 
   Result<void> CheckDestination(bool is_overwriting) const override {
-    return ckpt::CheckDestination(*destination, target_, is_overwriting);
+    return ckpt::CheckDestination(*destination, plan_, target_, is_overwriting);
   }
 
-  Result<bool> IsDone() const override {
-    CKPT_TRY(const bool has_report, HasOwnReport());
-    if (!has_report) return false;
-    const FileSpec& file = plan_.output.file;
-    const Result<ObjectInfo> info = destination->Stat(file.name);
-    return info && info->size_bytes == file.size_bytes;
-  }
+  Result<bool> IsDone() const override { return IsCommitted(*destination, plan_); }
 
   Result<void> Run(const ConvertOptions& options, Watch& watch) override {
     CKPT_TRY(ConvertResult result,
              Convert(plan_, target_, *place.store, *destination, *budget, options, watch));
+    outcome = result.outcome;
+    shard = result.shard;
     figures_ = std::move(result.figures);
     late_warnings = std::move(result.warnings);
     return {};
@@ -51,12 +47,13 @@ class FileConversion final : public PlannedConversion<Plan> {
     return MakeReport(plan_, figures_, version);
   }
 
-  std::string Summary() const override {
+  std::string Summary(bool was_done) const override {
     const Totals& totals = plan_.totals;
-    std::string text = fmt::format("converted {} -> {} ({}, {}): {} arrays\n",
-                                   plan_.catalog.root.Print(), destination->root().Print(),
-                                   plan_.target, plan_.output.name, plan_.output.arrays.size());
-    text += FiguresText(figures_, totals.written_bytes, plan_.memory.budget_bytes);
+    std::string text =
+        fmt::format("{} {} -> {} ({}, {}): {} arrays\n", was_done ? kDoneAlready : kConverted,
+                    plan_.catalog.root.Print(), destination->root().Print(), plan_.target,
+                    plan_.output.name, plan_.output.arrays.size());
+    if (!was_done) text += FiguresText(figures_, totals.written_bytes, plan_.memory.budget_bytes);
     for (const std::string& line : plan_.output.how_to_load)
       text += fmt::format("  load with: {}\n", line);
     return text;

@@ -37,6 +37,7 @@ bool IsNameOf(const std::string& path, int file) {
 
 OutputLock::OutputLock(OutputLock&& other) noexcept
     : file_(std::exchange(other.file_, -1)),
+      is_shard_(other.is_shard_),
       path_(std::move(other.path_)),
       folders_(std::move(other.folders_)) {
   other.folders_.clear();
@@ -44,15 +45,18 @@ OutputLock::OutputLock(OutputLock&& other) noexcept
 
 OutputLock::~OutputLock() {
   if (file_ >= 0) {
-    unlink(path_.c_str());
+    // The last one removes it: while other shards hold it, its name must stay theirs.
+    if (!is_shard_ || flock(file_, LOCK_EX | LOCK_NB) == 0) unlink(path_.c_str());
     close(file_);
   }
   // Those that hold something stay.
   for (size_t i = folders_.size(); i-- > 0;) rmdir(folders_[i].c_str());
 }
 
-Result<OutputLock> OutputLock::Take(const Store& destination, std::string_view state_name) {
+Result<OutputLock> OutputLock::Take(const Store& destination, std::string_view state_name,
+                                    bool is_shard) {
   OutputLock lock;
+  lock.is_shard_ = is_shard;
   if (destination.root().scheme() != "file" || !destination.KeepsObjects()) return lock;
   lock.path_ = destination.root().path() + "/" + LockName(state_name);
   while (true) {
@@ -63,7 +67,7 @@ Result<OutputLock> OutputLock::Take(const Store& destination, std::string_view s
       if (errno == ENOENT) continue;  // the holder before us has just tidied up
       return lock;
     }
-    if (flock(file, LOCK_EX | LOCK_NB) != 0) {
+    if (flock(file, (is_shard ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0) {
       const bool is_held = errno == EWOULDBLOCK;
       close(file);
       if (!is_held) return lock;

@@ -9,8 +9,9 @@
 
 namespace ckpt {
 
-/// Keeps a second run out of an output while one is at work in it. Local and mounted folders only
-/// (an advisory lock, gone with its process, whatever ends that); elsewhere it holds nothing.
+/// Keeps a second run out of an output while one is at work in it; shards of one run let each other
+/// in. Local and mounted folders only (an advisory lock, gone with its process, whatever ends
+/// that); elsewhere it holds nothing.
 class OutputLock {
  public:
   OutputLock() = default;
@@ -22,11 +23,17 @@ class OutputLock {
   ~OutputLock();
 
   /// Makes the lock's file in the state folder of the run. Where the folder cannot be written there
-  /// is no lock: what comes after says why. Errors: kTemporary while another run holds it.
-  static Result<OutputLock> Take(const Store& destination, std::string_view state_name);
+  /// is no lock: what comes after says why. `is_shard`: of a run in parts, which excludes only
+  /// those that are not. Errors: kTemporary while another run holds it.
+  static Result<OutputLock> Take(const Store& destination, std::string_view state_name,
+                                 bool is_shard);
+
+  /// Whether nobody else can be at work in the output.
+  bool is_alone() const { return file_ >= 0 && !is_shard_; }
 
  private:
   int file_ = -1;
+  bool is_shard_ = false;
   std::string path_;
   std::vector<std::string> folders_;  // made by Take(), outermost first
 };

@@ -3,9 +3,12 @@
 #include <utility>
 
 #include "cli/conversion.h"
-#include "run/report_state.h"
 
 namespace ckpt {
+
+/// How summaries begin.
+inline constexpr std::string_view kConverted = "converted";
+inline constexpr std::string_view kDoneAlready = "converted already, nothing to do:";
 
 /// What conversions share, whatever their plan.
 template <class PlanType>
@@ -20,12 +23,6 @@ class PlannedConversion : public Conversion {
   explicit PlannedConversion(Planned<PlanType> run) : plan_(std::move(run.plan)) {
     place = std::move(run.place);
     budget = std::move(run.budget);
-  }
-
-  /// Whether the destination's report is that of this very run, finished.
-  Result<bool> HasOwnReport() const {
-    CKPT_TRY(const ReportState state, ReadReportState(*destination, plan_.state_name));
-    return state.kind == ReportState::Kind::kDone && state.run_digest == plan_.run_digest;
   }
 
   PlanType plan_;

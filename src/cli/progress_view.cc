@@ -22,12 +22,19 @@ size_t TerminalWidth() {
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
+uint64_t Left(uint64_t all, uint64_t skipped) { return all - std::min(all, skipped); }
+
 std::string Bar(double fraction) {
   const auto full = static_cast<size_t>(fraction * kBarWidth);
   return "[" + std::string(full, '#') + std::string(kBarWidth - full, '.') + "]";
 }
 
 }  // namespace
+
+uint64_t BytesToMove(const Totals& totals, const Progress& progress) {
+  return Left(totals.read_bytes, progress.skipped_read_bytes) +
+         Left(totals.written_bytes, progress.skipped_written_bytes);
+}
 
 ProgressFigures::ProgressFigures(uint64_t moved, uint64_t all, double seconds)
     : done(std::min(moved, all)),
@@ -50,16 +57,17 @@ ProgressView::~ProgressView() {
 std::string ProgressView::Line(const Progress& progress, const ProgressFigures& figures) const {
   return fmt::format("{:3.0f}% {} of {} in, {} out  {}  ETA {}  memory {} of {}",
                      100 * figures.fraction, FormatBytes(progress.read_bytes),
-                     FormatBytes(totals_.read_bytes), FormatBytes(progress.written_bytes),
-                     FormatRate(figures.rate), FormatDuration(figures.seconds_left),
-                     FormatMemory(PeakRssBytes()), FormatMemory(budget_bytes_));
+                     FormatBytes(Left(totals_.read_bytes, progress.skipped_read_bytes)),
+                     FormatBytes(progress.written_bytes), FormatRate(figures.rate),
+                     FormatDuration(figures.seconds_left), FormatMemory(PeakRssBytes()),
+                     FormatMemory(budget_bytes_));
 }
 
 void ProgressView::Tick(const Progress& progress) {
   const auto now = std::chrono::steady_clock::now();
   if (is_quiet_ || now < next_) return;
   const ProgressFigures figures(progress.read_bytes + progress.written_bytes,
-                                totals_.read_bytes + totals_.written_bytes,
+                                BytesToMove(totals_, progress),
                                 std::chrono::duration<double>(now - begin_).count());
   std::string line = Line(progress, figures);
   if (is_terminal_) {

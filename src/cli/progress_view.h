@@ -9,6 +9,9 @@
 
 namespace ckpt {
 
+/// What this process moves, in and out: without what was done before, or is other shards'.
+uint64_t BytesToMove(const Totals& totals, const Progress& progress);
+
 /// How far a run is, in bytes read and written.
 struct ProgressFigures {
   /// Of `moved` bytes so far, of `all`, in `seconds`.

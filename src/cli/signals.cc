@@ -35,6 +35,7 @@ int StopSignals::Poll() {
   const sigset_t set = StopSet();
   const timespec now{0, 0};
   const int signal = sigtimedwait(&set, nullptr, &now);
+  if (signal > 0 && received_ != 0) is_urgent_ = true;
   if (signal > 0 && received_ == 0) received_ = signal;
   return received_;
 }

@@ -13,9 +13,12 @@ bool IsStopPending();
 class StopSignals {
  public:
   int Poll();
+  /// Whether a second one has come: the user wants no orderly end.
+  bool IsUrgent() const { return is_urgent_; }
 
  private:
   int received_ = 0;
+  bool is_urgent_ = false;
 };
 
 }  // namespace ckpt

@@ -1,6 +1,7 @@
 #include "cli/watched.h"
 
 #include <csignal>
+#include <cstdlib>
 
 namespace ckpt {
 
@@ -9,6 +10,8 @@ tl::unexpected<Error> StoppedBy(int signal, const char* remedy) {
   return Fail(is_terminate ? Code::kTerminated : Code::kInterrupted,
               is_terminate ? "stopped by SIGTERM" : "stopped by SIGINT", remedy);
 }
+
+void EndAtOnce(int signal) { std::_Exit(128 + signal); }
 
 Error AsStopped(Error error, const char* remedy) {
   if (error.code != Code::kInterrupted) return error;

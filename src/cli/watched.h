@@ -16,7 +16,11 @@ tl::unexpected<Error> StoppedBy(int signal, const char* remedy);
 Error AsStopped(Error error, const char* remedy);
 
 /// What to do after a conversion was stopped.
-inline constexpr const char* kAfterStop = "what was written is removed; run again";
+inline constexpr const char* kAfterStop =
+    "what was finished is kept: run the same command again to go on";
+
+/// Ends the program at once, with the exit status of the signal: what is recorded is whole on disk.
+[[noreturn]] void EndAtOnce(int signal);
 
 /// Runs `work` under a watch that feeds `view` and asks for a stop on SIGINT and SIGTERM.
 /// `remedy`: what to do after a stop. Errors: those of `work`; kInterrupted or kTerminated.
@@ -27,6 +31,7 @@ Result<T> RunWatchedBy(View& view, const char* remedy,
   Watch watch;
   watch.tick = [&](const Progress& progress) {
     if (signals.Poll() != 0) watch.stop.request_stop();
+    if (signals.IsUrgent()) EndAtOnce(signals.Poll());
     view.Tick(progress);
   };
   Result<T> result = work(watch);

@@ -29,18 +29,18 @@ Result<ChunkPlaces> CollectPlaces(const ChunkedPlan& plan, size_t output,
                             spec.arrays[array].name, what),
                 "please report this");
   };
-  CKPT_TRY_VOID(
-      records.ForEach(plan.bundles.size() + 1, [&](const BundleRecord& record) -> Result<void> {
-        for (const ChunkPart& part : record.chunks) {
-          if (part.output != output) continue;
-          CKPT_CHECK(part.array < spec.arrays.size() &&
-                     part.chunk < found.first[part.array + 1] - found.first[part.array]);
-          const uint64_t place = found.first[part.array] + part.chunk;
-          if (found.places[place].length != 0) return fail(place, "was recorded twice");
-          found.places[place] = {record.number, part.offset, part.length, part.crc32c};
-        }
-        return {};
-      }));
+  const auto take = [&](const BundleRecord& record) -> Result<void> {
+    for (const ChunkPart& part : record.chunks) {
+      if (part.output != output) continue;
+      CKPT_CHECK(part.array < spec.arrays.size() &&
+                 part.chunk < found.first[part.array + 1] - found.first[part.array]);
+      const uint64_t place = found.first[part.array] + part.chunk;
+      if (found.places[place].length != 0) return fail(place, "was recorded twice");
+      found.places[place] = {record.number, part.offset, part.length, part.crc32c};
+    }
+    return {};
+  };
+  CKPT_TRY_VOID(records.ForEach(plan.bundles.size() + 1, take));
   for (uint64_t place = 0; place < count; ++place) {
     if (found.places[place].length == 0) return fail(place, "was never recorded");
   }

@@ -10,6 +10,7 @@
 #include "run/band_kernel.h"
 #include "run/chunk_places.h"
 #include "run/chunked_destination.h"
+#include "run/crew.h"
 #include "run/report.h"
 #include "run/resume.h"
 #include "run/verify_resume.h"
@@ -51,6 +52,9 @@ class ChunkedCommitter {
       CKPT_TRY_VOID(WriteSmallObject(destination_, object.name, object.bytes, OwnObject(plan_)));
     }
     for (size_t o = 0; o < plan_.outputs.size(); ++o) CKPT_TRY_VOID(Rename(o));
+    // Of killed runs, which cost storage and are seen in no listing.
+    for (const ChunkedOutput& output : plan_.outputs)
+      CKPT_TRY_VOID(destination_.DropUnfinishedBelow(output.root));
     return {};
   }
 
@@ -161,29 +165,34 @@ Result<ChunkedResult> ConvertInto(const ChunkedPlan& plan, const ChunkedTarget& 
                                   std::vector<std::string> folders, MemoryBudget& budget,
                                   const ConvertOptions& options, ShardLog& log, Watch& watch) {
   ChunkedResult result;
-  CKPT_TRY_VOID(MarkDestination(destination, plan, target, folders));
-  // A stop inside the commit may have left some outputs whole under their names.
-  CKPT_TRY(const std::vector<bool> committed, CommittedOutputs(destination, plan, target));
-  std::vector<std::string> places = folders;  // where the objects of recorded bundles lie
-  for (size_t o = 0; o < folders.size(); ++o) {
-    if (!committed[o]) continue;
-    folders[o].clear();
-    places[o] = plan.outputs[o].root;
-  }
   Journal journal(destination, plan.run_digest, plan.state_name);
-  CKPT_TRY_VOID(
-      DropLost(plan, target, destination, places, journal, options.is_verifying_resume, budget));
-  ChunkedCommitter committer(plan, target, destination, folders, options);
-  ChunkedRecords records(&journal, &log);
   Progress progress;
   progress.read_bytes = plan.totals.header_bytes;
-  const BundleBytes bytes{[&](size_t i) { return BundleReadBytes(plan, i); },
-                          [&](size_t i) {
-                            const std::vector<uint64_t>& sizes = plan.bundles[i].file_bytes;
-                            return std::accumulate(sizes.begin(), sizes.end(), uint64_t{0});
-                          }};
-  CKPT_TRY(Part part, TakePart(destination, plan, journal, plan.bundles.size(),
-                               DealBundles(plan, options.shard.count), bytes, options, progress));
+  Part part;
+  const auto begin = [&]() -> Result<void> {
+    CKPT_TRY_VOID(MarkDestination(destination, plan, target, folders));
+    // A stop inside the commit may have left some outputs whole under their names.
+    CKPT_TRY(const std::vector<bool> committed, CommittedOutputs(destination, plan, target));
+    std::vector<std::string> places = folders;  // where the objects of recorded bundles lie
+    for (size_t o = 0; o < folders.size(); ++o) {
+      if (!committed[o]) continue;
+      folders[o].clear();
+      places[o] = plan.outputs[o].root;
+    }
+    CKPT_TRY_VOID(
+        DropLost(plan, target, destination, places, journal, options.is_verifying_resume, budget));
+    const BundleBytes bytes{[&](size_t i) { return BundleReadBytes(plan, i); },
+                            [&](size_t i) {
+                              const std::vector<uint64_t>& sizes = plan.bundles[i].file_bytes;
+                              return std::accumulate(sizes.begin(), sizes.end(), uint64_t{0});
+                            }};
+    CKPT_TRY(part, TakePart(destination, plan, journal, plan.bundles.size(),
+                            DealBundles(plan, options.shard.count), bytes, options, progress));
+    return {};
+  };
+  CKPT_TRY_VOID(RunAlone(begin, progress, watch));
+  ChunkedCommitter committer(plan, target, destination, folders, options);
+  ChunkedRecords records(&journal, &log);
   result.shard = part.figures;
   log.Start(part.figures.own, 0, progress);
   CKPT_TRY(const std::optional<ChunkedBytes> moved,
@@ -199,8 +208,11 @@ Result<ChunkedResult> ConvertInto(const ChunkedPlan& plan, const ChunkedTarget& 
   result.shard.recorded = plan.bundles.size();
   result.figures.execute.read_bytes = moved->read;
   result.written_bytes = moved->written;
-  CKPT_TRY_VOID(committer.Commit(records, budget, result, watch));
-  CKPT_TRY_VOID(journal.Clear());
+  const auto commit = [&]() -> Result<void> {
+    CKPT_TRY_VOID(committer.Commit(records, budget, result, watch));
+    return journal.Clear();
+  };
+  CKPT_TRY_VOID(RunAlone(commit, progress, watch));
   return result;
 }
 

@@ -21,7 +21,7 @@ Result<void> RunBundles(const ChunkedContext& context, const Work& work, Watch& 
   std::atomic<size_t> next{0};
   const auto run = [&](size_t lane) -> Result<void> {
     Result<void> asked;
-    CKPT_TRY_VOID(lanes[lane]->Run([&]() -> const ChunkedBundle* {
+    Result<void> done = lanes[lane]->Run([&]() -> const ChunkedBundle* {
       for (size_t i = next++; i < work.bundles.size(); i = next++) {
         const ChunkedBundle& bundle = plan.bundles[work.bundles[i]];
         if (journal == nullptr) return &bundle;
@@ -33,8 +33,8 @@ Result<void> RunBundles(const ChunkedContext& context, const Work& work, Watch& 
         if (!*has) return &bundle;
       }
       return nullptr;
-    }));
-    return asked;
+    });
+    return done ? std::move(asked) : std::move(done);
   };
   return RunCrew(lanes.size(), run, context.progress, watch);
 }
@@ -65,11 +65,11 @@ Result<std::optional<ChunkedBytes>> ExecuteChunked(
   if (!is_whole) return std::optional<ChunkedBytes>();
   CKPT_TRY_VOID(WriteFronts(context));
   if (!plan.catalog.checks.empty()) {
-    CKPT_TRY_VOID(
-        records.ForEach(plan.bundles.size() + 1, [&](const BundleRecord& record) -> Result<void> {
-          checks.Keep(record.checks);
-          return {};
-        }));
+    const auto take = [&](const BundleRecord& record) -> Result<void> {
+      checks.Keep(record.checks);
+      return {};
+    };
+    CKPT_TRY_VOID(records.ForEach(plan.bundles.size() + 1, take));
   }
   CKPT_TRY_VOID(checks.Finish());
   watch.tick(progress);

@@ -91,6 +91,7 @@ std::string MakeChunkedReport(const ChunkedPlan& plan, const ChunkedResult& resu
   report["lanes"] = plan.memory.lanes;
   report["bundles"] = plan.bundles.size() + 1;
   report["timing"] = {{"wall_s", figures.wall_s}, {"cpu_s", figures.cpu_s}};
+  report["resumed"] = ResumedOf(figures.shard);
   if (figures.network) report["network"] = NetworkOf(*figures.network);
   report["warnings"] = plan.warnings;
   Json outputs = Json::array();

@@ -6,6 +6,7 @@
 #include "base/checked.h"
 #include "base/units.h"
 #include "plan/shards.h"
+#include "run/crew.h"
 #include "run/destination.h"
 #include "run/journal.h"
 #include "run/resume.h"
@@ -129,18 +130,23 @@ Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destin
   ConvertResult result;
   Committer committer(plan, source, destination, budget, options);
   Journal journal(destination, plan.run_digest, plan.state_name);
-  CKPT_TRY_VOID(MarkDestination(destination, plan));
-  CKPT_TRY(const std::unique_ptr<PositionedWriter> writer,
-           OpenUnfinishedFile(destination, journal, plan.output.file.name,
-                              plan.output.file.size_bytes, FileOptions(plan)));
-  if (options.is_verifying_resume)
-    CKPT_TRY_VOID(DropDamaged(plan, destination, journal, writer->session(), budget));
   Progress progress;
   progress.read_bytes = plan.totals.header_bytes;
-  const BundleBytes bytes{[&](size_t i) { return BundleReadBytes(plan, i); },
-                          [&](size_t i) { return plan.bundles[i].segment.size(); }};
-  CKPT_TRY(Part part, TakePart(destination, plan, journal, plan.bundles.size(),
-                               DealBundles(plan, options.shard.count), bytes, options, progress));
+  std::unique_ptr<PositionedWriter> writer;
+  Part part;
+  const auto begin = [&]() -> Result<void> {
+    CKPT_TRY_VOID(MarkDestination(destination, plan));
+    CKPT_TRY(writer, OpenUnfinishedFile(destination, journal, plan.output.file.name,
+                                        plan.output.file.size_bytes, FileOptions(plan)));
+    if (options.is_verifying_resume)
+      CKPT_TRY_VOID(DropDamaged(plan, destination, journal, writer->session(), budget));
+    const BundleBytes bytes{[&](size_t i) { return BundleReadBytes(plan, i); },
+                            [&](size_t i) { return plan.bundles[i].segment.size(); }};
+    CKPT_TRY(part, TakePart(destination, plan, journal, plan.bundles.size(),
+                            DealBundles(plan, options.shard.count), bytes, options, progress));
+    return {};
+  };
+  CKPT_TRY_VOID(RunAlone(begin, progress, watch));
   result.shard = part.figures;
   part.work.log = &log;
   log.Start(part.figures.own, 0, progress);
@@ -156,8 +162,11 @@ Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destin
   result.shard.recorded = plan.bundles.size();
   result.figures.shard = result.shard;
   result.figures.execute = *std::move(made);
-  CKPT_TRY_VOID(committer.Commit(*writer, result.figures, watch));
-  CKPT_TRY_VOID(journal.Clear());
+  const auto commit = [&]() -> Result<void> {
+    CKPT_TRY_VOID(committer.Commit(*writer, result.figures, watch));
+    return journal.Clear();
+  };
+  CKPT_TRY_VOID(RunAlone(commit, progress, watch));
   return result;
 }
 

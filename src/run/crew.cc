@@ -62,4 +62,10 @@ Result<void> RunCrew(size_t lanes, const std::function<Result<void>(size_t)>& wo
   return {};
 }
 
+Result<void> RunAlone(const std::function<Result<void>()>& work, const Progress& progress,
+                      Watch& watch) {
+  return RunCrew(
+      1, [&](size_t) { return work(); }, progress, watch);
+}
+
 }  // namespace ckpt

@@ -13,4 +13,9 @@ namespace ckpt {
 Result<void> RunCrew(size_t lanes, const std::function<Result<void>(size_t)>& work,
                      const Progress& progress, Watch& watch);
 
+/// One piece of work on a thread of its own, while the calling thread watches: a stop is noticed
+/// also where no lane runs.
+Result<void> RunAlone(const std::function<Result<void>()>& work, const Progress& progress,
+                      Watch& watch);
+
 }  // namespace ckpt

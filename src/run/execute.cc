@@ -105,12 +105,11 @@ class Crew {
   // Statistics cross all tiles of a tensor, so they are whole before any bundle begins.
   Result<void> RunStatistics(const std::vector<const StatisticTask*>& tasks) {
     Counter next(tasks.size());
-    CKPT_TRY_VOID(OnAll([&](Lane& lane) {
-      return lane.RunStatistics([&]() -> std::optional<Job> {
-        const auto i = next.Next();
-        return i ? std::optional(Job{nullptr, {&tasks[*i]->span, 1}}) : std::nullopt;
-      });
-    }));
+    const auto next_job = [&]() -> std::optional<Job> {
+      const auto i = next.Next();
+      return i ? std::optional(Job{nullptr, {&tasks[*i]->span, 1}}) : std::nullopt;
+    };
+    CKPT_TRY_VOID(OnAll([&](Lane& lane) { return lane.RunStatistics(next_job); }));
     context_.statistics.Fix();
     return {};
   }
@@ -119,15 +118,15 @@ class Crew {
     Counter next(work_.bundles.size());
     return OnAll([&](Lane& lane) -> Result<void> {
       Result<void> asked;
-      CKPT_TRY_VOID(lane.RunBundles([&]() -> std::optional<Job> {
+      Result<void> done = lane.RunBundles([&]() -> std::optional<Job> {
         while (const auto i = next.Next()) {
           const Bundle& bundle = context_.plan.bundles[work_.bundles[*i]];
           if (!IsDoneByOthers(bundle.number, asked)) return Job{&bundle, bundle.spans};
           if (!asked) break;
         }
         return std::nullopt;
-      }));
-      return asked;
+      });
+      return done ? std::move(asked) : std::move(done);
     });
   }
 
@@ -212,9 +211,13 @@ Result<std::optional<ExecuteResult>> Execute(const Plan& plan, Store& source,
   if (!is_front_ready) CKPT_TRY_VOID(crew.RunStatistics(TasksOf(plan, {}, true)));
   CKPT_TRY_VOID(crew.RunFront());
   if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
-  CKPT_TRY_VOID(WriteHeadAndRagged(context, crew.first(), journal));
-  if (journal != nullptr) CKPT_TRY_VOID(TakeRecords(plan, *journal, writer, checks, records));
-  CKPT_TRY_VOID(checks.Finish());
+  const auto finish = [&]() -> Result<void> {
+    CKPT_TRY_VOID(WriteHeadAndRagged(context, crew.first(), journal));
+    if (journal != nullptr) CKPT_TRY_VOID(TakeRecords(plan, *journal, writer, checks, records));
+    CKPT_TRY_VOID(checks.Finish());
+    return {};
+  };
+  CKPT_TRY_VOID(RunAlone(finish, progress, watch));
   watch.tick(progress);
   return std::optional(ExecuteResult{JoinParts(plan, records.TakeParts()), progress.read_bytes,
                                      budget.peak_bytes()});

@@ -57,6 +57,7 @@ std::string MakeReport(const Plan& plan, const RunFigures& figures, std::string_
   report["lanes"] = plan.memory.lanes;
   report["bundles"] = plan.bundles.size() + 1;
   report["timing"] = {{"wall_s", figures.wall_s}, {"cpu_s", figures.cpu_s}};
+  report["resumed"] = ResumedOf(figures.shard);
   if (figures.network) report["network"] = NetworkOf(*figures.network);
   report["warnings"] = plan.warnings;
   report["load_with"] = plan.output.how_to_load;

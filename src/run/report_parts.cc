@@ -43,6 +43,12 @@ Json NetworkOf(const NetworkFigures& network) {
           {"retries", network.retries}};
 }
 
+Json ResumedOf(const ShardFigures& shard) {
+  return {{"bundles_kept", shard.kept},
+          {"bundles_made", shard.own},
+          {"read_again_at_most_bytes", shard.read_again_at_most}};
+}
+
 Json FilesOf(std::span<const CompanionResult> files) {
   Json list = Json::array();
   for (const CompanionResult& file : files)

@@ -16,6 +16,8 @@ nlohmann::ordered_json MemoryOf(uint64_t budget_bytes, uint64_t planned_peak_byt
                                 const RunFigures& figures);
 /// What went over the network up to the report.
 nlohmann::ordered_json NetworkOf(const NetworkFigures& network);
+/// What earlier processes of the run had finished, and what they lost.
+nlohmann::ordered_json ResumedOf(const ShardFigures& shard);
 /// Small files with their sizes and CRC-32C.
 nlohmann::ordered_json FilesOf(std::span<const CompanionResult> files);
 /// A CRC-32C as reports spell it.

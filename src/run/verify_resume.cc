@@ -170,14 +170,15 @@ Result<void> DropLost(const ChunkedPlan& plan, const ChunkedTarget& target, Stor
     CKPT_TRY(buffer, StepBuffer(budget));
   }
   std::vector<uint32_t> lost;
-  CKPT_TRY_VOID(journal.ForEach(numbers, [&](const BundleRecord& record) -> Result<void> {
+  const auto take = [&](const BundleRecord& record) -> Result<void> {
     bool is_whole = look.HasObjects(record);
     if (is_whole && buffer) {
       CKPT_TRY(is_whole, look.HasBytes(record, *buffer));
     }
     if (!is_whole) lost.push_back(record.number);
     return {};
-  }));
+  };
+  CKPT_TRY_VOID(journal.ForEach(numbers, take));
   return journal.Drop(lost);
 }
 

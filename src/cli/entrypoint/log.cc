@@ -89,7 +89,7 @@ LogProgress::LogProgress(Log& log, const Totals& totals, uint64_t budget_bytes)
 void LogProgress::Tick(const Progress& progress) {
   const auto now = std::chrono::steady_clock::now();
   const uint64_t done = progress.read_bytes + progress.written_bytes;
-  const uint64_t all = std::max<uint64_t>(1, totals_.read_bytes + totals_.written_bytes);
+  const uint64_t all = std::max<uint64_t>(1, BytesToMove(totals_, progress));
   const uint64_t tenths = std::min<uint64_t>(10, done / std::max<uint64_t>(1, all / 10));
   if (now < next_ && tenths <= tenths_) return;
   tenths_ = std::max(tenths_, tenths);
