@@ -115,6 +115,8 @@ class ChunkedConversion final : public PlannedConversion<ChunkedPlan> {
 
   Result<bool> IsDone() const override { return IsCommitted(*destination, plan_, target_); }
 
+  Result<void> TidyUp() override { return ckpt::TidyUp(*destination, plan_, target_); }
+
   Result<void> Run(const ConvertOptions& options, Watch& watch) override {
     CKPT_TRY(result_,
              ConvertChunked(plan_, target_, *place.store, *destination, *budget, options, watch));

@@ -30,6 +30,9 @@ class Conversion {
   /// output in its place.
   virtual Result<bool> IsDone() const = 0;
 
+  /// Once IsDone(): removes what a run left that was killed right after its commit.
+  virtual Result<void> TidyUp() = 0;
+
   /// Runs, or a shard of it, and commits once all is there. Errors: those of Convert and
   /// ConvertChunked.
   virtual Result<void> Run(const ConvertOptions& options, Watch& watch) = 0;

@@ -33,29 +33,54 @@ class ConvertVerb final : public Verb {
     CKPT_TRY(const Settings settings, ParseSettings(arguments_));
     CKPT_TRY(const std::unique_ptr<Conversion> conversion, PrepareConversion(arguments_, settings));
     CKPT_TRY_VOID(CheckMemory(*conversion));
-    CKPT_TRY(const OutputLock lock, OutputLock::Take(*conversion->destination, ""));
+    const Shard shard;
+    CKPT_TRY(const OutputLock lock,
+             OutputLock::Take(*conversion->destination, "", !shard.is_whole()));
+    CKPT_TRY(const bool is_done, conversion->IsDone());
+    if (is_done && !arguments_.is_overwriting) {
+      CKPT_TRY_VOID(conversion->TidyUp());
+      return PrintEnd(*conversion, shard, true);
+    }
     CKPT_TRY_VOID(conversion->CheckDestination(arguments_.is_overwriting));
     PrintWarnings(conversion->plan().warnings);
-    const ConvertOptions run_options{arguments_.is_overwriting,
-                                     settings.plan.resources.threads,
-                                     arguments_.io,
-                                     std::string(kVersion),
-                                     {}};
+    const ConvertOptions run_options{.is_overwriting = arguments_.is_overwriting,
+                                     .threads = settings.plan.resources.threads,
+                                     .io_mode = arguments_.io,
+                                     .version = std::string(kVersion),
+                                     .shard = shard,
+                                     .is_alone = lock.is_alone(),
+                                     .is_verifying_resume = false};
     CKPT_TRY_VOID(RunWatched<void>(
         conversion->plan().totals, conversion->budget_bytes(), arguments_.is_quiet, kAfterStop,
         [&](Watch& watch) { return RunAll(*conversion, run_options, watch); }));
     PrintWarnings(conversion->late_warnings);
-    if (!arguments_.is_json) {
-      fmt::print("{}", conversion->Summary());
+    return PrintEnd(*conversion, shard, false);
+  }
+
+ private:
+  Result<void> PrintEnd(const Conversion& conversion, const Shard& shard, bool was_done) const {
+    if (!was_done && conversion.outcome == Outcome::kWaiting) {
+      const std::string line = WaitingText(conversion, shard);
+      fmt::print("{}\n",
+                 arguments_.is_json ? PrintJson({{"result", "waiting"}, {"message", line}}) : line);
       return {};
     }
-    auto json = ParseOrderedJson(conversion->Report(kVersion));
-    json["destination"] = conversion->destination->root().Print();
+    was_done |= conversion.outcome == Outcome::kCommittedByOthers;
+    if (!arguments_.is_json) {
+      fmt::print("{}", conversion.Summary(was_done));
+      return {};
+    }
+    std::string report = was_done ? std::string() : conversion.Report(kVersion);
+    if (was_done) {
+      CKPT_TRY(report, ReadSmallObject(*conversion.destination,
+                                       ReportName(conversion.plan().state_name), kMostReportBytes));
+    }
+    auto json = ParseOrderedJson(report);
+    json["destination"] = conversion.destination->root().Print();
     fmt::print("{}\n", PrintJson(json));
     return {};
   }
 
- private:
   Arguments arguments_;
 };
 

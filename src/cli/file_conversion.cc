@@ -33,6 +33,8 @@ class FileConversion final : public PlannedConversion<Plan> {
 
   Result<bool> IsDone() const override { return IsCommitted(*destination, plan_); }
 
+  Result<void> TidyUp() override { return ckpt::TidyUp(*destination, plan_); }
+
   Result<void> Run(const ConvertOptions& options, Watch& watch) override {
     CKPT_TRY(ConvertResult result,
              Convert(plan_, target_, *place.store, *destination, *budget, options, watch));

@@ -194,7 +194,7 @@ Result<ChunkedResult> ConvertInto(const ChunkedPlan& plan, const ChunkedTarget& 
   ChunkedCommitter committer(plan, target, destination, folders, options);
   ChunkedRecords records(&journal, &log);
   result.shard = part.figures;
-  log.Start(part.figures.own, 0, progress);
+  log.Start(part.figures.own, plan.memory.lanes * MostBundleReadBytes(plan), progress);
   CKPT_TRY(const std::optional<ChunkedBytes> moved,
            ExecuteChunked(plan, target, source, destination, folders, records, part.work, budget,
                           progress, watch));
@@ -214,15 +214,6 @@ Result<ChunkedResult> ConvertInto(const ChunkedPlan& plan, const ChunkedTarget& 
   };
   CKPT_TRY_VOID(RunAlone(commit, progress, watch));
   return result;
-}
-
-// What a process leaves that came after the commit of another.
-Result<void> TidyUp(const ChunkedPlan& plan, Store& destination,
-                    const std::vector<std::string>& folders) {
-  for (size_t o = 0; o < folders.size(); ++o) {
-    if (folders[o] != plan.outputs[o].root) CKPT_TRY_VOID(destination.RemoveAll(folders[o]));
-  }
-  return Journal(destination, plan.run_digest, plan.state_name).Clear();
 }
 
 }  // namespace
@@ -245,7 +236,7 @@ Result<ChunkedResult> ConvertChunked(const ChunkedPlan& plan, const ChunkedTarge
       [&] { return IsCommitted(destination, plan, target); },
       [&] { return RemoveOwnObjects(destination, plan, folders); });
   if (!is_committed) return Fail(std::move(error));
-  CKPT_TRY_VOID(TidyUp(plan, destination, folders));
+  CKPT_TRY_VOID(TidyUp(destination, plan, target));
   ChunkedResult late;
   late.outcome = Outcome::kCommittedByOthers;
   return late;

@@ -192,6 +192,14 @@ Result<bool> IsCommitted(Store& destination, const ChunkedPlan& plan, const Chun
   return std::all_of(committed.begin(), committed.end(), [](bool is) { return is; });
 }
 
+Result<void> TidyUp(Store& destination, const ChunkedPlan& plan, const ChunkedTarget& target) {
+  const std::vector<std::string> folders = WorkFolders(plan, target, destination);
+  for (size_t o = 0; o < folders.size(); ++o) {
+    if (folders[o] != plan.outputs[o].root) CKPT_TRY_VOID(destination.RemoveAll(folders[o]));
+  }
+  return Journal(destination, plan.run_digest, plan.state_name).Clear();
+}
+
 Result<void> MarkDestination(Store& destination, const ChunkedPlan& plan,
                              const ChunkedTarget& target, const std::vector<std::string>& folders) {
   Mark mark{.folders = folders, .files = CompanionNames(plan), .bundles = plan.bundles.size() + 1};

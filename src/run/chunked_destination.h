@@ -30,6 +30,10 @@ Result<std::vector<bool>> CommittedOutputs(Store& destination, const ChunkedPlan
 /// Whether this very run is finished there: its report, and every output under its name.
 Result<bool> IsCommitted(Store& destination, const ChunkedPlan& plan, const ChunkedTarget& target);
 
+/// Once this very run is committed: removes what only a run at work needs, as one that was killed
+/// right after the commit, or came after another's, leaves it.
+Result<void> TidyUp(Store& destination, const ChunkedPlan& plan, const ChunkedTarget& target);
+
 /// Leaves our mark, so that a next run knows an unfinished one as ours.
 Result<void> MarkDestination(Store& destination, const ChunkedPlan& plan,
                              const ChunkedTarget& target, const std::vector<std::string>& folders);

@@ -149,7 +149,7 @@ Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destin
   CKPT_TRY_VOID(RunAlone(begin, progress, watch));
   result.shard = part.figures;
   part.work.log = &log;
-  log.Start(part.figures.own, 0, progress);
+  log.Start(part.figures.own, plan.memory.lanes * MostBundleReadBytes(plan), progress);
   CKPT_TRY(std::optional<ExecuteResult> made,
            Execute(plan, source, *writer, &journal, part.work, budget, progress, watch));
   if (!made) {
@@ -193,7 +193,7 @@ Result<ConvertResult> Convert(const Plan& plan, const Target& target, Store& sou
   }
   // Whoever comes after the commit leaves nothing behind.
   if (result->outcome == Outcome::kCommittedByOthers)
-    CKPT_TRY_VOID(Journal(destination, plan.run_digest, plan.state_name).Clear());
+    CKPT_TRY_VOID(TidyUp(destination, plan));
   result->warnings = std::move(cleared.warnings);
   return result;
 }

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/text.h"
+#include "run/journal.h"
 #include "run/mark.h"
 #include "run/report_state.h"
 #include "run/unfinished_file.h"
@@ -115,6 +116,10 @@ Result<bool> IsCommitted(Store& destination, const Plan& plan) {
   const Result<ObjectInfo> info = destination.Stat(plan.output.file.name);
   if (!info && info.error().code != Code::kNotFound) return Fail(info.error());
   return info && info->size_bytes == plan.output.file.size_bytes;
+}
+
+Result<void> TidyUp(Store& destination, const Plan& plan) {
+  return Journal(destination, plan.run_digest, plan.state_name).Clear();
 }
 
 Result<void> RemoveOwnObjects(Store& destination, const Plan& plan) {

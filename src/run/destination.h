@@ -32,6 +32,10 @@ Result<void> MarkDestination(Store& destination, const Plan& plan);
 /// Whether this very run is finished there: its report, and its file under its name.
 Result<bool> IsCommitted(Store& destination, const Plan& plan);
 
+/// Once this very run is committed: removes what only a run at work needs, as one that was killed
+/// right after the commit, or came after another's, leaves it.
+Result<void> TidyUp(Store& destination, const Plan& plan);
+
 /// Removes everything that an unfinished run of ours left: parts, records, companions and the mark.
 Result<void> RemoveOwnObjects(Store& destination, const Plan& plan);
 

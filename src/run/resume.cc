@@ -14,6 +14,11 @@ Result<uint64_t> LostBytes(Store& destination, const PlanBase& plan, const Part&
   uint64_t lost = 0;
   for (const ShardNote& note : notes) {
     if (note.part.index != shard.index || note.part.count != shard.count) continue;
+    // A run that was killed has not said what was open.
+    if (note.state == ShardNote::State::kRunning) {
+      lost += note.most_open_bytes;
+      continue;
+    }
     for (const uint32_t number : note.open) {
       const bool is_recorded =
           std::binary_search(part.recorded.begin(), part.recorded.end(), number);

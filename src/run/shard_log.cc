@@ -14,7 +14,7 @@ namespace ckpt {
 namespace {
 
 constexpr auto kEvery = std::chrono::seconds(2);
-constexpr uint64_t kMostNoteBytes = 1ULL << 20;
+constexpr uint64_t kMostShardNoteBytes = 1ULL << 20;
 constexpr std::array<std::string_view, 4> kStates = {"running", "stopped", "failed", "done"};
 
 std::string Now() { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))); }
@@ -30,6 +30,7 @@ std::string Print(const ShardNote& note) {
       {"read_bytes", note.read_bytes},
       {"written_bytes", note.written_bytes},
       {"open", note.open},
+      {"most_open_bytes", note.most_open_bytes},
       {"started", note.started},
       {"updated", note.updated}};
   return PrintJson(json) + "\n";
@@ -63,6 +64,7 @@ std::optional<ShardNote> Parse(const std::string& text) {
       if (bundle.is_number_unsigned()) note.open.push_back(bundle.get<uint32_t>());
     }
   }
+  note.most_open_bytes = number("most_open_bytes");
   note.started = word("started");
   note.updated = word("updated");
   return note;
@@ -78,7 +80,7 @@ Result<std::vector<ShardNote>> ReadShardNotes(Store& store, std::string_view sta
   std::vector<ShardNote> notes;
   for (const ObjectInfo& object : objects) {
     if (!object.name.ends_with(".json")) continue;
-    const Result<std::string> text = ReadSmallObject(store, object.name, kMostNoteBytes);
+    const Result<std::string> text = ReadSmallObject(store, object.name, kMostShardNoteBytes);
     if (!text) {
       if (text.error().code == Code::kNotFound || text.error().code == Code::kBadInput) continue;
       return Fail(text.error());
@@ -99,11 +101,11 @@ ShardLog::ShardLog(Store& store, std::string_view state_name, Shard part)
   note_.started = Now();
 }
 
-void ShardLog::Start(uint64_t total, uint64_t done, const Progress& progress) {
+void ShardLog::Start(uint64_t total, uint64_t most_open_bytes, const Progress& progress) {
   {
     const std::lock_guard lock(mutex_);
     note_.bundles_total = total;
-    note_.bundles_done = done;
+    note_.most_open_bytes = most_open_bytes;
     progress_ = &progress;
   }
   Write(false);

@@ -35,6 +35,7 @@ struct ShardNote {
   uint64_t read_bytes = 0;
   uint64_t written_bytes = 0;
   std::vector<uint32_t> open;  ///< begun and not recorded when it was said
+  uint64_t most_open_bytes = 0;  ///< that bundles begun and not recorded may read, at any time
   std::string started;         ///< RFC 3339, by the clock of that machine
   std::string updated;
   int64_t updated_ns = 0;  ///< by the store's clock
@@ -52,9 +53,9 @@ class ShardLog {
   ShardLog(const ShardLog&) = delete;
   ShardLog& operator=(const ShardLog&) = delete;
 
-  /// The work of this run: `total` bundles, `done` of them recorded before. `progress` is read with
-  /// every note until End().
-  void Start(uint64_t total, uint64_t done, const Progress& progress);
+  /// The work of this run: `total` bundles; those that are open at one time read `most_open_bytes`
+  /// at most. `progress` is read with every note until End().
+  void Start(uint64_t total, uint64_t most_open_bytes, const Progress& progress);
   void Begin(uint32_t bundle);
   void Done(uint32_t bundle);
   /// The last word; `error` of a failed run.

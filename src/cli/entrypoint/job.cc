@@ -62,12 +62,14 @@ class Job {
     // Held until the container's last message is made; a dry run writes nothing, so it waits for
     // nobody.
     if (!contract_.is_dry_run) {
-      CKPT_TRY(OutputLock lock, OutputLock::Take(*conversion_->destination, contract_.state_name));
+      CKPT_TRY(OutputLock lock, OutputLock::Take(*conversion_->destination, contract_.state_name,
+                                                 !shard_.is_whole()));
       lock_.emplace(std::move(lock));
     }
     CKPT_TRY(const bool is_done, conversion_->IsDone());
     if (is_done && !contract_.is_overwriting) {
       log_.Info("The outputs are there already, made from this source with these settings");
+      if (!contract_.is_dry_run) CKPT_TRY_VOID(conversion_->TidyUp());
       return Finish(true);
     }
     CKPT_TRY_VOID(CheckMemory(*conversion_));
@@ -80,7 +82,8 @@ class Job {
       return std::string("dry run, exit 0: the conversion would begin\n");
     }
     CKPT_TRY_VOID(Convert());
-    return Finish(false);
+    if (conversion_->outcome == Outcome::kWaiting) return Wait();
+    return Finish(conversion_->outcome == Outcome::kCommittedByOthers);
   }
 
   // The outputs' paths as options of the conversion.
@@ -151,16 +154,28 @@ class Job {
         log_.Info(fmt::format("Beginning quantizing model {} with {}",
                               conversion_->plan().model.served_name, contract_.quantize));
     }
-    const ConvertOptions options{contract_.is_overwriting,
-                                 settings_.plan.resources.threads,
-                                 arguments_.io,
-                                 std::string(kVersion),
-                                 {}};
+    const ConvertOptions options{.is_overwriting = contract_.is_overwriting,
+                                 .threads = settings_.plan.resources.threads,
+                                 .io_mode = arguments_.io,
+                                 .version = std::string(kVersion),
+                                 .shard = shard_,
+                                 .is_alone = lock_->is_alone(),
+                                 .is_verifying_resume = false};
     LogProgress view(log_, conversion_->plan().totals, conversion_->budget_bytes());
     CKPT_TRY_VOID(RunWatchedBy<void>(
         view, kAfterStop, [&](Watch& watch) { return RunAll(*conversion_, options, watch); }));
     for (const std::string& warning : conversion_->late_warnings) log_.Warn(warning);
+    if (conversion_->shard.kept > 0)
+      log_.Info(fmt::format("{} of {} bundles were finished before and are kept",
+                            conversion_->shard.kept, conversion_->shard.bundles));
     return {};
+  }
+
+  // The outputs are not there yet: whoever finishes last says the lines that users wait for.
+  std::string Wait() {
+    const std::string line = WaitingText(*conversion_, shard_);
+    log_.Info(line);
+    return fmt::format("done, exit 0: {}\n", line);
   }
 
   // Everything is committed: the lines that users wait for, each with what loads it.
@@ -229,7 +244,7 @@ class Job {
                      {"remedy", error.remedy}};
     // Best effort: the failure itself is what counts.
     (void)WriteFailureReport(*conversion_->destination, HideSecrets(PrintJson(json)) + "\n",
-                             conversion_->plan().state_name);
+                             conversion_->plan());
   }
 
   const Contract& contract_;
@@ -240,6 +255,7 @@ class Job {
   Settings settings_;
   std::unique_ptr<Conversion> conversion_;
   std::optional<OutputLock> lock_;
+  Shard shard_;
   bool is_ours_ = false;
 };
 

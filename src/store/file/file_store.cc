@@ -102,6 +102,8 @@ class FileStore final : public Store {
     }
     for (const auto& [name, files] : leaves)
       CKPT_TRY_VOID(RemoveFiles(name, files).map_error(Where("folder", Place(name))));
+    // Also one whose files have all gone elsewhere.
+    if (!folder.empty()) folders_.RemoveEmpty(folder);
     return {};
   }
 
