@@ -101,6 +101,26 @@ Result<ListPage> Client::List(std::string_view prefix, std::string_view page_tok
   return ParseListPage(response.body).map_error(At(prefix));
 }
 
+Result<std::vector<ObjectMeta>> Client::ListAll(std::string_view prefix,
+                                                const std::stop_token& stop) {
+  constexpr int kMostRepeats = 100;  // a page may be empty and say "go on here" again
+  std::vector<ObjectMeta> objects;
+  std::string token;
+  int repeats = 0;
+  do {
+    if (stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
+    CKPT_TRY(ListPage page, List(prefix, token));
+    for (ObjectMeta& object : page.objects) {
+      if (object.name.starts_with(prefix)) objects.push_back(std::move(object));
+    }
+    repeats = page.next_page_token == token ? repeats + 1 : 0;
+    if (repeats == kMostRepeats)
+      return Fail(Code::kUnavailable, "the list of objects does not end", "try again later");
+    token = std::move(page.next_page_token);
+  } while (!token.empty());
+  return objects;
+}
+
 http::Request Client::DeleteRequest(std::string_view object, std::string_view generation) const {
   return Json("DELETE", "/" + http::PercentEncode(object),
               generation.empty() ? "" : fmt::format("ifGenerationMatch={}", generation));

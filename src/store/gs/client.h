@@ -3,8 +3,10 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "store/gs/gs_error.h"
@@ -29,7 +31,7 @@ class Client {
   http::Request Json(std::string method, std::string_view rest, std::string query) const;
   /// "/upload/storage/v1/b/BUCKET/o": makes an object.
   http::Request Upload(std::string query) const;
-  /// "/BUCKET/OBJECT" of the XML API.
+  /// "/BUCKET/OBJECT" of the XML API; the bucket itself where `object` is "".
   http::Request Xml(std::string method, std::string_view object, std::string query) const;
 
   /// Like the engine's, but a 403 that means "too fast" is tried again.
@@ -41,6 +43,8 @@ class Client {
 
   Result<std::optional<ObjectMeta>> Find(std::string_view object);
   Result<ListPage> List(std::string_view prefix, std::string_view page_token);
+  /// All pages. kInterrupted when `stop` asks for it.
+  Result<std::vector<ObjectMeta>> ListAll(std::string_view prefix, const std::stop_token& stop);
   /// Of that generation; of any, where it is "": only for names that nobody else uses.
   http::Request DeleteRequest(std::string_view object, std::string_view generation) const;
   /// False where that generation is not there any more: success too, for those who want it gone.

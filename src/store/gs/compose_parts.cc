@@ -18,25 +18,34 @@ namespace {
 
 class ComposeParts final : public PartSink {
  public:
-  ComposeParts(Client& client, std::string object, std::string folder, size_t parts)
-      : client_(client), object_(std::move(object)) {
+  ComposeParts(Client& client, std::string object, std::string_view temporary, std::string id,
+               size_t parts)
+      : client_(client), object_(std::move(object)), session_{true, std::move(id)} {
     std::random_device random;
-    folder_ = fmt::format("{}/{:08x}{:08x}", folder, random(), random());
+    if (session_.id.empty()) session_.id = fmt::format("{:08x}{:08x}", random(), random());
+    folder_ = ScratchFolder(temporary, session_);
     temporary_.reserve(parts);
     for (size_t i = 0; i < parts; ++i) temporary_.push_back(fmt::format("{}/{:05}", folder_, i));
   }
+
+  Session session() const override { return session_; }
 
   http::Request PartRequest(size_t part, UploadBuffer& buffer, const Crc32c& crc32c) override {
     return SmallUploadRequest(client_, temporary_[part], "0", buffer, crc32c);
   }
 
-  Result<void> TakeAnswer(size_t /*part*/, const http::Response& response) override {
-    // 412: made by an earlier try of ours; nobody else knows these names.
-    if (response.status == 200 || response.status == 201 || response.status == 412) return {};
+  Result<std::string> TakeAnswer(const http::Response& response) override {
+    // 412: made by an earlier try, or by another process of this session, with the same bytes.
+    if (response.status == 200 || response.status == 201 || response.status == 412)
+      return std::string();
     return Fail(client_.ExplainAtOnce(response, kCreateObjects));
   }
 
-  Result<ObjectMeta> Complete(const Crc32c& crc32c, bool is_create_only) override {
+  // A part is an object like any other, and may always be made.
+  bool IsGone(const http::Response& /*response*/) const override { return false; }
+
+  Result<ObjectMeta> Complete(std::span<const std::string> /*tags*/, const Crc32c& crc32c,
+                              bool is_create_only) override {
     std::vector<std::string> sources = temporary_;
     for (int level = 1; sources.size() > kMostComposed; ++level) {
       std::vector<std::string> next;
@@ -46,6 +55,7 @@ class ComposeParts final : public PartSink {
         temporary_.push_back(into);
         CKPT_TRY(const http::Response response,
                  Compose(std::span(sources).subspan(begin, count), into, "0"));
+        if (response.status == 404) return AcceptCompleted(client_, object_, crc32c);
         if (response.status != 200 && response.status != 412) return Failed(response);
         next.push_back(std::move(into));
       }
@@ -54,6 +64,7 @@ class ComposeParts final : public PartSink {
     CKPT_TRY(const std::string generation, GenerationToReplace(client_, object_, is_create_only));
     CKPT_TRY(const http::Response response, Compose(sources, object_, generation));
     if (response.status == 412) return AcceptEqual(client_, object_, crc32c);
+    if (response.status == 404) return AcceptCompleted(client_, object_, crc32c);
     if (response.status != 200) return Failed(response);
     CKPT_TRY(ObjectMeta made, ParseObject(response.body).map_error(client_.At(object_)));
     return CheckMade(client_, std::move(made), crc32c);
@@ -91,15 +102,17 @@ class ComposeParts final : public PartSink {
 
   Client& client_;
   const std::string object_;
+  Session session_;
   std::string folder_;
   std::vector<std::string> temporary_;  // the parts, then what was composed on the way
 };
 
 }  // namespace
 
-std::unique_ptr<PartSink> MakeComposeParts(Client& client, std::string object, std::string folder,
+std::unique_ptr<PartSink> MakeComposeParts(Client& client, std::string object,
+                                           std::string_view temporary, std::string id,
                                            size_t parts) {
-  return std::make_unique<ComposeParts>(client, std::move(object), std::move(folder), parts);
+  return std::make_unique<ComposeParts>(client, std::move(object), temporary, std::move(id), parts);
 }
 
 }  // namespace ckpt::gs

@@ -29,6 +29,9 @@ inline constexpr Deed kListObjects{"list objects", "storage.objects.list"};
 inline constexpr Deed kCreateObjects{"create objects", "storage.objects.create"};
 inline constexpr Deed kDeleteObjects{"delete objects", "storage.objects.delete"};
 inline constexpr Deed kUploadParts{"start multipart uploads", "storage.multipartUploads.create"};
+inline constexpr Deed kListParts{"look at multipart uploads", "storage.multipartUploads.listParts"};
+inline constexpr Deed kListUploads{"list multipart uploads", "storage.multipartUploads.list"};
+inline constexpr Deed kAbortUploads{"abort multipart uploads", "storage.multipartUploads.abort"};
 
 /// Who asked, and where.
 struct Asker {

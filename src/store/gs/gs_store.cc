@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <random>
+#include <set>
 #include <utility>
 
 #include "base/check.h"
@@ -12,6 +13,9 @@
 #include "store/gs/object_writer.h"
 #include "store/gs/positioned_writer.h"
 #include "store/gs/remove_objects.h"
+#include "store/gs/scratch.h"
+#include "store/gs/session.h"
+#include "store/gs/upload_list.h"
 #include "store/http/http_object.h"
 
 namespace ckpt {
@@ -35,8 +39,12 @@ class GsStore final : public Store {
     CKPT_TRY(std::vector<gs::ObjectMeta> objects, ListBelow(prefix, stop));
     std::vector<ObjectInfo> infos;
     infos.reserve(objects.size());
-    for (gs::ObjectMeta& object : objects)
-      infos.push_back(gs::InfoOf(object, object.name.substr(Whole("").size())));
+    const std::string unfinished = PrefixOf(kTemporary);
+    for (const gs::ObjectMeta& object : objects) {
+      // A name that ends in '/' only makes a folder visible. Unfinished objects are none.
+      if (object.name.ends_with('/') || object.name.starts_with(unfinished)) continue;
+      infos.push_back(gs::InfoOf(object, object.name.substr(prefix_.size())));
+    }
     std::sort(infos.begin(), infos.end(),
               [](const ObjectInfo& a, const ObjectInfo& b) { return a.name < b.name; });
     return infos;
@@ -95,8 +103,36 @@ class GsStore final : public Store {
   }
 
   Result<void> RemoveAll(std::string_view folder) override {
-    CKPT_TRY(std::vector<gs::ObjectMeta> objects, ListBelow(folder, {}, /*with_markers=*/true));
+    CKPT_TRY(std::vector<gs::ObjectMeta> objects, ListBelow(folder, {}));
     return gs::RemoveObjects(client_, std::move(objects));
+  }
+
+  Result<void> DropUnfinished(std::string_view name, std::string_view session) override {
+    if (session.empty()) return {};  // an object that fits in one request
+    CKPT_TRY(const std::string object, Object(name));
+    CKPT_TRY(const gs::Session parsed, gs::ParseSession(session).map_error(client_.At(object)));
+    return Drop(object, parsed);
+  }
+
+  Result<size_t> DropUnfinishedBelow(std::string_view folder) override {
+    if (!folder.empty()) CKPT_TRY_VOID(SafeName(folder));
+    size_t count = 0;
+    Result<std::vector<gs::UnfinishedUpload>> uploads = gs::ListUploads(client_, PrefixOf(folder));
+    if (uploads) {
+      for (gs::UnfinishedUpload& upload : *uploads) {
+        CKPT_TRY_VOID(Drop(upload.object, {false, std::move(upload.upload_id)}));
+        ++count;
+      }
+    } else {
+      if (uploads.error().code != Code::kDenied) return Fail(std::move(uploads).error());
+      client_.Warn(
+          uploads.error().what +
+          ": unfinished uploads, where there are any, stay and cost until a lifecycle rule "
+          "AbortIncompleteMultipartUpload ends them");
+    }
+    if (!folder.empty()) return count;
+    CKPT_TRY(const size_t others, DropTemporary());
+    return count + others;
   }
 
  private:
@@ -123,6 +159,23 @@ class GsStore final : public Store {
       return Result<gs::ObjectMeta>(Fail(Code::kNotFound, "no such object", "check the name"))
           .map_error(client_.At(object));
     return *std::move(found);
+  }
+
+  Result<void> Drop(const std::string& object, const gs::Session& session) {
+    // The upload first: without it, what lies in its folder is of no use to anybody.
+    if (!session.is_composed) CKPT_TRY_VOID(gs::AbortUpload(client_, {object, session.id}));
+    return gs::Scratch(client_, gs::ScratchFolder(Whole(kTemporary), session)).Clear();
+  }
+
+  // What parts and probes left, counted by what they were left by.
+  Result<size_t> DropTemporary() {
+    const std::string prefix = PrefixOf(kTemporary);
+    CKPT_TRY(std::vector<gs::ObjectMeta> objects, client_.ListAll(prefix, client_.stop()));
+    std::set<std::string> first_parts;
+    for (const gs::ObjectMeta& object : objects)
+      first_parts.insert(object.name.substr(0, object.name.find('/', prefix.size())));
+    CKPT_TRY_VOID(gs::RemoveObjects(client_, std::move(objects)));
+    return first_parts.size();
   }
 
   static Error Changed() {
@@ -154,29 +207,14 @@ class GsStore final : public Store {
   }
 
   Result<std::vector<gs::ObjectMeta>> ListBelow(std::string_view folder,
-                                                const std::stop_token& stop,
-                                                bool with_markers = false) {
+                                                const std::stop_token& stop) {
     if (!folder.empty()) CKPT_TRY_VOID(SafeName(folder));
-    const std::string prefix = Whole(folder) + (folder.empty() ? "" : "/");
-    std::vector<gs::ObjectMeta> objects;
-    constexpr int kMostRepeats = 100;  // a page may be empty and say "go on here" again
-    std::string token;
-    int repeats = 0;
-    do {
-      if (stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
-      CKPT_TRY(gs::ListPage page, client_.List(prefix, token));
-      for (gs::ObjectMeta& object : page.objects) {
-        // A name that ends in '/' only makes a folder visible.
-        if (!object.name.starts_with(prefix) || (object.name.ends_with('/') && !with_markers))
-          continue;
-        objects.push_back(std::move(object));
-      }
-      repeats = page.next_page_token == token ? repeats + 1 : 0;
-      if (repeats == kMostRepeats)
-        return Fail(Code::kUnavailable, "the list of objects does not end", "try again later");
-      token = std::move(page.next_page_token);
-    } while (!token.empty());
-    return objects;
+    return client_.ListAll(PrefixOf(folder), stop);
+  }
+
+  // Of the objects below a folder.
+  std::string PrefixOf(std::string_view folder) const {
+    return Whole(folder) + (folder.empty() ? "" : "/");
   }
 
   const Uri root_;

@@ -19,9 +19,14 @@ namespace ckpt {
 ///   Positioned   parts of an XML multipart upload, whose CRC-32Cs are combined and compared with
 ///                the object's. It has no preconditions: for create-only, the name is looked up
 ///                right before the upload is completed. Where multipart uploads are denied, parts
-///                become objects below .ckpt-tmp/ and are composed. Bytes of a part that is not
-///                full yet are in memory only, also after Settle().
-/// Writers must not outlive the store; every upload ends with its writer.
+///                become objects below .ckpt-tmp/ and are composed.
+///   Kept         always an upload of parts, unless empty. A part has 5 MiB at least, and is sent
+///                when it is full: Settle() of a segment that ends inside a part that is not full
+///                keeps its bytes as an object below .ckpt-tmp/, which Commit() reads back. An
+///                upload that is gone at Commit() counts as completed by another process where the
+///                object holds exactly these bytes; else kIo.
+/// List() shows nothing below .ckpt-tmp/. Writers must not outlive the store; every upload that is
+/// not kept ends with its writer.
 Result<std::unique_ptr<Store>> OpenGsStore(Uri root, GsOptions options);
 
 /// Creates and removes a tiny object below the root of any store: whether the output can be

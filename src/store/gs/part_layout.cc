@@ -32,15 +32,20 @@ uint64_t CountParts(std::span<const ByteRange> segments, uint64_t target_bytes) 
   return count;
 }
 
+// The one of these neighbours that holds `offset`.
+size_t IndexOf(std::span<const ByteRange> ranges, uint64_t offset) {
+  const auto after =
+      std::upper_bound(ranges.begin(), ranges.end(), offset,
+                       [](uint64_t at, const ByteRange& range) { return at < range.end; });
+  CKPT_CHECK(after != ranges.end());
+  return static_cast<size_t>(after - ranges.begin());
+}
+
 }  // namespace
 
-size_t PartLayout::Find(uint64_t offset) const {
-  const auto after =
-      std::upper_bound(parts.begin(), parts.end(), offset,
-                       [](uint64_t at, const ByteRange& part) { return at < part.end; });
-  CKPT_CHECK(after != parts.end());
-  return static_cast<size_t>(after - parts.begin());
-}
+size_t PartLayout::Find(uint64_t offset) const { return IndexOf(parts, offset); }
+
+size_t PartLayout::FindCell(uint64_t offset) const { return IndexOf(cells, offset); }
 
 PartLayout CutIntoParts(uint64_t size_bytes, std::span<const uint64_t> borders,
                         uint64_t part_bytes) {
@@ -62,9 +67,17 @@ PartLayout CutIntoParts(uint64_t size_bytes, std::span<const uint64_t> borders,
     }
   }
   for (const ByteRange& part : layout.parts) {
-    const auto inside = std::upper_bound(borders.begin(), borders.end(), part.begin);
-    if (inside != borders.end() && *inside < part.end) ++layout.straddling;
+    layout.first_cell.push_back(layout.cells.size());
+    uint64_t begin = part.begin;
+    for (auto border = std::upper_bound(borders.begin(), borders.end(), part.begin);
+         border != borders.end() && *border < part.end; ++border) {
+      layout.cells.push_back({begin, *border});
+      begin = *border;
+    }
+    if (begin != part.begin) ++layout.straddling;
+    layout.cells.push_back({begin, part.end});
   }
+  layout.first_cell.push_back(layout.cells.size());
   return layout;
 }
 

@@ -19,9 +19,15 @@ struct PartLayout {
   uint64_t most_bytes = 0;       ///< of one part
   /// Parts with a border inside: they may wait, partly filled, until their other segment comes.
   size_t straddling = 0;
+  /// The parts cut once more along all borders: no write's segment begins or ends inside a cell.
+  /// Those of part i are cells[first_cell[i]] up to cells[first_cell[i + 1]], without that one.
+  std::vector<ByteRange> cells;
+  std::vector<size_t> first_cell;
 
   /// The part that holds `offset`, which must lie in the object.
   size_t Find(uint64_t offset) const;
+  /// The same for cells.
+  size_t FindCell(uint64_t offset) const;
 };
 
 /// Cuts each segment into ceil(segment / P) parts that are equal to within one byte, P being

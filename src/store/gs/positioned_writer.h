@@ -10,10 +10,11 @@
 namespace ckpt::gs {
 
 /// The object `object` of a known size, filled in any order. `name` is what ObjectInfo calls it,
-/// `temporary` the folder (a whole name) for the parts of the fallback. Must not outlive `client`.
+/// `temporary` the folder (a whole name) for pieces and for the parts of the fallback. Must not
+/// outlive `client`.
 Result<std::unique_ptr<PositionedWriter>> MakePositionedWriter(Client& client, std::string object,
                                                                std::string name,
-                                                               std::string temporary,
+                                                               const std::string& temporary,
                                                                uint64_t size_bytes,
                                                                const CreateOptions& options);
 

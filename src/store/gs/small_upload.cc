@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/json_text.h"
+#include "store/gs/session.h"
 
 namespace ckpt::gs {
 namespace {
@@ -58,6 +59,12 @@ Result<ObjectMeta> AcceptEqual(Client& client, std::string_view object, const Cr
                                        : "was changed by another program while it was written",
                                  "name another output, or replace this one with --overwrite"))
       .map_error(client.At(object));
+}
+
+Result<ObjectMeta> AcceptCompleted(Client& client, std::string_view object, const Crc32c& crc32c) {
+  CKPT_TRY(const auto found, client.Find(object));
+  if (!found) return Result<ObjectMeta>(Fail(GoneError())).map_error(client.At(object));
+  return AcceptEqual(client, object, crc32c);
 }
 
 Result<ObjectMeta> CheckMade(Client& client, ObjectMeta made, const Crc32c& crc32c) {

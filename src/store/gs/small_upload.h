@@ -25,6 +25,10 @@ Result<std::string> GenerationToReplace(Client& client, std::string_view object,
 /// answer was lost); else kCannotCreate.
 Result<ObjectMeta> AcceptEqual(Client& client, std::string_view object, const Crc32c& crc32c);
 
+/// Where the upload is gone: the object, if another process completed it (it holds exactly what was
+/// to be written); GoneError() where it is not there, kCannotCreate where it is another one.
+Result<ObjectMeta> AcceptCompleted(Client& client, std::string_view object, const Crc32c& crc32c);
+
 /// Compares what was made with what was sent; deletes that generation where it differs.
 Result<ObjectMeta> CheckMade(Client& client, ObjectMeta made, const Crc32c& crc32c);
 

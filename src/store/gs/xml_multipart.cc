@@ -13,13 +13,19 @@
 namespace ckpt::gs {
 namespace {
 
+bool IsUploadGone(const http::Response& response) {
+  return response.status == 404 && ParseServiceError(response.body).reason != "NoSuchBucket";
+}
+
 class XmlMultipart final : public PartSink {
  public:
-  XmlMultipart(Client& client, std::string object, std::string upload_id, size_t parts)
+  XmlMultipart(Client& client, std::string object, std::string upload_id)
       : client_(client),
         object_(std::move(object)),
         upload_query_("uploadId=" + http::PercentEncode(upload_id)),
-        etags_(parts) {}
+        session_{false, std::move(upload_id)} {}
+
+  Session session() const override { return session_; }
 
   http::Request PartRequest(size_t part, UploadBuffer& buffer, const Crc32c& crc32c) override {
     http::Request request =
@@ -30,25 +36,29 @@ class XmlMultipart final : public PartSink {
     return request;
   }
 
-  Result<void> TakeAnswer(size_t part, const http::Response& response) override {
+  Result<std::string> TakeAnswer(const http::Response& response) override {
     if (response.status != 200) return Fail(client_.ExplainAtOnce(response, kCreateObjects));
     const std::string* etag = http::FindHeader(response.headers, "ETag");
     if (etag == nullptr)
       return Fail(Code::kUnavailable, "a part was taken without an ETag",
                   "is the endpoint a Cloud Storage service?");
-    etags_[part] = *etag;
-    return {};
+    return *etag;
   }
 
-  Result<ObjectMeta> Complete(const Crc32c& crc32c, bool is_create_only) override {
+  bool IsGone(const http::Response& response) const override { return IsUploadGone(response); }
+
+  Result<ObjectMeta> Complete(std::span<const std::string> tags, const Crc32c& crc32c,
+                              bool is_create_only) override {
     std::string generation;  // what our completion made, where the answer says it
     if (is_create_only) {
       // The protocol has no preconditions: this is as near to the completion as we come.
       CKPT_TRY(const auto found, client_.Find(object_));
       if (found) return AcceptEqual(client_, object_, crc32c);
     }
-    CKPT_TRY_VOID(SendCompletion(generation));
+    CKPT_TRY(const bool was_there, SendCompletion(tags, generation));
     is_complete_ = true;
+    // By an earlier try of ours, or by another process: or it is lost.
+    if (!was_there) return AcceptCompleted(client_, object_, crc32c);
     CKPT_TRY(auto made, client_.Find(object_));
     if (!made)
       return Result<ObjectMeta>(Fail(Code::kIo, "was removed by another program when it was made",
@@ -73,27 +83,27 @@ class XmlMultipart final : public PartSink {
 
  private:
   // Until the service says that it is done. An answer may be lost, or say 200 and mean an error.
-  Result<void> SendCompletion(std::string& generation) {
-    const std::string body = PrintCompletion(etags_);
+  // False where there is no such upload.
+  Result<bool> SendCompletion(std::span<const std::string> tags, std::string& generation) {
+    const std::string body = PrintCompletion(tags);
     http::Request request = client_.Xml("POST", object_, upload_query_);
     request.headers.push_back({"Content-Type", "application/xml"});
     request.body = std::as_bytes(std::span(body));
     Backoff backoff(client_.engine().options());
     while (true) {
       CKPT_TRY(const http::Response response, client_.Send(request).map_error(client_.At(object_)));
-      const ServiceError error = ParseServiceError(response.body);
-      // No such upload: completed by an earlier try. The object itself is compared next.
-      if (response.status == 404 && error.reason != "NoSuchBucket") return {};
+      if (IsUploadGone(response)) return false;
       if (response.status != 200)
-        return Result<void>(Fail(client_.Explain(response, kCreateObjects)))
+        return Result<bool>(Fail(client_.Explain(response, kCreateObjects)))
             .map_error(client_.At(object_));
+      const ServiceError error = ParseServiceError(response.body);
       if (error.reason.empty()) {
         if (const std::string* made = http::FindHeader(response.headers, "x-goog-generation"))
           generation = *made;
-        return {};
+        return true;
       }
       if (!backoff.Wait())
-        return Result<void>(Fail(Code::kUnavailable,
+        return Result<bool>(Fail(Code::kUnavailable,
                                  fmt::format("the upload cannot be completed: {} ({})",
                                              Excerpt(error.message), Excerpt(error.reason)),
                                  "try again later"))
@@ -104,7 +114,7 @@ class XmlMultipart final : public PartSink {
   Client& client_;
   const std::string object_;
   const std::string upload_query_;
-  std::vector<std::string> etags_;  // each written by one thread
+  const Session session_;
   bool is_complete_ = false;
 };
 
@@ -143,8 +153,7 @@ std::string PrintCompletion(std::span<const std::string> etags) {
   return xml + "</CompleteMultipartUpload>";
 }
 
-Result<std::unique_ptr<PartSink>> StartXmlMultipart(Client& client, std::string object,
-                                                    size_t parts) {
+Result<std::unique_ptr<PartSink>> StartXmlMultipart(Client& client, std::string object) {
   http::Request request = client.Xml("POST", object, "uploads");
   request.headers.push_back({"Content-Type", "application/octet-stream"});
   CKPT_TRY(const http::Response response, client.Send(request).map_error(client.At(object)));
@@ -152,7 +161,26 @@ Result<std::unique_ptr<PartSink>> StartXmlMultipart(Client& client, std::string 
     return Result<std::unique_ptr<PartSink>>(Fail(client.Explain(response, kUploadParts)))
         .map_error(client.At(object));
   CKPT_TRY(std::string id, ParseUploadId(response.body).map_error(client.At(object)));
-  return std::make_unique<XmlMultipart>(client, std::move(object), std::move(id), parts);
+  return std::make_unique<XmlMultipart>(client, std::move(object), std::move(id));
+}
+
+Result<std::unique_ptr<PartSink>> ResumeXmlMultipart(Client& client, std::string object,
+                                                     std::string upload_id) {
+  CKPT_TRY(
+      const http::Response response,
+      client
+          .Send(client.Xml("GET", object,
+                           fmt::format("uploadId={}&max-parts=1", http::PercentEncode(upload_id))))
+          .map_error(client.At(object)));
+  if (IsUploadGone(response))
+    return Result<std::unique_ptr<PartSink>>(
+               Fail(Code::kNotFound, "the unfinished upload is gone", GoneError().remedy))
+        .map_error(client.At(object));
+  // Whoever may send parts need not have the right to look at them: the first part will tell.
+  if (response.status != 200 && response.status != 403)
+    return Result<std::unique_ptr<PartSink>>(Fail(client.Explain(response, kListParts)))
+        .map_error(client.At(object));
+  return std::make_unique<XmlMultipart>(client, std::move(object), std::move(upload_id));
 }
 
 }  // namespace ckpt::gs

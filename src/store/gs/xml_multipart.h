@@ -9,10 +9,12 @@
 
 namespace ckpt::gs {
 
-/// Starts an XML multipart upload to `object` in `parts` parts. kDenied where the caller may not:
-/// ComposeParts is then the other way.
-Result<std::unique_ptr<PartSink>> StartXmlMultipart(Client& client, std::string object,
-                                                    size_t parts);
+/// Starts an XML multipart upload to `object`. kDenied where the caller may not: ComposeParts is
+/// then the other way.
+Result<std::unique_ptr<PartSink>> StartXmlMultipart(Client& client, std::string object);
+/// Goes on with one. kNotFound if it is gone.
+Result<std::unique_ptr<PartSink>> ResumeXmlMultipart(Client& client, std::string object,
+                                                     std::string upload_id);
 
 /// The <UploadId> of an answer to "POST ?uploads". kUnavailable where there is none.
 Result<std::string> ParseUploadId(std::string_view xml);

@@ -1,13 +1,12 @@
 // Objects filled in any order: the parts of multipart uploads, and their fallback.
 #include <thread>
 
+#include "base/units.h"
 #include "store/gs/compose_parts.h"
 #include "tests/store/gs/gs_stub.h"
 
 namespace ckpt {
 namespace {
-
-constexpr uint64_t kMiB = 1 << 20;
 
 // Each segment front to back on a thread of its own, in pieces of odd sizes.
 Result<void> Fill(PositionedWriter& writer, const std::string& text,
@@ -169,7 +168,7 @@ TEST(GsPositioned, ComposesManyPartsInATree) {
   GsStub stub;
   gs::Client client("bucket", stub.Options());
   constexpr size_t kParts = 32 * 3 + 5;
-  const auto sink = gs::MakeComposeParts(client, "run/object", "run/.ckpt-tmp", kParts);
+  const auto sink = gs::MakeComposeParts(client, "run/object", "run/.ckpt-tmp", "", kParts);
   std::string text;
   gs::UploadBuffer buffer = gs::UploadBuffer::OnHeap(10);
   for (size_t i = 0; i < kParts; ++i) {
@@ -178,9 +177,9 @@ TEST(GsPositioned, ComposesManyPartsInATree) {
     text += part;
     ASSERT_RESULT(const auto answer,
                   client.Send(sink->PartRequest(i, buffer, Crc32c::Of(BytesOf(part)))));
-    ASSERT_SUCCEEDS(sink->TakeAnswer(i, answer));
+    ASSERT_SUCCEEDS(sink->TakeAnswer(answer));
   }
-  ASSERT_SUCCEEDS(sink->Complete(Crc32c::Of(BytesOf(text)), true));
+  ASSERT_SUCCEEDS(sink->Complete({}, Crc32c::Of(BytesOf(text)), true));
   sink->Abandon();
   EXPECT_EQ(stub.Holds("run/object"), text);
   EXPECT_EQ(stub.Names(), std::vector<std::string>{"run/object"});
