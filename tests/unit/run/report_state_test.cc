@@ -114,7 +114,7 @@ TEST(ReadReportState, KnowsTheReportOfARunOfEitherForm) {
 
 TEST(WriteFailureReport, LeavesTheTextMarkedAsOurs) {
   MemoryStore store;
-  ASSERT_TRUE(WriteFailureReport(store, kFailure));
+  ASSERT_TRUE(WriteFailureReport(store, kFailure, FilePlan()));
   EXPECT_EQ(store.Get(kReport), kFailure);
   EXPECT_EQ(NamesOf(store), (std::vector<std::string>{kReport, kMark}));
   ASSERT_TRUE(ReadMark(store));
@@ -125,9 +125,9 @@ TEST(WriteFailureReport, LeavesTheTextMarkedAsOurs) {
 
 TEST(WriteFailureReport, ReplacesAnEarlierFailure) {
   MemoryStore store;
-  ASSERT_TRUE(WriteFailureReport(store, kFailure));
+  ASSERT_TRUE(WriteFailureReport(store, kFailure, FilePlan()));
   const std::string later = R"({"program":"ckpt","result":"failed","exit_code":74})";
-  ASSERT_TRUE(WriteFailureReport(store, later));
+  ASSERT_TRUE(WriteFailureReport(store, later, FilePlan()));
   EXPECT_EQ(store.Get(kReport), later);
   EXPECT_EQ(NamesOf(store), (std::vector<std::string>{kReport, kMark}));
 }
@@ -142,7 +142,7 @@ TEST(WriteFailureReport, RefusesTheStateOfAnotherRun) {
   for (const auto& [name, text] : states) {
     MemoryStore store;
     store.Put(name, text);
-    const auto written = WriteFailureReport(store, kFailure);
+    const auto written = WriteFailureReport(store, kFailure, FilePlan());
     ASSERT_FALSE(written) << name;
     EXPECT_EQ(written.error().code, Code::kCannotCreate);
     EXPECT_EQ(NamesOf(store), std::vector<std::string>{name});
@@ -150,20 +150,49 @@ TEST(WriteFailureReport, RefusesTheStateOfAnotherRun) {
   }
 }
 
+TEST(WriteFailureReport, StandsBesideTheStateOfItsOwnRun) {
+  MemoryStore store;
+  ASSERT_TRUE(MarkDestination(store, FilePlan()));
+  store.Put(".ckpt-state/journal/000001", "x");
+  ASSERT_TRUE(WriteFailureReport(store, kFailure, FilePlan()));
+  EXPECT_EQ(StateOf(store).kind, Kind::kFailed);
+  const auto cleared = ClearDestination(store, FilePlan(), JetstreamPytorchTarget(), false);
+  ASSERT_TRUE(cleared) << cleared.error().Print();
+  EXPECT_TRUE(cleared->is_resuming);
+  EXPECT_TRUE(store.Has(".ckpt-state/journal/000001"));
+}
+
+TEST(ClearDestination, RefusesAnUnfinishedRunOfOtherSettings) {
+  MemoryStore store;
+  Plan other = FilePlan();
+  other.run_digest = "of another run";
+  ASSERT_TRUE(MarkDestination(store, other));
+  store.Put("model.safetensors.part", "half");
+  const auto refused = ClearDestination(store, FilePlan(), JetstreamPytorchTarget(), false);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kCannotCreate);
+  EXPECT_NE(refused.error().what.find("unfinished conversion"), std::string::npos);
+  EXPECT_NE(refused.error().remedy.find("--overwrite"), std::string::npos);
+  EXPECT_TRUE(store.Has("model.safetensors.part"));
+  ASSERT_TRUE(ClearDestination(store, FilePlan(), JetstreamPytorchTarget(), true));
+  EXPECT_TRUE(NamesOf(store).empty());
+}
+
 TEST(WriteFailureReport, AFilesNextRunTakesItForItsOwn) {
   MemoryStore store;
-  ASSERT_TRUE(WriteFailureReport(store, kFailure));
+  ASSERT_TRUE(WriteFailureReport(store, kFailure, FilePlan()));
   const JetstreamPytorchTarget target;
-  ASSERT_TRUE(CheckDestination(store, target, false));
-  const auto warnings = ClearDestination(store, FilePlan(), target, false);
-  ASSERT_TRUE(warnings) << warnings.error().Print();
-  EXPECT_TRUE(warnings->empty());
+  ASSERT_TRUE(CheckDestination(store, FilePlan(), target, false));
+  const auto cleared = ClearDestination(store, FilePlan(), target, false);
+  ASSERT_TRUE(cleared) << cleared.error().Print();
+  EXPECT_FALSE(cleared->is_resuming);
+  EXPECT_TRUE(cleared->warnings.empty());
   EXPECT_TRUE(NamesOf(store).empty());
 }
 
 TEST(WriteFailureReport, AFoldersNextRunTakesItForItsOwn) {
   MemoryStore store;
-  ASSERT_TRUE(WriteFailureReport(store, kFailure));
+  ASSERT_TRUE(WriteFailureReport(store, kFailure, FilePlan()));
   const MaxTextTarget target;
   ASSERT_TRUE(CheckDestination(store, FolderPlan(), target, false));
   ASSERT_TRUE(ClearDestination(store, FolderPlan(), target, false));
@@ -174,7 +203,7 @@ TEST(WriteFailureReport, NeverMakesSomebodysFilesOurs) {
   MemoryStore store;
   store.Put("model.safetensors", "somebody's");
   store.Put("bf16/unscanned/_METADATA", "somebody's");
-  ASSERT_TRUE(WriteFailureReport(store, kFailure));
+  ASSERT_TRUE(WriteFailureReport(store, kFailure, FilePlan()));
   EXPECT_FALSE(ClearDestination(store, FilePlan(), JetstreamPytorchTarget(), false));
   EXPECT_FALSE(ClearDestination(store, FolderPlan(), MaxTextTarget(), false));
   EXPECT_EQ(store.Get("model.safetensors"), "somebody's");
@@ -185,7 +214,7 @@ TEST(CheckDestination, AFailureOfSomebodyElseIsNotOurs) {
   // The text alone, without the mark.
   MemoryStore store;
   store.Put(kReport, kFailure);
-  EXPECT_FALSE(CheckDestination(store, JetstreamPytorchTarget(), false));
+  EXPECT_FALSE(CheckDestination(store, FilePlan(), JetstreamPytorchTarget(), false));
   EXPECT_FALSE(CheckDestination(store, FolderPlan(), MaxTextTarget(), false));
 }
 

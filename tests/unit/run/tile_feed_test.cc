@@ -51,7 +51,8 @@ TEST(TileFeed, ReadsAheadIntoEveryBufferButTheOneInWork) {
   auto counting = std::make_unique<CountingReader>();
   CountingReader* const reader = counting.get();
   readers.push_back(std::move(counting));
-  RecordSink records(*writer, nullptr);
+  SourceChecks checks(plan->catalog);
+  RecordSink records(*writer, checks, nullptr, nullptr);
   const auto holds = *HoldPool::Make(budget, 0, 0);
   StatisticTable statistics = *StatisticTable::Make(*plan, budget);
   Progress progress;

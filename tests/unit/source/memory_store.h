@@ -88,7 +88,29 @@ class MemoryStore : public Store {
                                                              uint64_t size_bytes,
                                                              CreateOptions options) override {
     CKPT_TRY_VOID(CheckCreate(name, options));
-    return std::make_unique<AtWriter>(*this, std::string(name), size_bytes, options);
+    auto bytes = std::make_shared<std::string>(size_bytes, '\0');
+    if (options.is_kept) {
+      const std::lock_guard lock(mutex_);
+      std::shared_ptr<std::string>& kept = unfinished_[std::string(name)];
+      if (!options.session.empty() && (!kept || kept->size() != size_bytes))
+        return Fail(Code::kNotFound, "the unfinished object is gone", "run again");
+      if (!kept || kept->size() != size_bytes) kept = bytes;
+      bytes = kept;
+    }
+    return std::make_unique<AtWriter>(*this, std::string(name), std::move(bytes), options);
+  }
+  Result<void> DropUnfinished(std::string_view name, std::string_view /*session*/) override {
+    const std::lock_guard lock(mutex_);
+    unfinished_.erase(std::string(name));
+    return {};
+  }
+  Result<std::unique_ptr<ObjectReader>> OpenUnfinished(std::string_view name,
+                                                       std::string_view /*session*/) override {
+    const std::lock_guard lock(mutex_);
+    const auto kept = unfinished_.find(std::string(name));
+    if (kept == unfinished_.end()) return std::unique_ptr<ObjectReader>();
+    return std::make_unique<Reader>(ObjectInfo{std::string(name), kept->second->size(), {}, 0, {}},
+                                    std::make_shared<const std::string>(*kept->second), counts_);
   }
 
   Result<void> Remove(std::string_view name) override {
@@ -177,25 +199,32 @@ class MemoryStore : public Store {
 
   class AtWriter : public PositionedWriter {
    public:
-    AtWriter(MemoryStore& store, std::string name, uint64_t size_bytes, CreateOptions options)
-        : store_(store), name_(std::move(name)), options_(options), bytes_(size_bytes, '\0') {}
+    AtWriter(MemoryStore& store, std::string name, std::shared_ptr<std::string> bytes,
+             CreateOptions options)
+        : store_(store),
+          name_(std::move(name)),
+          options_(std::move(options)),
+          bytes_(std::move(bytes)) {}
     IoFuture WriteAt(uint64_t offset, std::span<const std::byte> bytes) override {
-      if (offset > bytes_.size() || bytes.size() > bytes_.size() - offset)
+      if (offset > bytes_->size() || bytes.size() > bytes_->size() - offset)
         return Ready(Fail(Code::kIo, "a write beyond the end"));
-      if (!bytes.empty()) std::memcpy(bytes_.data() + offset, bytes.data(), bytes.size());
+      if (!bytes.empty()) std::memcpy(bytes_->data() + offset, bytes.data(), bytes.size());
       return Ready({});
     }
+    std::string session() const override { return options_.is_kept ? "memory" : ""; }
     Result<std::string> Settle(ByteRange /*range*/) override { return std::string(); }
     Result<void> TakeOver(ByteRange /*range*/, std::string_view /*receipt*/) override { return {}; }
     Result<ObjectInfo> Commit() override {
-      return store_.Publish(name_, std::move(bytes_), options_);
+      CKPT_TRY(ObjectInfo info, store_.Publish(name_, *bytes_, options_));
+      if (options_.is_kept) CKPT_TRY_VOID(store_.DropUnfinished(name_, "memory"));
+      return info;
     }
 
    private:
     MemoryStore& store_;
     std::string name_;
     CreateOptions options_;
-    std::string bytes_;
+    std::shared_ptr<std::string> bytes_;  // shared: others may write the same kept object
   };
 
   static ObjectInfo Info(const std::string& name, const Object& object) {
@@ -218,7 +247,8 @@ class MemoryStore : public Store {
   const Uri root_;
   mutable std::mutex mutex_;
   std::map<std::string, Object> objects_;
-  std::shared_ptr<Counts> counts_ = std::make_shared<Counts>();  // shared with the readers
+  std::map<std::string, std::shared_ptr<std::string>> unfinished_;  // kept ones
+  std::shared_ptr<Counts> counts_ = std::make_shared<Counts>();     // shared with the readers
 };
 
 }  // namespace ckpt
