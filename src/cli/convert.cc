@@ -7,6 +7,7 @@
 #include "cli/conversion.h"
 #include "cli/output_lock.h"
 #include "cli/plan_view.h"
+#include "cli/shard_view.h"
 #include "cli/verbs.h"
 #include "cli/version.h"
 #include "cli/watched.h"
@@ -36,6 +37,7 @@ class ConvertVerb final : public Verb {
     CKPT_TRY(const OutputLock lock, OutputLock::Take(*conversion->destination, ""));
     CKPT_TRY_VOID(conversion->CheckDestination(arguments_.is_overwriting));
     PrintWarnings(conversion->plan().warnings);
+    PrintNotice(settings.shard.notice);
     const ConvertOptions run_options{arguments_.is_overwriting,
                                      settings.plan.resources.threads,
                                      arguments_.io,
@@ -74,13 +76,15 @@ class PlanVerb final : public Verb {
 
   Result<void> Run() override {
     Arguments arguments = arguments_;
+    arguments.shard.needs_index = false;
     if (arguments.target.empty() && arguments.destination.empty()) arguments.destination = "null:";
     CKPT_TRY(const Settings settings, ParseSettings(arguments));
     CKPT_TRY(const std::unique_ptr<Conversion> conversion, PrepareConversion(arguments_, settings));
     if (conversion->destination)
       CKPT_TRY_VOID(conversion->CheckDestination(arguments_.is_overwriting));
     PrintWarnings(conversion->plan().warnings);
-    fmt::print("{}", arguments_.is_json ? conversion->PlanJson() : conversion->PlanText());
+    fmt::print("{}", arguments_.is_json ? PlanJsonOf(*conversion, settings.shard)
+                                        : PlanTextOf(*conversion, settings.shard));
     if (const auto network = settings.access.remote->figures(); network && !arguments_.is_json)
       fmt::print("{}", NetworkText(*network));
     return {};
