@@ -161,6 +161,12 @@ void AddConversionOptions(Options& options, Arguments& arguments) {
                "keep F32 and F16 tensors as they are instead of rounding to bf16");
   options.Value("--bundle-size", "SIZE", arguments.bundle_size,
                 "size of the units of work, at least 1MiB (default: 64 MiB, more for huge models)");
+  options.Value("--shard", "I/N|auto", arguments.shard.shard,
+                "do part I of N, counted from 0; auto: as a Slurm array or MPI says");
+  options.Value("--shards", "N", arguments.shard.shards,
+                "do one of N parts, that of JOB_COMPLETION_INDEX (a Kubernetes Indexed Job)");
+  options.Flag("--verify-resume", arguments.is_verifying_resume,
+               "read what an earlier run finished again, instead of trusting its size");
   AddResourceOptions(options, arguments);
 }
 
@@ -186,6 +192,8 @@ Result<Settings> ParseSettings(const Arguments& arguments) {
     settings.source_format = arguments.source_format;
   }
   settings.state_name = arguments.state_name;
+  settings.shard = ParseShard(arguments.shard, arguments.environment, faults);
+  settings.is_verifying_resume = arguments.is_verifying_resume;
   settings.access.remote = std::make_shared<Remote>(arguments.remote, arguments.environment);
   CKPT_TRY_VOID(faults.Get());
   return settings;

@@ -10,6 +10,7 @@
 #include "cli/machine.h"
 #include "cli/options.h"
 #include "cli/registry.h"
+#include "cli/shard.h"
 #include "plan/chunked_plan.h"
 #include "plan/plan.h"
 #include "source/open.h"
@@ -37,11 +38,13 @@ struct Arguments {
   std::string rope_layout;
   std::string mesh;  ///< "fsdp=16,tensor=4"
   std::string io = "auto";
+  ShardWords shard;
   RemoteSettings remote;
   Environment environment = ReadEnvironment;
   unsigned threads = 0;
   bool is_dtype_preserved = false;
   bool is_overwriting = false;
+  bool is_verifying_resume = false;
   bool is_quiet = false;
   bool is_json = false;
 };
@@ -62,6 +65,9 @@ struct Settings {
   std::string state_name;
   std::vector<std::string> family_files;
   std::string family_name;
+  ShardChoice shard;
+  /// Finished local bundles are read again before they are taken for finished.
+  bool is_verifying_resume = false;
 };
 Result<Settings> ParseSettings(const Arguments& arguments);
 

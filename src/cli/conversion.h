@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "cli/arguments.h"
+#include "plan/shards.h"
 #include "run/convert.h"
 
 namespace ckpt {
@@ -23,6 +24,8 @@ class Conversion {
   /// What the plan says, as a table for people and as one JSON object.
   virtual std::string PlanText() const = 0;
   virtual std::string PlanJson() const = 0;
+  /// What each of so many shards would do.
+  virtual std::vector<ShardPart> ShardParts(unsigned shards) const = 0;
 
   /// Refuses a destination that is not ours to fill; changes nothing. Errors: kCannotCreate.
   virtual Result<void> CheckDestination(bool is_overwriting) const = 0;

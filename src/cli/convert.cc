@@ -7,6 +7,7 @@
 #include "cli/conversion.h"
 #include "cli/output_lock.h"
 #include "cli/plan_view.h"
+#include "cli/shard_view.h"
 #include "cli/verbs.h"
 #include "cli/version.h"
 #include "cli/watched.h"
@@ -33,7 +34,7 @@ class ConvertVerb final : public Verb {
     CKPT_TRY(const Settings settings, ParseSettings(arguments_));
     CKPT_TRY(const std::unique_ptr<Conversion> conversion, PrepareConversion(arguments_, settings));
     CKPT_TRY_VOID(CheckMemory(*conversion));
-    const Shard shard;
+    const Shard shard{settings.shard.index, settings.shard.count};
     CKPT_TRY(const OutputLock lock,
              OutputLock::Take(*conversion->destination, "", !shard.is_whole()));
     CKPT_TRY(const bool is_done, conversion->IsDone());
@@ -43,13 +44,14 @@ class ConvertVerb final : public Verb {
     }
     CKPT_TRY_VOID(conversion->CheckDestination(arguments_.is_overwriting));
     PrintWarnings(conversion->plan().warnings);
+    PrintNotice(settings.shard.notice);
     const ConvertOptions run_options{.is_overwriting = arguments_.is_overwriting,
                                      .threads = settings.plan.resources.threads,
                                      .io_mode = arguments_.io,
                                      .version = std::string(kVersion),
                                      .shard = shard,
                                      .is_alone = lock.is_alone(),
-                                     .is_verifying_resume = false};
+                                     .is_verifying_resume = settings.is_verifying_resume};
     CKPT_TRY_VOID(RunWatched<void>(
         conversion->plan().totals, conversion->budget_bytes(), arguments_.is_quiet, kAfterStop,
         [&](Watch& watch) { return RunAll(*conversion, run_options, watch); }));
@@ -99,13 +101,15 @@ class PlanVerb final : public Verb {
 
   Result<void> Run() override {
     Arguments arguments = arguments_;
+    arguments.shard.needs_index = false;
     if (arguments.target.empty() && arguments.destination.empty()) arguments.destination = "null:";
     CKPT_TRY(const Settings settings, ParseSettings(arguments));
     CKPT_TRY(const std::unique_ptr<Conversion> conversion, PrepareConversion(arguments_, settings));
     if (conversion->destination)
       CKPT_TRY_VOID(conversion->CheckDestination(arguments_.is_overwriting));
     PrintWarnings(conversion->plan().warnings);
-    fmt::print("{}", arguments_.is_json ? conversion->PlanJson() : conversion->PlanText());
+    fmt::print("{}", arguments_.is_json ? PlanJsonOf(*conversion, settings.shard)
+                                        : PlanTextOf(*conversion, settings.shard));
     if (const auto network = settings.access.remote->figures(); network && !arguments_.is_json)
       fmt::print("{}", NetworkText(*network));
     return {};

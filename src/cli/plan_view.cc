@@ -36,6 +36,10 @@ void PrintWarnings(const std::vector<std::string>& warnings) {
   for (const std::string& warning : warnings) fmt::print(stderr, "warning: {}\n", warning);
 }
 
+void PrintNotice(const std::string& notice) {
+  if (!notice.empty()) fmt::print(stderr, "notice: {}\n", notice);
+}
+
 nlohmann::ordered_json SourceJson(const PlanBase& plan) {
   return {{"uri", plan.catalog.root.Print()},
           {"format", plan.catalog.format},

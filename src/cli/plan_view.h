@@ -34,5 +34,7 @@ std::string FiguresText(const RunFigures& figures, uint64_t written_bytes, uint6
 
 /// Warnings on standard error, one line each.
 void PrintWarnings(const std::vector<std::string>& warnings);
+/// The same of a notice, where there is one.
+void PrintNotice(const std::string& notice);
 
 }  // namespace ckpt

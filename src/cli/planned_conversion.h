@@ -17,6 +17,9 @@ class PlannedConversion : public Conversion {
   const PlanBase& plan() const override { return plan_; }
   uint64_t budget_bytes() const override { return plan_.memory.budget_bytes; }
   uint64_t planned_peak_bytes() const override { return plan_.memory.peak_bytes; }
+  std::vector<ShardPart> ShardParts(unsigned shards) const override {
+    return PartsOf(plan_, shards);
+  }
   const UploadBuffers& uploads() const { return plan_.memory.uploads; }
 
  protected:

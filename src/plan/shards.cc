@@ -55,8 +55,11 @@ std::vector<ShardPart> Parts(const PlanType& plan, unsigned shards) {
   for (size_t i = 0; i < dealt.size(); ++i) {
     ShardPart& part = parts[dealt[i]];
     ++part.bundles;
-    part.read_bytes += plan.bundles[i].read_bytes;
-    part.written_bytes += WrittenBytes(plan.bundles[i]);
+    const uint64_t read = BundleReadBytes(plan, i);
+    const uint64_t written = WrittenBytes(plan.bundles[i]);
+    part.read_bytes += read;
+    part.written_bytes += written;
+    part.largest_bundle_bytes = std::max(part.largest_bundle_bytes, read + written);
     part.has_statistic = part.has_statistic || HasStatistic(plan, plan.bundles[i]);
   }
   return parts;

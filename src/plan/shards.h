@@ -53,7 +53,8 @@ struct ShardPart {
   uint32_t bundles = 0;
   uint64_t read_bytes = 0;
   uint64_t written_bytes = 0;
-  bool has_statistic = false;  ///< holds a tensor that cannot be dealt out further
+  uint64_t largest_bundle_bytes = 0;  ///< read and written by one of its bundles, at most
+  bool has_statistic = false;         ///< holds a tensor that cannot be dealt out further
 };
 /// Of every shard. Headers, front and commit are beside them.
 std::vector<ShardPart> PartsOf(const Plan& plan, unsigned shards);

@@ -116,7 +116,7 @@ LISTS = {
     "meta": LLAMA,
 }
 TEXT_FLAGS = ("dtype", "mesh", "orbax_layout", "quant_layout", "rope_layout", "compression", "source_format", "family",
-              "bundle_size", "io",
+              "bundle_size", "io", "shard", "shards", "verify_resume",
               "memory", "threads", "log_format", "outputs", "explain", "dry_run", "overwrite", "keep_base",
               "termination_log")
 

@@ -48,6 +48,7 @@ Contract Interpreter::Run() {
   contract_.is_explaining = Boolean(Flag::kExplain);
   contract_.is_dry_run = Boolean(Flag::kDryRun);
   contract_.is_overwriting = Boolean(Flag::kOverwrite);
+  contract_.is_verifying_resume = Boolean(Flag::kVerifyResume);
   contract_.is_anonymous = Boolean(Flag::kGcsAnonymous);
   contract_.keeps_base = Boolean(Flag::kKeepBase);
   SettleMetaUrl();

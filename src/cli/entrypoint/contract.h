@@ -61,6 +61,7 @@ struct Contract {
   bool is_explaining = false;
   bool is_dry_run = false;
   bool is_overwriting = false;
+  bool is_verifying_resume = false;
   bool is_anonymous = false;
   bool keeps_base = false;
 };

@@ -69,7 +69,7 @@ int Run(std::string_view program, std::span<const std::string> arguments,
   Faults faults = flag_faults;
   Log log(FormatOf(words, environment, faults));
   const Contract contract = Interpret(words, environment, faults);
-  const Result<Arguments> settled = Settle(contract, words, faults);
+  const Result<Arguments> settled = Settle(contract, words, environment, faults);
   const auto fail = [&](const Error& error) {
     log.Fail(error);
     // An explanation touches nothing that it was not told to.

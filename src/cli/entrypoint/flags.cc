@@ -10,7 +10,7 @@
 namespace ckpt::contract {
 namespace {
 
-constexpr std::array<FlagInfo, 37> kFlags = {{
+constexpr std::array<FlagInfo, 40> kFlags = {{
     {Flag::kBucketName, "bucket_name", "b", FlagKind::kText,
      "bucket without gs://; jetstream-maxtext needs it"},
     {Flag::kInferenceServer, "inference_server", "s", FlagKind::kText,
@@ -62,6 +62,10 @@ constexpr std::array<FlagInfo, 37> kFlags = {{
     {Flag::kFamily, "family", "", FlagKind::kText, "as of ckpt convert"},
     {Flag::kBundleSize, "bundle_size", "", FlagKind::kText, "as of ckpt convert"},
     {Flag::kIo, "io", "", FlagKind::kText, "as of ckpt convert"},
+    {Flag::kShard, "shard", "", FlagKind::kText, "as of ckpt convert: I/N or auto"},
+    {Flag::kShards, "shards", "", FlagKind::kText,
+     "as of ckpt convert: N, with JOB_COMPLETION_INDEX"},
+    {Flag::kVerifyResume, "verify_resume", "", FlagKind::kSwitch, "as of ckpt convert"},
     {Flag::kConnections, "connections", "", FlagKind::kText, "as of ckpt convert"},
     {Flag::kCaBundle, "ca_bundle", "", FlagKind::kText, "as of ckpt convert"},
     {Flag::kGcsUserProject, "gcs_user_project", "", FlagKind::kText, "as of ckpt convert"},

@@ -15,6 +15,7 @@
 #include "cli/entrypoint/stand_in.h"
 #include "cli/output_lock.h"
 #include "cli/registry.h"
+#include "cli/shard_view.h"
 #include "cli/version.h"
 #include "cli/watched.h"
 #include "model/family.h"
@@ -35,9 +36,7 @@ class Job {
         arguments_(arguments),
         environment_(environment),
         log_(log),
-        begin_(std::chrono::steady_clock::now()) {
-    arguments_.environment = environment;
-  }
+        begin_(std::chrono::steady_clock::now()) {}
 
   Result<std::string> Run() {
     for (const std::string& line : contract_.opening_lines) log_.Info(line);
@@ -58,6 +57,8 @@ class Job {
     CKPT_TRY_VOID(Prepare(candidates));
     CKPT_TRY_VOID(CheckFamily());
     for (const std::string& warning : conversion_->plan().warnings) log_.Warn(warning);
+    shard_ = {settings_.shard.index, settings_.shard.count};
+    if (!settings_.shard.notice.empty()) log_.Notice(settings_.shard.notice);
     SayPlan();
     // Held until the container's last message is made; a dry run writes nothing, so it waits for
     // nobody.
@@ -78,7 +79,8 @@ class Job {
     if (!contract_.is_dry_run) CKPT_TRY_VOID(Probe());
     if (contract_.is_dry_run) {
       log_.Info("Dry run: nothing is written");
-      log_.Show(conversion_->PlanText(), conversion_->PlanJson());
+      log_.Show(PlanTextOf(*conversion_, settings_.shard),
+                PlanJsonOf(*conversion_, settings_.shard));
       return std::string("dry run, exit 0: the conversion would begin\n");
     }
     CKPT_TRY_VOID(Convert());
@@ -160,7 +162,7 @@ class Job {
                                  .version = std::string(kVersion),
                                  .shard = shard_,
                                  .is_alone = lock_->is_alone(),
-                                 .is_verifying_resume = false};
+                                 .is_verifying_resume = settings_.is_verifying_resume};
     LogProgress view(log_, conversion_->plan().totals, conversion_->budget_bytes());
     CKPT_TRY_VOID(RunWatchedBy<void>(
         view, kAfterStop, [&](Watch& watch) { return RunAll(*conversion_, options, watch); }));

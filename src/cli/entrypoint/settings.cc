@@ -31,8 +31,10 @@ std::string OutputsOf(const Contract& contract) {
 
 }  // namespace
 
-Result<Arguments> Settle(const Contract& contract, const Words& words, Faults& faults) {
+Result<Arguments> Settle(const Contract& contract, const Words& words,
+                         const Environment& environment, Faults& faults) {
   Arguments arguments;
+  arguments.environment = environment;
   const bool is_maxtext = contract.server == Server::kMaxText;
   arguments.target = is_maxtext ? "maxtext" : "jetstream-pytorch";
   arguments.memory = words.Get(Flag::kMemory);
@@ -47,6 +49,10 @@ Result<Arguments> Settle(const Contract& contract, const Words& words, Faults& f
   arguments.family = words.Get(Flag::kFamily);
   if (words.Has(Flag::kIo)) arguments.io = words.Get(Flag::kIo);
   arguments.is_overwriting = contract.is_overwriting;
+  // Where nothing is made, the index of the pod that will make it is not known.
+  arguments.shard = {words.Get(Flag::kShard), words.Get(Flag::kShards),
+                     !contract.is_explaining && !contract.is_dry_run};
+  arguments.is_verifying_resume = contract.is_verifying_resume;
   TakeCount(Flag::kThreads, words, arguments.threads, faults);
   TakeCount(Flag::kConnections, words, arguments.remote.connections, faults);
   arguments.remote.ca_bundle = words.Get(Flag::kCaBundle);

@@ -18,7 +18,7 @@ std::string CutForTermination(std::string text) {
 void LeaveTermination(const std::string& path, const std::string& text) {
   // Kubernetes makes the usual file; one that the user names may be new.
   const bool is_usual = path.empty();
-  const std::string name = is_usual ? std::string(kTerminationLog) : path;
+  const std::string name = is_usual ? std::string(kDefaultTerminationLog) : path;
   const int file = open(name.c_str(),
                         O_WRONLY | O_CLOEXEC | O_NOCTTY | O_TRUNC | (is_usual ? 0 : O_CREAT), 0644);
   if (file < 0) return;

@@ -7,7 +7,7 @@ namespace ckpt::contract {
 
 /// What Kubernetes takes of a container's last message.
 inline constexpr size_t kMostTerminationBytes = 4096;
-inline constexpr std::string_view kTerminationLog = "/dev/termination-log";
+inline constexpr std::string_view kDefaultTerminationLog = "/dev/termination-log";
 
 /// The text, cut to what Kubernetes takes, never inside a character.
 std::string CutForTermination(std::string text);

@@ -28,6 +28,23 @@ TEST(ParseSettings, NamesEverythingThatIsWrongAtOnce) {
   EXPECT_EQ(settings.error().details.size(), 4U) << settings.error().Print();
 }
 
+TEST(ParseSettings, TakesTheShardAndNamesItsFaultWithTheOthers) {
+  Arguments arguments = Good();
+  arguments.environment = [](const char*) { return std::nullopt; };
+  arguments.shard.shard = "2/8";
+  arguments.is_verifying_resume = true;
+  const auto settings = ParseSettings(arguments);
+  ASSERT_TRUE(settings);
+  EXPECT_EQ(settings->shard.index, 2U);
+  EXPECT_EQ(settings->shard.count, 8U);
+  EXPECT_TRUE(settings->is_verifying_resume);
+  arguments.shard.shard = "8/8";
+  arguments.memory = "lots";
+  const auto wrong = ParseSettings(arguments);
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error().details.size(), 2U) << wrong.error().Print();
+}
+
 TEST(ParseSettings, SuggestsTheWordThatWasMeant) {
   Arguments arguments = Good();
   arguments.quantize = "int8_perchannel";

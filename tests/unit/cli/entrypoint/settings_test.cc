@@ -15,11 +15,11 @@ const Strings kLlama = {"-b=bkt", "-n=llama-3.1", "-m=Llama3.1-8B", "-u=https://
 const Strings kPytorch = {"-s=jetstream-pytorch", "-m=/models", "-i=gs://bkt/in",
                           "-o=gs://bkt/out"};
 
-Result<Arguments> Settled(const Strings& arguments) {
+Result<Arguments> Settled(const Strings& arguments, const Variables& variables = {}) {
   Faults faults;
   const Words words = ParseWords(arguments, faults);
-  const Contract contract = Interpret(words, EnvironmentOf(), faults);
-  return Settle(contract, words, faults);
+  const Contract contract = Interpret(words, EnvironmentOf(variables), faults);
+  return Settle(contract, words, EnvironmentOf(variables), faults);
 }
 
 TEST(Settle, MaxTextNamesItsOutputsByTheirTypes) {
@@ -60,6 +60,28 @@ TEST(Settle, PassesOnTheOptionsOfTheVerbs) {
   EXPECT_EQ(settled->source_format, "gguf");
   EXPECT_EQ(settled->family, "llama");
   EXPECT_TRUE(settled->is_overwriting);
+}
+
+TEST(Settle, PassesOnTheShard) {
+  const Variables pod = {{"JOB_COMPLETION_INDEX", "3"}};
+  const auto indexed = Settled(With(kLlama, {"--shards=8", "--verify-resume"}), pod);
+  ASSERT_TRUE(indexed) << indexed.error().Print();
+  EXPECT_EQ(indexed->shard.shards, "8");
+  EXPECT_TRUE(indexed->is_verifying_resume);
+  EXPECT_EQ(ParseSettings(*indexed)->shard.index, 3U) << "with the job's own environment";
+  const auto part = Settled(With(kLlama, {"--shard=2/8", "--verify_resume=False"}));
+  ASSERT_TRUE(part);
+  EXPECT_EQ(part->shard.shard, "2/8");
+  EXPECT_FALSE(part->is_verifying_resume);
+}
+
+TEST(Settle, NeedsAnIndexOnlyWhereSomethingIsMade) {
+  const auto missing = Settled(With(kLlama, {"--shards=8"}));
+  ASSERT_FALSE(missing);
+  EXPECT_THAT(missing.error().what, HasSubstr("JOB_COMPLETION_INDEX"));
+  EXPECT_TRUE(Settled(With(kLlama, {"--shards=8", "--explain"})));
+  EXPECT_TRUE(Settled(With(kLlama, {"--shards=8", "--dry_run"})));
+  EXPECT_FALSE(Settled(With(kLlama, {"--shard=8/8", "--dry_run"})));
 }
 
 TEST(Settle, LeavesDefaultsToTheVerbs) {
