@@ -21,6 +21,7 @@ struct Survey {
   std::vector<std::string> foreign;  // of taken: in a folder that holds no checkpoint
   std::vector<std::string> markers;  // of taken, in the order in which they go
   Standing standing = Standing::kUnmarked;
+  bool is_own_mark = false;  // of this very run, finished or not
 };
 
 // The companions of all outputs, without repeats.
@@ -73,12 +74,13 @@ Result<Survey> Look(Store& destination, const ChunkedPlan& plan, const ChunkedTa
   Survey survey;
   const std::optional<Mark> mark = ReadMark(destination, plan.state_name);
   CKPT_TRY(survey.standing, StandingOf(destination, mark, plan));
+  survey.is_own_mark = mark && mark->run_digest == plan.run_digest;
   CKPT_TRY(const std::vector<ObjectInfo> state,
            ListDestination(destination, StateFolder(plan.state_name)));
   // Of a run that failed before it made anything: its mark and its report.
   CKPT_TRY(const ReportState report, ReadReportState(destination, plan.state_name));
   const bool has_only_failed =
-      survey.standing == Standing::kUnmarked && report.kind == ReportState::Kind::kFailed;
+      mark && survey.standing == Standing::kUnmarked && report.kind == ReportState::Kind::kFailed;
   const bool is_own = survey.standing == Standing::kOwnUnfinished || has_only_failed;
   if (mark && is_own) {
     Mark own = *mark;
@@ -162,7 +164,7 @@ Result<bool> ClearDestination(Store& destination, const ChunkedPlan& plan,
   for (const std::vector<std::string>* names : {&survey.markers, &survey.taken}) {
     for (const std::string& name : *names) {
       if (name == mark) continue;
-      if (!is_resuming && IsMarkOf(destination, plan)) return true;
+      if (!survey.is_own_mark && IsMarkOf(destination, plan)) return true;
       CKPT_TRY_VOID(destination.Remove(name));
     }
   }
@@ -170,7 +172,7 @@ Result<bool> ClearDestination(Store& destination, const ChunkedPlan& plan,
   for (const std::string& name : survey.own) {
     if (name != mark) CKPT_TRY_VOID(destination.Remove(name));
   }
-  if (!IsMarkOf(destination, plan)) CKPT_TRY_VOID(destination.Remove(mark));
+  if (survey.is_own_mark || !IsMarkOf(destination, plan)) CKPT_TRY_VOID(destination.Remove(mark));
   return false;
 }
 

@@ -192,8 +192,7 @@ Result<ConvertResult> Convert(const Plan& plan, const Target& target, Store& sou
         .outcome = Outcome::kCommittedByOthers, .shard = {}, .figures = {}, .warnings = {}};
   }
   // Whoever comes after the commit leaves nothing behind.
-  if (result->outcome == Outcome::kCommittedByOthers)
-    CKPT_TRY_VOID(TidyUp(destination, plan));
+  if (result->outcome == Outcome::kCommittedByOthers) CKPT_TRY_VOID(TidyUp(destination, plan));
   result->warnings = std::move(cleared.warnings);
   return result;
 }

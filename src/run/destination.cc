@@ -30,7 +30,8 @@ struct Survey {
   std::vector<std::string> markers;  // what a loader would take for a checkpoint
   std::vector<std::string> own;      // of our state or an unfinished run
   std::vector<std::string> foreign;
-  Standing standing;
+  Standing standing = Standing::kUnmarked;
+  bool is_own_mark = false;  // of this very run, finished or not
 };
 
 Result<Survey> Look(Store& destination, const Plan& plan, const Target& target) {
@@ -38,6 +39,7 @@ Result<Survey> Look(Store& destination, const Plan& plan, const Target& target) 
   const std::optional<Mark> mark = ReadMark(destination);
   Survey survey;
   CKPT_TRY(survey.standing, StandingOf(destination, mark, plan));
+  survey.is_own_mark = mark && mark->run_digest == plan.run_digest;
   for (const ObjectInfo& object : objects) {
     if (object.name == LockName()) continue;
     if (target.IsMarker(object.name)) {
@@ -96,10 +98,11 @@ Result<Cleared> ClearDestination(Store& destination, const Plan& plan, const Tar
   // that another process of this very run has set meanwhile is the sign that all is cleared.
   for (const std::string& name : survey.own) {
     if (name == MarkName()) continue;
-    if (IsMarkOf(destination, plan)) return cleared;
+    if (!survey.is_own_mark && IsMarkOf(destination, plan)) return cleared;
     CKPT_TRY_VOID(destination.Remove(name));
   }
-  if (!IsMarkOf(destination, plan)) CKPT_TRY_VOID(destination.Remove(MarkName()));
+  if (survey.is_own_mark || !IsMarkOf(destination, plan))
+    CKPT_TRY_VOID(destination.Remove(MarkName()));
   return cleared;
 }
 

@@ -132,8 +132,8 @@ Result<void> Journal::ForEach(std::span<const uint32_t> numbers,
 }
 
 Result<void> Journal::Clear() {
-  for (const std::string_view folder :
-       {std::string_view("journal"), std::string_view("side"), std::string_view("tmp"), kShardsFolder})
+  for (const std::string_view folder : {std::string_view("journal"), std::string_view("side"),
+                                        std::string_view("tmp"), kShardsFolder})
     CKPT_TRY_VOID(store_.RemoveAll(fmt::format("{}/{}", folder_, folder)));
   return store_.Remove(folder_ + "/" + std::string(kUnfinishedName));
 }

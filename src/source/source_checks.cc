@@ -47,6 +47,23 @@ class WatchedReader : public ObjectReader {
   const uint32_t object_;
 };
 
+// The CRC-32 of a check's whole range, out of parts that may overlap: bundles that read the same
+// bytes each have theirs, and some of the parts follow one another from end to end.
+std::optional<uint32_t> ValueOf(std::span<const CheckPart> parts, size_t check, ByteRange range) {
+  std::map<uint64_t, Crc32> reached = {{range.begin, Crc32()}};
+  auto part = std::lower_bound(parts.begin(), parts.end(), check,
+                               [](const CheckPart& a, size_t b) { return a.check < b; });
+  for (; part != parts.end() && part->check == check; ++part) {
+    const auto from = reached.find(part->begin);
+    if (from == reached.end()) continue;
+    Crc32 crc = from->second;
+    crc.Append(part->crc);
+    reached.emplace(part->begin + part->crc.size_bytes(), crc);
+  }
+  const auto whole = reached.find(range.end);
+  return whole == reached.end() ? std::nullopt : std::optional(whole->second.value());
+}
+
 }  // namespace
 
 std::unique_ptr<ObjectReader> SourceChecks::Watch(std::unique_ptr<ObjectReader> reader,
@@ -117,18 +134,19 @@ void SourceChecks::Add(uint32_t object, uint64_t begin, std::span<const std::byt
   }
 }
 
-void SourceChecks::MoveParts(ThreadLog& log, std::vector<CheckPart>& parts) {
+void SourceChecks::AddParts(const ThreadLog& log, std::vector<CheckPart>& parts) {
   for (const auto& [check, state] : log) {
     for (const auto& [begin, part] : state.parts) parts.push_back({check, begin, part.second});
   }
-  log.clear();
 }
 
 std::vector<CheckPart> SourceChecks::Take() {
   std::vector<CheckPart> parts;
   const std::lock_guard lock(mutex_);
   const auto log = logs_.find(std::this_thread::get_id());
-  if (log != logs_.end()) MoveParts(log->second, parts);
+  if (log == logs_.end()) return parts;
+  AddParts(log->second, parts);
+  log->second.clear();
   return parts;
 }
 
@@ -137,34 +155,17 @@ void SourceChecks::Keep(std::span<const CheckPart> parts) {
   kept_.insert(kept_.end(), parts.begin(), parts.end());
 }
 
-// The CRC-32 of a check's whole range, out of parts that may overlap: bundles that read the same
-// bytes each have theirs, and some of the parts follow one another from end to end.
-std::optional<uint32_t> SourceChecks::ValueOf(size_t check) const {
-  const ByteRange& range = catalog_.checks[check].range;
-  std::map<uint64_t, Crc32> reached = {{range.begin, Crc32()}};
-  auto part = std::lower_bound(kept_.begin(), kept_.end(), check,
-                               [](const CheckPart& a, size_t b) { return a.check < b; });
-  for (; part != kept_.end() && part->check == check; ++part) {
-    const auto from = reached.find(part->begin);
-    if (from == reached.end()) continue;
-    Crc32 crc = from->second;
-    crc.Append(part->crc);
-    reached.emplace(part->begin + part->crc.size_bytes(), crc);
-  }
-  const auto whole = reached.find(range.end);
-  return whole == reached.end() ? std::nullopt : std::optional(whole->second.value());
-}
-
-Result<SourceChecks::Verdict> SourceChecks::Finish() {
+Result<SourceChecks::Verdict> SourceChecks::Finish() const {
   const std::lock_guard lock(mutex_);
-  for (auto& [thread, log] : logs_) MoveParts(log, kept_);
-  std::sort(kept_.begin(), kept_.end(), [](const CheckPart& a, const CheckPart& b) {
+  std::vector<CheckPart> parts = kept_;
+  for (const auto& [thread, log] : logs_) AddParts(log, parts);
+  std::sort(parts.begin(), parts.end(), [](const CheckPart& a, const CheckPart& b) {
     return a.check != b.check ? a.check < b.check : a.begin < b.begin;
   });
   Verdict verdict;
   for (size_t i = 0; i < catalog_.checks.size(); ++i) {
     const StoredCheck& check = catalog_.checks[i];
-    const std::optional<uint32_t> found = ValueOf(i);
+    const std::optional<uint32_t> found = ValueOf(parts, i, check.range);
     if (!found) {
       ++verdict.incomplete;
       continue;

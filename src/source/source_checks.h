@@ -54,7 +54,7 @@ class SourceChecks {
   };
   /// Judges what was kept, and what lies in logs. Call when all reads have ended. kBadInput with
   /// file and record where the bytes differ from their CRC.
-  Result<Verdict> Finish();
+  Result<Verdict> Finish() const;
 
  private:
   using Part = std::pair<uint64_t, Crc32>;  // end, CRC
@@ -64,13 +64,12 @@ class SourceChecks {
   };
   using ThreadLog = std::map<uint32_t, State>;  // by check
   static void AddTo(State& state, ByteRange range, std::span<const std::byte> bytes);
-  static void MoveParts(ThreadLog& log, std::vector<CheckPart>& parts);
-  std::optional<uint32_t> ValueOf(size_t check) const;
+  static void AddParts(const ThreadLog& log, std::vector<CheckPart>& parts);
 
   const Catalog& catalog_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::map<std::thread::id, ThreadLog> logs_;  // each is changed by its thread only
-  std::vector<CheckPart> kept_;                // Finish() sorts them by check and begin
+  std::vector<CheckPart> kept_;
 };
 
 }  // namespace ckpt

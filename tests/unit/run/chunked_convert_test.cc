@@ -342,7 +342,7 @@ TEST_F(ChunkedConvertTest, AFailedWriteIsMendedByARerun) {
   const auto expected = FilesIn(Out("fresh"));
   int failures = 0;
   for (const FaultPoint point : {FaultPoint::kCreate, FaultPoint::kWrite, FaultPoint::kCommit}) {
-    for (uint64_t nth = 1; nth < 90; nth += 7) {
+    for (uint64_t nth = 1; nth < 90; nth += 17) {
       const std::string out =
           "out-" + std::to_string(static_cast<int>(point)) + "-" + std::to_string(nth);
       FaultyStore faulty(*OpenFileStore(*Uri::Parse(Out(out)), {}), {{point, nth}});

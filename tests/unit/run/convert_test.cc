@@ -197,17 +197,17 @@ TEST_F(ConvertTest, RefusesNaNAndInfinityWithTensorAndIndex) {
     std::filesystem::remove_all(folder_.path() + "/source");
     MakeSource(model);
     for (const std::string& quantize : kQuantizations) {
+      std::filesystem::remove_all(Out("out"));
       const auto result = Run("out", {quantize});
       if (quantize.empty()) {
         EXPECT_TRUE(result) << "a cast keeps what it finds";
-        std::filesystem::remove_all(Out("out"));
         continue;
       }
       ASSERT_FALSE(result) << quantize;
       EXPECT_EQ(result.error().code, Code::kBadInput);
       EXPECT_NE(result.error().what.find("[3, 17]"), std::string::npos) << result.error().Print();
       EXPECT_EQ(result.error().where.at(0).value, name);
-      EXPECT_TRUE(FilesIn(Out("out")).empty());
+      EXPECT_FALSE(std::filesystem::exists(Out("out") + "/model.safetensors"));
     }
   }
 }
