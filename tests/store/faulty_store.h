@@ -229,6 +229,14 @@ class FaultyStore final : public Store {
     if (auto error = script_.Hit(FaultPoint::kRemove)) return Fail(*std::move(error));
     return inner_->Remove(name);
   }
+  Result<void> DropUnfinished(std::string_view name, std::string_view session) override {
+    if (auto error = script_.Hit(FaultPoint::kRemove)) return Fail(*std::move(error));
+    return inner_->DropUnfinished(name, session);
+  }
+  Result<size_t> DropUnfinishedBelow(std::string_view folder) override {
+    if (auto error = script_.Hit(FaultPoint::kRemove)) return Fail(*std::move(error));
+    return inner_->DropUnfinishedBelow(folder);
+  }
 
  private:
   std::unique_ptr<Store> inner_;

@@ -78,6 +78,7 @@ std::vector<StoreKind> AllStoreKinds() {
   null.parent = TempFolder::InMemory();
   null.open = [](const std::string&) { return OpenNullStore(); };
   null.is_readable = false;
+  null.keeps_unfinished = false;
   kinds.push_back(null);
   StoreKind gs;
   gs.name = "Gs";

@@ -20,6 +20,8 @@ struct StoreKind {
   bool is_readable = true;
   /// Two positioned writers of one name fill one object and both commit it; else one of them fails.
   bool is_part_shared = false;
+  /// Kept objects outlive their writers.
+  bool keeps_unfinished = true;
 
   friend std::ostream& operator<<(std::ostream& out, const StoreKind& kind) {
     return out << kind.name;

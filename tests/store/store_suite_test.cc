@@ -206,6 +206,89 @@ TEST_P(StoreSuite, LeavesNothingOfAbandonedWriters) {
   ExpectNames({});
 }
 
+TEST_P(StoreSuite, GoesOnWithAKeptObjectAfterItsWriterEnded) {
+  if (!GetParam().keeps_unfinished) {
+    ASSERT_RESULT(const auto writer, store().CreatePositioned("object", 1, {.is_kept = true}));
+    EXPECT_EQ(writer->session(), "");
+    return;
+  }
+  const std::string text = RandomText(3 * kBlock + 17, 11);
+  CreateOptions options{.borders = {kBlock, 2 * kBlock}, .is_kept = true};
+  const std::vector<ByteRange> segments = {
+      {0, kBlock}, {kBlock, 2 * kBlock}, {2 * kBlock, text.size()}};
+  std::vector<std::string> receipts(segments.size());
+  for (const size_t i : {1, 2, 0}) {
+    ASSERT_RESULT(const auto writer, store().CreatePositioned("a/object", text.size(), options));
+    options.session = writer->session();
+    EXPECT_NE(options.session, "");
+    ASSERT_SUCCEEDS(writer
+                        ->WriteAt(segments[i].begin,
+                                  BytesOf(text).subspan(segments[i].begin, segments[i].size()))
+                        .get());
+    ASSERT_RESULT(receipts[i], writer->Settle(segments[i]));
+  }
+  EXPECT_FAILS(Code::kNotFound, store().Stat("a/object"));
+  ASSERT_RESULT(const auto writer, store().CreatePositioned("a/object", text.size(), options));
+  ASSERT_RESULT(const auto late, store().CreatePositioned("a/object", text.size(), options));
+  for (size_t i = 0; i < segments.size(); ++i) {
+    ASSERT_SUCCEEDS(writer->TakeOver(segments[i], receipts[i]));
+    ASSERT_SUCCEEDS(late->TakeOver(segments[i], receipts[i]));
+  }
+  ASSERT_SUCCEEDS(writer->Commit());
+  ExpectHolds("a/object", text);
+  ASSERT_SUCCEEDS(late->Commit());
+  ExpectHolds("a/object", text);
+  ExpectNames({"a/object"});
+  EXPECT_FAILS(Code::kCannotCreate, store().CreatePositioned("a/object", text.size(), options));
+  options.is_create_only = false;
+  EXPECT_FAILS(Code::kNotFound, store().CreatePositioned("a/object", text.size(), options));
+  ASSERT_SUCCEEDS(store().DropUnfinished("a/object", options.session));
+  ExpectHolds("a/object", text);
+}
+
+TEST_P(StoreSuite, DropsAnUnfinishedKeptObject) {
+  ASSERT_SUCCEEDS(store().DropUnfinished("never/was", ""));
+  if (!GetParam().keeps_unfinished) return;
+  CreateOptions options{.is_kept = true};
+  {
+    ASSERT_RESULT(const auto writer, store().CreatePositioned("a/object", 4, options));
+    options.session = writer->session();
+    ASSERT_SUCCEEDS(writer->WriteAt(0, BytesOf("text")).get());
+    ASSERT_SUCCEEDS(writer->Settle({0, 4}));
+  }
+  ASSERT_SUCCEEDS(store().DropUnfinished("a/object", options.session));
+  ASSERT_SUCCEEDS(store().DropUnfinished("a/object", options.session));
+  ExpectNames({});
+  EXPECT_FAILS(Code::kNotFound, store().CreatePositioned("a/object", 4, options));
+  ASSERT_RESULT(const size_t count, store().DropUnfinishedBelow(""));
+  EXPECT_EQ(count, 0U);
+  options.session.clear();
+  ASSERT_RESULT(const auto again, store().CreatePositioned("a/object", 4, options));
+  ASSERT_SUCCEEDS(again->WriteAt(0, BytesOf("more")).get());
+  ASSERT_SUCCEEDS(again->Commit());
+  ExpectHolds("a/object", "more");
+}
+
+TEST_P(StoreSuite, KeepsWhatIsNotWholeInTheTemporaryFolder) {
+  const CreateOptions options{.temporary_folder = "state/tmp"};
+  {
+    ASSERT_RESULT(const auto writer, store().Create("a/sequential", options));
+    ASSERT_SUCCEEDS(writer->Append(BytesOf("text")));
+    ASSERT_RESULT(const auto positioned, store().CreatePositioned("a/positioned", 4, options));
+    ASSERT_SUCCEEDS(positioned->WriteAt(0, BytesOf("text")).get());
+    ASSERT_SUCCEEDS(positioned->Settle({0, 4}));
+    ASSERT_RESULT(const auto beside, store().List("a"));
+    EXPECT_TRUE(beside.empty()) << beside[0].name;
+    ASSERT_SUCCEEDS(writer->Commit());
+    ASSERT_SUCCEEDS(positioned->Commit());
+    ASSERT_RESULT(const auto abandoned, store().Create("a/abandoned", options));
+    ASSERT_SUCCEEDS(abandoned->Append(BytesOf("text")));
+  }
+  ExpectHolds("a/sequential", "text");
+  ExpectHolds("a/positioned", "text");
+  ExpectNames({"a/positioned", "a/sequential"});
+}
+
 // Cut at random places; writes side by side never share a block, as WriteAt() asks.
 TEST_P(StoreSuite, FillsPositionedObjectsInAnyOrderWithUnalignedEdges) {
   for (uint64_t seed = 0; seed < 20; ++seed) {

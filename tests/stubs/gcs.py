@@ -207,10 +207,12 @@ class Gcs(Uploads, XmlApi):
             case "GET", "names":
                 return json_answer(self.store.names(bucket) if bucket in self.store.buckets else [])
             case "GET", "uploads":  # what is unfinished: a careful client leaves nothing
+                with self.multiparts_lock:
+                    multiparts = list(self.multiparts.values())
                 return json_answer({
                     "resumable": [one.name for one in self.sessions.values()
                                   if not (one.finished or one.refused or one.is_cancelled)],
-                    "multipart": [one.name for one in self.multiparts.values()]})
+                    "multipart": [one.name for one in multiparts]})
             case ("PUT" | "DELETE"), "tokens":
                 (self.tokens.add if request.method == "PUT" else self.tokens.drop)(urllib.parse.unquote(rest))
                 return Answer(204)

@@ -5,6 +5,7 @@ import itertools
 import os
 import re
 import threading
+import urllib.parse
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
@@ -42,20 +43,65 @@ class XmlApi(Access):
 
     def __init__(self, *access):
         super().__init__(*access)
+        self.page_size = 1000  # most entries of a list
         self.multiparts: dict[str, Multipart] = {}
+        self.multiparts_lock = threading.Lock()
         self._upload_ids = itertools.count(1)
 
     def xml_bucket(self, request: Request, bucket: str) -> Answer:
         if request.method == "GET" and "uploads" in request.parameters:
-            self.admit(request, XML, bucket, "storage.multipartUploads.list")
-            prefix = request.parameters.get("prefix", "")
-            uploads = "".join(f"<Upload><Key>{escape(one.name)}</Key><UploadId>{key}</UploadId></Upload>"
-                              for key, one in sorted(self.multiparts.items(), key=lambda pair: (pair[1].name, pair[0]))
-                              if one.bucket == bucket and one.name.startswith(prefix))
-            return self._xml("ListMultipartUploadsResult",
-                             f"<Bucket>{escape(bucket)}</Bucket><IsTruncated>false</IsTruncated>{uploads}")
+            return self._xml_uploads(request, bucket)
         self.admit(request, XML, bucket, "storage.buckets.get")
         return xml_error(501, "NotImplemented", "The stub lists objects by the JSON API only.")
+
+    def _xml_uploads(self, request: Request, bucket: str) -> Answer:
+        """A page of the bucket's unfinished uploads, by the UTF-8 bytes of their names, then by identifier."""
+        self.admit(request, XML, bucket, "storage.multipartUploads.list")
+        given = request.parameters
+        most = self._most(given.get("max-uploads"))
+        if most is None:
+            return xml_error(400, "InvalidArgument", "max-uploads must be a positive integer.")
+        key, upload_id = given.get("key-marker", ""), given.get("upload-id-marker")
+        with self.multiparts_lock:
+            found = sorted((one.name.encode(), identifier) for identifier, one in self.multiparts.items()
+                           if one.bucket == bucket and one.name.startswith(given.get("prefix", "")))
+        # Without an identifier, or without a name, the marker is the name alone: all of its uploads are behind us.
+        found = [one for one in found if one[0] > key.encode() or key and upload_id and one > (key.encode(), upload_id)]
+        page = found[:most]
+        encode = (lambda name: urllib.parse.quote(name)) if given.get("encoding-type") == "url" else escape
+        encoding = "<EncodingType>url</EncodingType>" if given.get("encoding-type") == "url" else ""
+        uploads = "".join(f"<Upload><Key>{encode(name.decode())}</Key><UploadId>{identifier}</UploadId></Upload>"
+                          for name, identifier in page)
+        following = ""
+        if len(found) > most:
+            following = (f"<NextKeyMarker>{encode(page[-1][0].decode())}</NextKeyMarker>"
+                         f"<NextUploadIdMarker>{page[-1][1]}</NextUploadIdMarker>")
+        return self._xml("ListMultipartUploadsResult",
+                         f"<Bucket>{escape(bucket)}</Bucket>{encoding}{following}<MaxUploads>{most}</MaxUploads>"
+                         f"<IsTruncated>{'true' if following else 'false'}</IsTruncated>{uploads}")
+
+    def _xml_parts(self, request: Request, bucket: str, name: str) -> Answer:
+        """A page of the parts that an upload has."""
+        self.admit(request, XML, bucket, "storage.multipartUploads.listParts")
+        given = request.parameters
+        upload = self._multipart(bucket, name, given["uploadId"])
+        most, after = self._most(given.get("max-parts")), given.get("part-number-marker", "0")
+        if most is None or not re.fullmatch(r"\d{1,9}", after):
+            return xml_error(400, "InvalidArgument", "max-parts and part-number-marker must be positive integers.")
+        with upload.lock:
+            found = sorted((number, part) for number, part in upload.parts.items() if number > int(after))
+        parts = "".join(f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(part.etag)}</ETag><Size>{part.spool.size}</Size>"
+                        "</Part>" for number, part in found[:most])
+        following = f"<NextPartNumberMarker>{found[most - 1][0]}</NextPartNumberMarker>" if len(found) > most else ""
+        return self._xml("ListPartsResult", f"<Bucket>{escape(bucket)}</Bucket><Key>{escape(name)}</Key>"
+                         f"<UploadId>{given['uploadId']}</UploadId>{following}<MaxParts>{most}</MaxParts>"
+                         f"<IsTruncated>{'true' if following else 'false'}</IsTruncated>{parts}")
+
+    def _most(self, text: str | None) -> int | None:
+        """Entries of a page; None where that is no number."""
+        if text is None:
+            return self.page_size
+        return min(int(text), self.page_size) if re.fullmatch(r"[1-9]\d{0,8}", text) else None
 
     def xml_object(self, request: Request, bucket: str, name: str) -> Answer:
         given = request.parameters
@@ -69,17 +115,11 @@ class XmlApi(Access):
             case "DELETE" if "uploadId" in given:
                 self.admit(request, XML, bucket, "storage.multipartUploads.abort")
                 upload = self._multipart(bucket, name, given["uploadId"])
-                self.multiparts.pop(given["uploadId"], None)
-                for part in upload.parts.values():
-                    part.spool.discard()
+                with upload.lock:
+                    self._end(upload, given["uploadId"])
                 return Answer(204)
             case "GET" if "uploadId" in given:
-                self.admit(request, XML, bucket, "storage.multipartUploads.listParts")
-                upload = self._multipart(bucket, name, given["uploadId"])
-                parts = "".join(f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(part.etag)}</ETag>"
-                                f"<Size>{part.spool.size}</Size></Part>" for number, part in sorted(upload.parts.items()))
-                return self._xml("ListPartsResult", f"<Bucket>{escape(bucket)}</Bucket><Key>{escape(name)}</Key>"
-                                 f"<UploadId>{given['uploadId']}</UploadId><IsTruncated>false</IsTruncated>{parts}")
+                return self._xml_parts(request, bucket, name)
             case "GET" | "HEAD":
                 self.admit(request, XML, bucket, "storage.objects.get")
                 value = self.found(XML, bucket, name, given.get("generation"))
@@ -143,10 +183,19 @@ class XmlApi(Access):
                             ("x-goog-metageneration", "1")])
 
     def _multipart(self, bucket: str, name: str, key: str) -> Multipart:
-        upload = self.multiparts.get(key)
+        with self.multiparts_lock:
+            upload = self.multiparts.get(key)
         if upload is None or (upload.bucket, upload.name) != (bucket, name):
             raise Refused(xml_error(404, "NoSuchUpload", "The requested upload was not found."))
         return upload
+
+    def _end(self, upload: Multipart, key: str) -> None:
+        """Completed or aborted: nobody finds it any more. The caller holds its lock."""
+        with self.multiparts_lock:
+            if self.multiparts.pop(key, None) is None:  # another request was faster
+                raise Refused(xml_error(404, "NoSuchUpload", "The requested upload was not found."))
+        for part in upload.parts.values():
+            part.spool.discard()
 
     def _xml_begin(self, request: Request, bucket: str, name: str) -> Answer:
         self.admit(request, XML, bucket, "storage.multipartUploads.create")
@@ -157,7 +206,8 @@ class XmlApi(Access):
         if request.read(1):
             return xml_error(400, "InvalidArgument", "Initiating a multipart upload has no body.")
         key = f"stub-{next(self._upload_ids)}-{os.urandom(16).hex()}"
-        self.multiparts[key] = Multipart(bucket, name, self._xml_resource(request))
+        with self.multiparts_lock:
+            self.multiparts[key] = Multipart(bucket, name, self._xml_resource(request))
         return self._xml("InitiateMultipartUploadResult", f"<Bucket>{escape(bucket)}</Bucket><Key>{escape(name)}</Key>"
                                                           f"<UploadId>{key}</UploadId>")
 
@@ -170,6 +220,11 @@ class XmlApi(Access):
         spool = self._xml_body(request, LARGEST_PART)
         part = Part(spool, f'"{spool.md5().hex()}"')
         with upload.lock:
+            try:
+                self._multipart(bucket, name, request.parameters["uploadId"])
+            except Refused:  # it ended while the part arrived
+                spool.discard()
+                raise
             replaced = upload.parts.get(int(text))
             upload.parts[int(text)] = part
         if replaced:
@@ -193,6 +248,7 @@ class XmlApi(Access):
             answer = xml_error(200, "InternalError", "We encountered an internal error. Please try again.")
             return answer
         with upload.lock:
+            self._multipart(bucket, name, key)  # of two that complete it, one is too late
             if any(before[0] >= after[0] for before, after in itertools.pairwise(order)):
                 return xml_error(400, "InvalidPartOrder", "The list of parts was not in ascending order.")
             parts = []
@@ -209,9 +265,7 @@ class XmlApi(Access):
             content = self.store.joined(pieces)
             with self.store.lock:
                 made = self.store.write(bucket, name, content, upload.resource, has_md5=False, component_count=len(parts))
-            self.multiparts.pop(key, None)
-            for part in upload.parts.values():
-                part.spool.discard()
+            self._end(upload, key)
         answer = self._xml("CompleteMultipartUploadResult",
                            f"<Location>{escape(self.base(request))}/{escape(bucket)}/{escape(name)}</Location>"
                            f"<Bucket>{escape(bucket)}</Bucket><Key>{escape(name)}</Key><ETag>\"{made.etag()}\"</ETag>")

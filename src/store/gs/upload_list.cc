@@ -19,24 +19,17 @@ Result<UploadPage> ParseUploadPage(std::string_view xml) {
   const bool is_xml = static_cast<bool>(document.load_buffer(xml.data(), xml.size()));
   const pugi::xml_node list = document.child("ListMultipartUploadsResult");
   if (!is_xml || !list) return fail("is none");
-  // Names may have characters that XML cannot hold: we ask for encoded ones.
-  const bool is_encoded = std::string_view(list.child_value("EncodingType")) == "url";
-  const auto name_of = [&](const char* text) -> Result<std::string> {
-    if (is_encoded) return http::PercentDecode(text);
-    return std::string(text);
-  };
   UploadPage page;
   for (const pugi::xml_node& each : list.children("Upload")) {
-    Result<std::string> object = name_of(each.child_value("Key"));
+    std::string object = each.child_value("Key");
     std::string id = each.child_value("UploadId");
-    if (!object || object->empty() || id.empty()) return fail("names none");
-    page.uploads.push_back({*std::move(object), std::move(id)});
+    if (object.empty() || id.empty()) return fail("names none");
+    page.uploads.push_back({std::move(object), std::move(id)});
   }
   if (std::string_view(list.child_value("IsTruncated")) != "true") return page;
-  Result<std::string> key = name_of(list.child_value("NextKeyMarker"));
-  if (!key || key->empty()) return fail("goes on nowhere");
-  page.next_key = *std::move(key);
+  page.next_key = list.child_value("NextKeyMarker");
   page.next_id = list.child_value("NextUploadIdMarker");
+  if (page.next_key.empty()) return fail("goes on nowhere");
   return page;
 }
 
@@ -44,7 +37,8 @@ Result<std::vector<UnfinishedUpload>> ListUploads(Client& client, std::string_vi
   std::vector<UnfinishedUpload> uploads;
   UploadPage page;
   do {
-    std::string query = "uploads&encoding-type=url&prefix=" + http::PercentEncode(prefix);
+    // Without encoding-type=url, of which it is not documented how it writes a space or a "+".
+    std::string query = "uploads&prefix=" + http::PercentEncode(prefix);
     if (!page.next_key.empty())
       query += fmt::format("&key-marker={}&upload-id-marker={}", http::PercentEncode(page.next_key),
                            http::PercentEncode(page.next_id));

@@ -7,7 +7,10 @@
 #include "store/gs/object_json.h"
 #include "store/gs/part_layout.h"
 #include "store/gs/part_pool.h"
+#include "store/gs/receipt.h"
 #include "store/gs/resumable_upload.h"
+#include "store/gs/session.h"
+#include "store/gs/upload_list.h"
 #include "store/gs/xml_multipart.h"
 #include "tests/store/store_test.h"
 
@@ -132,6 +135,75 @@ TEST(GsXmlMultipart, ReadsTheUploadIdAndPrintsTheCompletion) {
             "</CompleteMultipartUpload>");
 }
 
+TEST(GsReceipt, IsReadAsItWasPrinted) {
+  const Receipt receipt{
+      {{0, Crc32c(1, 5 * kMiB), "\"a b:c\""}, {9'999, Crc32c(0xE3069283U, 9), ""}},
+      {{{100, 109}, Crc32c(0xE3069283U, 9)}}};
+  const std::string text = PrintReceipt(receipt);
+  EXPECT_EQ(text, "gs1 1:5242880:00000001:%22a%20b%3Ac%22 10000:9:e3069283: @100:9:e3069283");
+  EXPECT_EQ(*ParseReceipt(text), receipt);
+  EXPECT_EQ(*ParseReceipt("gs1"), Receipt());
+  for (const std::string bad : {"",
+                                " ",
+                                "gs",
+                                "gs1 ",
+                                "gs1  1:9:00000000:a",
+                                "gs1 0:9:00000000:a",
+                                "gs1 1:9:0:a",
+                                "gs1 01:9:00000000:a",
+                                "gs1 1:9:00000000",
+                                "gs1 1:9:00000000:a:b",
+                                "gs1 1:9:E3069283:a",
+                                "gs1 1:-9:00000000:a",
+                                "gs1 1:9:00000000:a b",
+                                "gs1 1:9:00000000:%61",
+                                "gs1 1:9:00000000:%",
+                                "gs1 2:9:00000000:a 1:9:00000000:a",
+                                "gs1 1:9:00000000:a 1:9:00000000:a",
+                                "gs1 @1:9:00000000 1:9:00000000:a",
+                                "gs1 @1:9:00000000 @9:9:00000000",
+                                "gs1 @18446744073709551615:9:00000000",
+                                "gs1 @1:9:00000000:",
+                                "gs1 @:9:00000000",
+                                "gs1 18446744073709551616:9:00000000:a",
+                                "gs1 x"})
+    EXPECT_FAILS(Code::kIo, ParseReceipt(bad));
+}
+
+TEST(GsSession, IsReadAsItWasPrinted) {
+  for (const std::string text : {"xml VXBsb2FkIElE_-/+=", "compose 0123456789abcdef"})
+    EXPECT_EQ(PrintSession(*ParseSession(text)), text);
+  for (const std::string bad : {"", "xml", "xml ", "xml a\nb", "xml a b", "compose", "compose ",
+                                "compose 0123456789abcde", "compose 0123456789abcde/", "Xml a"})
+    EXPECT_FAILS(Code::kIo, ParseSession(bad));
+  EXPECT_EQ(ScratchFolder("t", {true, "0123456789abcdef"}), "t/0123456789abcdef");
+  const std::string folder = ScratchFolder("t", {false, "../x"});
+  EXPECT_EQ(folder.size(), 18U);
+  EXPECT_NE(folder, ScratchFolder("t", {false, "../y"}));
+}
+
+TEST(GsUploadList, ReadsPages) {
+  ASSERT_RESULT(
+      const UploadPage last,
+      ParseUploadPage("<ListMultipartUploadsResult xmlns='x'><IsTruncated>false</IsTruncated>"
+                      "<Upload><Key>a &amp; b+c</Key><UploadId>1</UploadId></Upload>"
+                      "<Upload><Key>d</Key><UploadId>2</UploadId></Upload>"
+                      "</ListMultipartUploadsResult>"));
+  EXPECT_EQ(last.uploads, (std::vector<UnfinishedUpload>{{"a & b+c", "1"}, {"d", "2"}}));
+  EXPECT_EQ(last.next_key, "");
+  ASSERT_RESULT(const UploadPage first,
+                ParseUploadPage("<ListMultipartUploadsResult><IsTruncated>true</IsTruncated>"
+                                "<NextKeyMarker>k</NextKeyMarker><NextUploadIdMarker>i"
+                                "</NextUploadIdMarker></ListMultipartUploadsResult>"));
+  EXPECT_EQ(first.next_key, "k");
+  EXPECT_EQ(first.next_id, "i");
+  for (const std::string bad :
+       {"", "<html/>", "<ListMultipartUploadsResult>",
+        "<ListMultipartUploadsResult><Upload><Key>a</Key></Upload></ListMultipartUploadsResult>",
+        "<ListMultipartUploadsResult><IsTruncated>true</IsTruncated></ListMultipartUploadsResult>"})
+    EXPECT_FAILS(Code::kUnavailable, ParseUploadPage(bad));
+}
+
 // The rules that hold for every layout.
 void ExpectGoodLayout(const PartLayout& layout, uint64_t size) {
   ASSERT_LE(layout.parts.size(), kMostParts);
@@ -143,6 +215,19 @@ void ExpectGoodLayout(const PartLayout& layout, uint64_t size) {
     EXPECT_TRUE(i + 1 == layout.parts.size() || layout.parts[i].size() >= kLeastPartBytes);
     EXPECT_EQ(layout.Find(layout.parts[i].begin), i);
     EXPECT_EQ(layout.Find(layout.parts[i].end - 1), i);
+  }
+  EXPECT_EQ(at, size);
+  at = 0;
+  ASSERT_EQ(layout.first_cell.size(), layout.parts.size() + 1);
+  EXPECT_EQ(layout.first_cell.back(), layout.cells.size());
+  for (size_t i = 0; i < layout.parts.size(); ++i) {
+    ASSERT_LT(layout.first_cell[i], layout.first_cell[i + 1]);
+    for (size_t c = layout.first_cell[i]; c < layout.first_cell[i + 1]; ++c) {
+      EXPECT_EQ(layout.cells[c].begin, at);
+      EXPECT_LT(at, layout.cells[c].end);
+      at = layout.cells[c].end;
+      EXPECT_TRUE(layout.parts[i].Contains(layout.cells[c]));
+    }
   }
   EXPECT_EQ(at, size);
 }
@@ -163,6 +248,9 @@ TEST(GsPartLayout, JoinsSegmentsThatAreTooSmallForAPart) {
   ExpectGoodLayout(layout, 30 * kMiB + 1);
   EXPECT_EQ(layout.parts.size(), 4U);  // [0, 20 MiB) in two, [20, 30), the last byte
   EXPECT_EQ(layout.straddling, 1U);
+  const std::vector<ByteRange> cells(layout.cells.begin(), layout.cells.begin() + 4);
+  EXPECT_EQ(cells, (std::vector<ByteRange>{
+                       {0, 10}, {10, 3 * kMiB}, {3 * kMiB, 10 * kMiB}, {10 * kMiB, 20 * kMiB}}));
 }
 
 TEST(GsPartLayout, KeepsToTheMostParts) {

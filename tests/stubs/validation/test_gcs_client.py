@@ -1,7 +1,9 @@
 """The official Cloud Storage client works against the stub as against the service."""
 
 import gzip
+import hashlib
 import io
+import json
 import os
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from google.api_core import exceptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from google.cloud.storage import transfer_manager
+from google.cloud.storage.exceptions import InvalidResponse
+from google.cloud.storage.transfer_manager import XMLMPUContainer, XMLMPUPart
 from started import Stub, started
 
 MIB = 1 << 20
@@ -59,6 +63,40 @@ def test_uploads_parts_concurrently(bucket: storage.Bucket, gcs: Stub, tmp_path:
     assert gcs.get("b/d/large") == data
     blob = bucket.get_blob("d/large")
     assert blob.md5_hash is None and blob.component_count == 3
+
+
+def test_uploads_outlive_their_client(bucket: storage.Bucket, gcs: Stub, tmp_path: Path):
+    """Parts of two containers of the client, completed by a third one that is told of them; and its cancellation."""
+    data = os.urandom(11 * MIB)
+    path = str(tmp_path / "large")
+    Path(path).write_bytes(data)
+    url = f"{gcs.url}/b/d/large"
+    upload_ids = []
+    for _ in range(2):
+        begun = XMLMPUContainer(url, path)
+        begun.initiate(transport=bucket.client._http, content_type="application/octet-stream")
+        upload_ids.append(begun.upload_id)
+    parts = [(1, 0, 5 * MIB), (2, 5 * MIB, len(data)), (1, 0, 5 * MIB)]  # one of them again: the same bytes, the same ETag
+    etags = []
+    for number, start, end in parts:
+        client = storage.Client(project="p", credentials=AnonymousCredentials())
+        part = XMLMPUPart(url, upload_ids[0], path, start=start, end=end, part_number=number, checksum="crc32c")
+        part.upload(client._http)
+        assert part.etag.strip('"') == hashlib.md5(data[start:end]).hexdigest()
+        etags.append(part.etag)
+    assert etags[0] == etags[2]
+    assert json.loads(gcs.control("GET", "uploads"))["multipart"] == ["d/large", "d/large"]
+    assert gcs.names("b") == []
+    late = [XMLMPUContainer(url, path, upload_id=upload_id, retry=None) for upload_id in (*upload_ids, upload_ids[0])]
+    for container in late:
+        container.register_part(1, etags[0])
+        container.register_part(2, etags[1])
+    late[0].finalize(bucket.client._http)
+    late[1].cancel(bucket.client._http)
+    assert gcs.get("b/d/large") == data
+    with pytest.raises(InvalidResponse, match="404"):
+        late[2].finalize(bucket.client._http)
+    assert json.loads(gcs.control("GET", "uploads"))["multipart"] == []
 
 
 def test_downloads_chunks_concurrently(bucket: storage.Bucket, gcs: Stub, tmp_path: Path):

@@ -1,7 +1,10 @@
 """Rules of Cloud Storage that its official client never breaks, so that only a plain client can see them kept."""
 
 import base64
+import concurrent.futures
+import copy
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -264,6 +267,73 @@ def test_parts_in_any_order_and_sparse_numbers(send: Client, gcs: Stub):
     assert gcs.get("b/d/x") == whole
     told = json.loads(send("GET", "/storage/v1/b/b/o/d%2Fx").body)
     assert told["crc32c"] == crc32c.encode(crc32c.crc32c(whole)) and "md5Hash" not in told
+
+
+def marker(answer: Seen, name: str) -> str | None:
+    found = re.search(f"<{name}>(.*?)</{name}>".encode(), answer.body)
+    return found and found[1].decode()
+
+
+def test_uploads_and_parts_are_listed_in_pages(send: Client):
+    keys = [(name, XmlUpload(send, f"/b/{quote(name)}").key) for name in ("d/a b&c", "d/a b&c", "d/a b&c", "d/z", "e")]
+    keys = sorted(keys[:4])
+    seen, following = [], ""
+    for count in (2, 2):
+        page = send("GET", f"/b/?uploads&prefix=d/&max-uploads=2{following}")
+        found = re.findall(rb"<Key>(.+?)</Key><UploadId>(.+?)</UploadId>", page.body)
+        assert len(found) == count
+        seen += [(name.decode().replace("&amp;", "&"), key.decode()) for name, key in found]
+        if marker(page, "IsTruncated") == "true":
+            following = f"&key-marker={quote(seen[-1][0])}&upload-id-marker={marker(page, 'NextUploadIdMarker')}"
+            assert marker(page, "NextKeyMarker") == "d/a b&amp;c"
+    assert seen == keys and marker(page, "IsTruncated") == "false" and marker(page, "NextKeyMarker") is None
+    # A name alone: its uploads are left out; an identifier alone is ignored.
+    assert b"d/a" not in send("GET", "/b?uploads&key-marker=d/a%20b%26c").body
+    assert send("GET", f"/b?uploads&upload-id-marker={keys[3][1]}").body.count(b"<Key>") == 5
+    encoded = send("GET", "/b?uploads&encoding-type=url").body
+    assert b"<EncodingType>url</EncodingType>" in encoded and b"<Key>d/a%20b%26c</Key>" in encoded
+    assert send("GET", "/b?uploads&max-uploads=0").status == 400
+
+    upload = XmlUpload(send)
+    for number in (3, 1, 2):
+        upload.part(number, b"part")
+    first = send("GET", f"/b/d/x?uploadId={upload.key}&max-parts=2")
+    assert re.findall(rb"<PartNumber>(\d)</PartNumber>", first.body) == [b"1", b"2"]
+    assert (marker(first, "IsTruncated"), marker(first, "NextPartNumberMarker")) == ("true", "2")
+    rest = send("GET", f"/b/d/x?uploadId={upload.key}&max-parts=2&part-number-marker=2")
+    assert re.findall(rb"<PartNumber>(\d)</PartNumber>", rest.body) == [b"3"] and marker(rest, "IsTruncated") == "false"
+
+
+def test_an_ended_upload_is_gone_for_every_request(send: Client, gcs: Stub):
+    for is_completed in (True, False):
+        upload = XmlUpload(send)
+        etag = upload.part(1, b"only").headers["ETag"]
+        assert upload.part(1, b"only").headers["ETag"] == etag == f'"{hashlib.md5(b"only").hexdigest()}"'
+        assert upload.part(1, b"other").headers["ETag"] != etag  # the last one wins
+        assert code(upload.complete([(1, etag)])) == "InvalidPart"
+        upload.part(1, b"only")
+        if is_completed:
+            assert upload.complete([(1, etag)]).status == 200
+        else:
+            assert send("DELETE", f"/b/d/x?uploadId={upload.key}").status == 204
+        for answer in (upload.part(1, b"only"), upload.complete([(1, etag)]), send("GET", f"/b/d/x?uploadId={upload.key}"),
+                       send("DELETE", f"/b/d/x?uploadId={upload.key}")):
+            assert (answer.status, code(answer)) == (404, "NoSuchUpload")
+        assert upload.key.encode() not in send("GET", "/b?uploads").body
+    assert gcs.get("b/d/x") == b"only"
+
+
+def test_one_of_many_completions_at_once_wins(gcs: Stub):
+    upload = XmlUpload(Client(gcs.port))
+    etag = upload.part(1, os.urandom(MIB)).headers["ETag"]
+    others = []
+    for _ in range(8):
+        one = copy.copy(upload)
+        one.send = Client(gcs.port)
+        others.append(one)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda one: one.complete([(1, etag)]).status, others))
+    assert sorted(answers) == [200] + [404] * 7
 
 
 def test_xml_upload_refusals(send: Client, gcs: Stub):
