@@ -24,6 +24,8 @@ constexpr std::string_view kContainer = "ckpt";
 constexpr size_t kMostNameLetters = 63;
 constexpr size_t kSourceLetters = 30;  // of a default name: the rest of it fits whatever the target
 constexpr int kRetries = 3;
+constexpr int kRetriesPerIndex = 6;  // each goes on where the last one stopped, so it is cheap
+constexpr unsigned kIndexesPerLostOne = 10;
 constexpr int kGraceSeconds = 30;
 // The log and the termination message: outputs never lie on the container's own disk.
 constexpr std::string_view kDisk = "1Gi";
@@ -61,6 +63,17 @@ Json FailurePolicy() {
   conditions.push_back({{"type", "DisruptionTarget"}});
   rules.push_back({{"action", "Ignore"}, {"onPodConditions", conditions}});
   return {{"rules", rules}};
+}
+
+// How often and side by side. Where more than a tenth of the indexes fail for good, it is no
+// longer the machines: the Job ends, and what was done is kept.
+Json Tries(const JobSpec& spec) {
+  if (!spec.shards) return {{"backoffLimit", kRetries}};
+  return {{"completionMode", "Indexed"},
+          {"completions", spec.shards->count},
+          {"parallelism", spec.shards->parallelism},
+          {"backoffLimitPerIndex", kRetriesPerIndex},
+          {"maxFailedIndexes", std::max(1U, spec.shards->count / kIndexesPerLostOne)}};
 }
 
 Json PodSecurity(const JobSpec& spec) {
@@ -147,13 +160,10 @@ Json MakeJob(const JobSpec& spec) {
               {"securityContext", PodSecurity(spec)},
               {"containers", Json::array({Container(spec)})}};
   if (Json volumes = Volumes(spec); !volumes.empty()) pod["volumes"] = std::move(volumes);
-  return {{"apiVersion", "batch/v1"},
-          {"kind", "Job"},
-          {"metadata", metadata},
-          {"spec",
-           {{"backoffLimit", kRetries},
-            {"podFailurePolicy", FailurePolicy()},
-            {"template", {{"metadata", {{"labels", Labels(spec)}}}, {"spec", pod}}}}}};
+  Json body = Tries(spec);
+  body["podFailurePolicy"] = FailurePolicy();
+  body["template"] = {{"metadata", {{"labels", Labels(spec)}}}, {"spec", pod}};
+  return {{"apiVersion", "batch/v1"}, {"kind", "Job"}, {"metadata", metadata}, {"spec", body}};
 }
 
 std::string MemoryWord(uint64_t bytes) {

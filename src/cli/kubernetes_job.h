@@ -29,6 +29,12 @@ struct JobUser {
   uint64_t group = 0;
 };
 
+/// A Job of so many pods, each with an index: one part of the conversion each.
+struct JobShards {
+  unsigned count = 1;
+  unsigned parallelism = 1;  ///< pods at one time, at most `count`
+};
+
 /// One conversion as a Kubernetes Job (batch/v1).
 struct JobSpec {
   std::string name;
@@ -37,15 +43,17 @@ struct JobSpec {
   std::vector<std::string>
       args;  ///< as the program shall get them: MakeJob escapes what Kubernetes would expand
   std::vector<JobFolder> folders;
-  std::optional<JobClaim> claim;  ///< nothing: folders of the node
-  std::optional<JobUser> user;    ///< nothing: the image's, which is root
+  std::optional<JobClaim> claim;    ///< nothing: folders of the node
+  std::optional<JobUser> user;      ///< nothing: the image's, which is root
+  std::optional<JobShards> shards;  ///< nothing: one pod does all
   uint64_t budget_bytes = 0;
   unsigned threads = 1;
   std::string version;
 };
 
 /// The Job. It never asks for an accelerator, ends at once on errors that a retry cannot mend, and
-/// runs with a read-only root and no capabilities.
+/// runs with a read-only root and no capabilities. With shards an Indexed Job: an index that fails
+/// is tried again by itself, and goes on where it was; the others go on meanwhile.
 nlohmann::ordered_json MakeJob(const JobSpec& spec);
 
 /// "256MiB", or the bytes where they are no whole MiB: a word for --memory that says exactly this.

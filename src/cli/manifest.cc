@@ -17,6 +17,7 @@
 #include "cli/machine.h"
 #include "cli/paths.h"
 #include "cli/plan_view.h"
+#include "cli/shard_view.h"
 #include "cli/verbs.h"
 #include "cli/version.h"
 #include "cli/yaml.h"
@@ -39,6 +40,7 @@ struct JobWords {
   std::string name_space;
   std::string claim;
   std::string user;
+  std::string parallelism;
 };
 
 // The path with all links followed, where it exists; else as given, from the root.
@@ -173,6 +175,26 @@ void ParseWords(const JobWords& words, JobSpec& job, Faults& faults) {
   if (colon != std::string::npos) job.claim->root = Resolved(words.claim.substr(colon + 1));
 }
 
+// How many pods, and how many at one time.
+void TakeShards(const JobWords& words, const Arguments& full, const Settings& settings,
+                JobSpec& job, Faults& faults) {
+  const bool has_shards = !full.shard.shards.empty();
+  if (has_shards) job.shards = JobShards{settings.shard.count, settings.shard.count};
+  if (words.parallelism.empty()) return;
+  const char* const end = words.parallelism.data() + words.parallelism.size();
+  unsigned pods = 0;
+  const auto [at, error] = std::from_chars(words.parallelism.data(), end, pods);
+  if (error != std::errc() || at != end || pods == 0) {
+    faults.Add(fmt::format("--parallelism {} is no number of pods", Printable(words.parallelism)),
+               "give --parallelism 4, or leave it out for all at one time");
+  } else if (!has_shards) {
+    faults.Add("--parallelism without --shards: one pod does all of the work",
+               "give --shards N too");
+  } else {
+    job.shards->parallelism = std::min(pods, job.shards->count);
+  }
+}
+
 // The folders that the words name, each once: source and family read only, the outputs' root to
 // write.
 void FindFolders(const Arguments& full, const Settings& settings, JobSpec& job, Faults& faults) {
@@ -234,6 +256,14 @@ std::string Comments(const Arguments& full, const Settings& settings, const JobS
                    FormatMemory(conversion.planned_peak_bytes()),
                    FormatMemory(conversion.budget_bytes()), FormatMemory(kBesideBudgetBytes)));
   line(fmt::format("  cpu     {} threads", job.threads));
+  if (job.shards) {
+    const ShardBalance balance = BalanceOf(conversion.ShardParts(job.shards->count));
+    line(
+        fmt::format("  pods    {}, {} at a time; each has memory and cpu as above, and moves {} to "
+                    "{}",
+                    job.shards->count, job.shards->parallelism, FormatBytes(balance.least_bytes),
+                    FormatBytes(balance.most_bytes)));
+  }
   line("  disk    none beside the output");
   if (!job.claim && !job.folders.empty())
     line("The folders are those of the node: on more than one, add a nodeSelector for it.");
@@ -267,6 +297,8 @@ class ManifestVerb final : public Verb {
            "where it is mounted here (default: the deepest that holds all)");
     AddOwn("--user", "UID[:GID]", words_.user,
            "run as this user and group, and refuse root (default: the image's)");
+    AddOwn("--parallelism", "P", words_.parallelism,
+           "with --shards N: pods at one time (default: all N)");
   }
 
   Result<void> Run() override {
@@ -276,12 +308,19 @@ class ManifestVerb final : public Verb {
     JobSpec job;
     Faults faults;
     ParseWords(words_, job, faults);
+    full.shard.needs_index = false;  // the pod has it
+    if (full.shard.shard == "auto") {
+      full.shard.shard.clear();
+      faults.Add("--shard auto: a pod has no variables of Slurm or MPI",
+                 "give --shards N for an Indexed Job");
+    }
     const Result<Settings> settings = ParseSettings(full);
     if (!settings) {
       faults.AddAll(settings.error());
       return faults.Get();
     }
     if (!settings->family_files.empty()) full.family = Resolved(full.family);
+    TakeShards(words_, full, *settings, job, faults);
     FindFolders(full, *settings, job, faults);
     CKPT_TRY_VOID(faults.Get());
     // Beyond this point the words are good: only the source and the destination can be wrong.

@@ -18,3 +18,13 @@ def test_server_reads_the_words_that_were_given(node, odd):
     (container,) = taken["spec"]["template"]["spec"]["containers"]
     assert container["args"][2].replace("$$", "$") == f"/out/{odd}"
     assert container["volumeMounts"][1]["mountPath"] == f"/out/{odd}"
+
+
+def test_server_takes_an_indexed_job(node):
+    model = containers.GOLDEN / "input"
+    printed = containers.run("manifest", model, "/out", "--to", "jetstream-pytorch", "--family", "llama", "--shards", "100000",
+                             "--parallelism", "2", options=["--volume", f"{model}:{model}:ro"])
+    taken = json.loads(node.kubectl("apply", "--dry-run=server", "-o", "json", "-f", "-", input=printed.stdout).stdout)["spec"]
+    assert (taken["completionMode"], taken["completions"], taken["parallelism"]) == ("Indexed", 100_000, 2)
+    assert (taken["backoffLimitPerIndex"], taken["maxFailedIndexes"], taken["podReplacementPolicy"]) == (6, 10_000, "Failed")
+    assert [rule["action"] for rule in taken["podFailurePolicy"]["rules"]] == ["FailJob", "Ignore"]

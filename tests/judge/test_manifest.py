@@ -46,7 +46,8 @@ def options(verb):
     TO_MAXTEXT, TO_PYTORCH,
     (*TO_PYTORCH, "--claim", "models", "--user", "1000", "--namespace", "ml", "--name", "one", "--image", "r.example/p/i@sha256:0"),
     (*TO_MAXTEXT, "--memory", "200000000", "--threads", "3", "--overwrite", "--quiet", "--io", "buffered", "--mesh", "fsdp=2"),
-], ids=["maxtext", "pytorch", "claim", "resources"])
+    (*TO_MAXTEXT, "--shards", "100000", "--parallelism", "8", "--verify-resume"),
+], ids=["maxtext", "pytorch", "claim", "resources", "shards"])
 def test_a_job_is_valid_in_both_forms(flags, tmp_path):
     job = job_of(manifest(GOLDEN, tmp_path / "out", *flags))
     assert json.loads(manifest(GOLDEN, tmp_path / "out", *flags, "--json").stdout) == job
@@ -55,7 +56,7 @@ def test_a_job_is_valid_in_both_forms(flags, tmp_path):
 
 def test_every_option_of_convert_is_one_of_manifest():
     assert options("convert") - options("manifest") == set()
-    assert options("manifest") - options("convert") == {"--image", "--name", "--namespace", "--claim", "--user"}
+    assert options("manifest") - options("convert") == {"--image", "--name", "--namespace", "--claim", "--user", "--parallelism"}
 
 
 @pytest.mark.parametrize("flags", [TO_MAXTEXT, TO_PYTORCH], ids=["maxtext", "pytorch"])
@@ -65,10 +66,30 @@ def test_the_containers_arguments_do_that_very_conversion(flags, tmp_path):
     assert support.outputs_of(tmp_path / "pod") == support.outputs_of(tmp_path / "here") != {}
 
 
+@pytest.mark.parametrize(("flags", "parallelism"), [((), 40), (("--parallelism", "8"), 8), (("--parallelism", "41"), 40)])
+def test_shards_are_the_indexes_of_the_job(flags, parallelism, tmp_path):
+    """Each with tries of its own; the words that a pod gets are those that take its index."""
+    job = job_of(manifest(GOLDEN, tmp_path / "out", *TO_PYTORCH, "--shards", 40, *flags))
+    spec = job["spec"]
+    assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 40, parallelism)
+    assert (spec["backoffLimitPerIndex"], spec["maxFailedIndexes"]) == (6, 4)
+    assert "backoffLimit" not in spec
+    actions = [(rule["action"], rule.get("onExitCodes", {}).get("values")) for rule in spec["podFailurePolicy"]["rules"]]
+    assert actions == [("FailJob", [64, 65, 66, 70, 73, 77, 78]), ("Ignore", None)]
+    words = arguments_of(job)
+    assert "--shards=40" in words and not any("parallelism" in word for word in words)
+
+
+def test_one_pod_does_all_without_shards(tmp_path):
+    spec = job_of(manifest(GOLDEN, tmp_path / "out", *TO_PYTORCH))["spec"]
+    assert spec["backoffLimit"] == 3
+    assert not {"completionMode", "completions", "parallelism", "backoffLimitPerIndex"} & set(spec)
+
+
 def test_every_option_that_was_given_reaches_the_container(tmp_path):
     given = ["--model=llama3.1-8b", "--outputs=scanned,int8", f"--output=int8={tmp_path}/q", f"--output=scanned={tmp_path}/s",
              "--dtype=float32", "--compression=zstd:1", "--orbax-layout=pathways", "--quant-layout=linen", "--rope-layout=half",
-             "--mesh=fsdp=2", "--bundle-size=1MiB", "--io=buffered", "--family=llama", "--overwrite", "--quiet"]
+             "--mesh=fsdp=2", "--bundle-size=1MiB", "--io=buffered", "--family=llama", "--overwrite", "--quiet", "--verify-resume", "--shard=2/8"]
     words = arguments_of(job_of(manifest(GOLDEN, tmp_path / "out", "--to=maxtext", *given, "--memory=200MiB", "--threads=3")))
     assert words[:3] == ["convert", str(GOLDEN), str(tmp_path / "out")]
     assert sorted(words[3:]) == sorted(["--to=maxtext", *given, "--memory=200MiB", "--threads=3"])
@@ -178,6 +199,8 @@ def test_a_named_user_may_not_be_root(tmp_path):
 @pytest.mark.parametrize(("flags", "words"), [
     (("--name", "Upper"), "--name"), (("--name", "a" * 64), "--name"), (("--namespace", "a.b"), "--namespace"),
     (("--image", "two words"), "--image"), (("--user", "0"), "--user"), (("--user", "me"), "--user"), (("--claim", ":x"), "--claim"),
+    (("--shards", "0"), "--shards"), (("--shards", "100001"), "100000"), (("--shard", "auto"), "--shards N"),
+    (("--parallelism", "2"), "--shards"), (("--shards", "4", "--parallelism", "0"), "--parallelism"),
     (("--claim", "big:/somewhere/else"), "/somewhere/else"), (("--quantize", "int9"), "int9"), (("--outputs", "int8"), "--outputs"),
 ])
 def test_wrong_words_are_refused(flags, words, tmp_path):

@@ -55,6 +55,23 @@ TEST(MakeJob, EndsAtOnceWhereARetryCannotHelp) {
   EXPECT_FALSE(job["spec"].contains("ttlSecondsAfterFinished"));  // it would take the log away
 }
 
+TEST(MakeJob, GivesEachShardAnIndexAndTriesOfItsOwn) {
+  EXPECT_EQ(MakeJob(Good())["spec"]["backoffLimit"], 3);
+  EXPECT_FALSE(MakeJob(Good())["spec"].contains("completionMode"));
+  JobSpec spec = Good();
+  spec.shards = JobShards{40, 8};
+  const Json body = MakeJob(spec)["spec"];
+  EXPECT_EQ(body["completionMode"], "Indexed");
+  EXPECT_EQ(body["completions"], 40);
+  EXPECT_EQ(body["parallelism"], 8);
+  EXPECT_EQ(body["backoffLimitPerIndex"], 6);
+  EXPECT_EQ(body["maxFailedIndexes"], 4);
+  EXPECT_FALSE(body.contains("backoffLimit")) << "one bad index would use up the tries of all";
+  EXPECT_EQ(body["podFailurePolicy"], MakeJob(Good())["spec"]["podFailurePolicy"]);
+  spec.shards = JobShards{4, 2};
+  EXPECT_EQ(MakeJob(spec)["spec"]["maxFailedIndexes"], 1);
+}
+
 TEST(MakeJob, MountsFoldersUnderTheirOwnPaths) {
   const Json pod = Pod(Good());
   const Json mounts = {{{"name", "source-1"}, {"mountPath", "/models/a"}, {"readOnly", true}},
