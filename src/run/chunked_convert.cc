@@ -43,6 +43,7 @@ class ChunkedCommitter {
       CKPT_TRY(const ChunkPlaces places, CollectPlaces(plan_, o, records));
       result.array_crcs.push_back(ArrayCrcs(plan_, target_, o, places));
       CKPT_TRY_VOID(Prepare(o, places, result));
+      CKPT_TRY_VOID(RemoveStrangers(o, result.commit_files.back()));
     }
     CKPT_TRY_VOID(Report(budget, result));
     if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
@@ -68,6 +69,22 @@ class ChunkedCommitter {
       CKPT_TRY_VOID(Make(object, folders_[output], crc));
       result.written_bytes += crc.size_bytes();
       files.push_back({object.name, crc});
+    }
+    return {};
+  }
+
+  // What gets the output's name must hold the output alone.
+  Result<void> RemoveStrangers(size_t output, std::span<const CompanionResult> commit_files) {
+    const std::string& folder = folders_[output];
+    const ChunkedOutput& spec = plan_.outputs[output];
+    if (folder.empty() || folder == spec.root || spec.is_object_per_chunk) return {};
+    std::set<std::string> own;
+    for (uint32_t number = 0; number <= plan_.bundles.size(); ++number)
+      own.insert(Below(folder, target_.DataFileName(plan_, output, number)));
+    for (const CompanionResult& file : commit_files) own.insert(Below(folder, file.name));
+    CKPT_TRY(const std::vector<ObjectInfo> objects, destination_.List(folder));
+    for (const ObjectInfo& object : objects) {
+      if (!own.contains(object.name)) CKPT_TRY_VOID(destination_.Remove(object.name));
     }
     return {};
   }

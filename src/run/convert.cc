@@ -138,8 +138,8 @@ Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destin
     CKPT_TRY_VOID(MarkDestination(destination, plan));
     CKPT_TRY(writer, OpenUnfinishedFile(destination, journal, plan.output.file.name,
                                         plan.output.file.size_bytes, FileOptions(plan)));
-    if (options.is_verifying_resume)
-      CKPT_TRY_VOID(DropDamaged(plan, destination, journal, writer->session(), budget));
+    CKPT_TRY_VOID(DropDamaged(plan, destination, journal, writer->session(),
+                              options.is_verifying_resume, budget));
     const BundleBytes bytes{[&](size_t i) { return BundleReadBytes(plan, i); },
                             [&](size_t i) { return plan.bundles[i].segment.size(); }};
     CKPT_TRY(part, TakePart(destination, plan, journal, plan.bundles.size(),

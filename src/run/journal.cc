@@ -107,7 +107,8 @@ Result<void> Journal::DropAll() {
 }
 
 Result<void> Journal::ForEach(std::span<const uint32_t> numbers,
-                              const std::function<Result<void>(BundleRecord)>& take) const {
+                              const std::function<Result<void>(BundleRecord)>& take,
+                              std::vector<uint32_t>* damaged) const {
   std::mutex mutex;
   std::optional<Error> first_error;
   std::atomic<size_t> next{0};
@@ -116,6 +117,10 @@ Result<void> Journal::ForEach(std::span<const uint32_t> numbers,
       Result<BundleRecord> record = Get(numbers[i]);
       const std::lock_guard lock(mutex);
       if (first_error) return;
+      if (!record && record.error().code == Code::kBadInput && damaged != nullptr) {
+        damaged->push_back(numbers[i]);
+        continue;
+      }
       const Result<void> taken =
           record ? take(*std::move(record)) : Result<void>(Fail(std::move(record).error()));
       if (!taken) first_error = taken.error();

@@ -44,9 +44,11 @@ class Journal {
   /// Forgets bundles: their bytes are gone, or not what was recorded.
   Result<void> Drop(std::span<const uint32_t> numbers);
   Result<void> DropAll();
-  /// Reads records side by side and hands each to `take`, one at a time, in no order.
+  /// Reads records side by side and hands each to `take`, one at a time, in no order. Those that
+  /// are damaged go to `damaged`; where that is null they are an error.
   Result<void> ForEach(std::span<const uint32_t> numbers,
-                       const std::function<Result<void>(BundleRecord)>& take) const;
+                       const std::function<Result<void>(BundleRecord)>& take,
+                       std::vector<uint32_t>* damaged = nullptr) const;
   /// Removes everything that only a run at work needs: records, side files, what shards said.
   Result<void> Clear();
 

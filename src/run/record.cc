@@ -45,7 +45,7 @@ class Reader {
 std::span<const std::byte> Bytes(std::string_view text) { return std::as_bytes(std::span(text)); }
 
 tl::unexpected<Error> Damaged(std::string what) {
-  return Fail(Code::kIo, "journal record: " + std::move(what),
+  return Fail(Code::kBadInput, "journal record: " + std::move(what),
               "remove the .ckpt-state folder and run again");
 }
 

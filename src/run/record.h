@@ -77,8 +77,8 @@ struct EncodedRecord {
 };
 EncodedRecord EncodeRecord(const BundleRecord& record, std::string_view run_digest);
 
-/// The reverse; `side_file` as EncodeRecord made it. Errors: kIo for a record that is damaged, of
-/// another run, or whose side file does not match.
+/// The reverse; `side_file` as EncodeRecord made it. Errors: kBadInput for a record that is
+/// damaged, of another run, or whose side file does not match.
 Result<BundleRecord> DecodeRecord(std::string_view record, std::string_view side_file,
                                   std::string_view run_digest);
 /// Whether this record needs its side file.

@@ -34,9 +34,9 @@ struct ShardNote {
   uint64_t bundles_total = 0;
   uint64_t read_bytes = 0;
   uint64_t written_bytes = 0;
-  std::vector<uint32_t> open;  ///< begun and not recorded when it was said
+  std::vector<uint32_t> open;    ///< begun and not recorded when it was said
   uint64_t most_open_bytes = 0;  ///< that bundles begun and not recorded may read, at any time
-  std::string started;         ///< RFC 3339, by the clock of that machine
+  std::string started;           ///< RFC 3339, by the clock of that machine
   std::string updated;
   int64_t updated_ns = 0;  ///< by the store's clock
 };

@@ -141,19 +141,24 @@ Result<Buffer> StepBuffer(MemoryBudget& budget) {
 }  // namespace
 
 Result<void> DropDamaged(const Plan& plan, Store& destination, Journal& journal,
-                         std::string_view session, MemoryBudget& budget) {
-  CKPT_TRY(const std::unique_ptr<ObjectReader> reader,
-           destination.OpenUnfinished(plan.output.file.name, session));
-  if (!reader) return {};
-  CKPT_TRY(Buffer buffer, StepBuffer(budget));
+                         std::string_view session, bool is_reading, MemoryBudget& budget) {
   CKPT_TRY(std::vector<uint32_t> numbers, journal.List());
   std::erase(numbers, 0U);
-  std::vector<uint32_t> damaged;
-  for (const uint32_t number : numbers) {
-    CKPT_TRY(const BundleRecord record, journal.Get(number));
-    CKPT_TRY(const bool is_whole, IsWhole(plan, record, *reader, buffer));
-    if (!is_whole) damaged.push_back(number);
+  if (numbers.empty()) return {};
+  std::unique_ptr<ObjectReader> reader;
+  std::optional<Buffer> buffer;
+  if (is_reading) {
+    CKPT_TRY(reader, destination.OpenUnfinished(plan.output.file.name, session));
+    CKPT_TRY(buffer, StepBuffer(budget));
   }
+  std::vector<uint32_t> damaged;
+  const auto take = [&](const BundleRecord& record) -> Result<void> {
+    if (!reader) return {};
+    CKPT_TRY(const bool is_whole, IsWhole(plan, record, *reader, *buffer));
+    if (!is_whole) damaged.push_back(record.number);
+    return {};
+  };
+  CKPT_TRY_VOID(journal.ForEach(numbers, take, &damaged));
   return journal.Drop(damaged);
 }
 
@@ -178,7 +183,7 @@ Result<void> DropLost(const ChunkedPlan& plan, const ChunkedTarget& target, Stor
     if (!is_whole) lost.push_back(record.number);
     return {};
   };
-  CKPT_TRY_VOID(journal.ForEach(numbers, take));
+  CKPT_TRY_VOID(journal.ForEach(numbers, take, &lost));
   return journal.Drop(lost);
 }
 

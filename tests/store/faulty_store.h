@@ -218,9 +218,6 @@ class FaultyStore final : public Store {
     if (auto error = script_.Hit(FaultPoint::kCommit)) return Fail(*std::move(error));
     return inner_->RenameFolder(from, to);
   }
-  Result<void> DropUnfinished(std::string_view name, std::string_view session) override {
-    return inner_->DropUnfinished(name, session);
-  }
   Result<std::unique_ptr<ObjectReader>> OpenUnfinished(std::string_view name,
                                                        std::string_view session) override {
     return inner_->OpenUnfinished(name, session);

@@ -257,8 +257,12 @@ TEST_F(ConvertTest, AnyFaultLeavesNothingThatLoadsAndARerunGoesOn) {
   MakeSource({});
   size_t failed = 0;
   size_t kept = 0;
-  for (uint64_t seed = 1; seed <= 60; ++seed) {
+  for (const std::string& quantize :
+       {std::string("int8_per_channel"), std::string("int4_blockwise")})
+    ASSERT_TRUE(Run("whole" + quantize, {quantize, 32 << 10}));
+  for (uint64_t seed = 1; seed <= 24; ++seed) {
     const TinyPlanOptions options{seed % 2 == 0 ? "int8_per_channel" : "int4_blockwise", 32 << 10};
+    const std::string whole = "whole" + options.quantize;
     const auto plan = MakeTinyPlan(source_, options);
     ASSERT_TRUE(plan);
     const std::string name = "out" + std::to_string(seed);
@@ -281,12 +285,10 @@ TEST_F(ConvertTest, AnyFaultLeavesNothingThatLoadsAndARerunGoesOn) {
     const auto again = Run(name, options);
     ASSERT_TRUE(again) << seed << ": " << again.error().Print();
     kept += again->shard.kept;
-    ASSERT_TRUE(Run("whole" + name, options));
-    EXPECT_EQ(ReadFile(out + "/model.safetensors"),
-              ReadFile(Out("whole" + name) + "/model.safetensors"));
-    EXPECT_EQ(FilesIn(out), FilesIn(Out("whole" + name))) << seed;
+    EXPECT_EQ(ReadFile(out + "/model.safetensors"), ReadFile(Out(whole) + "/model.safetensors"));
+    EXPECT_EQ(FilesIn(out), FilesIn(Out(whole))) << seed;
   }
-  EXPECT_GE(failed, 20U);
+  EXPECT_GE(failed, 10U);
   EXPECT_GE(kept, 20U);
 }
 
@@ -310,7 +312,7 @@ TEST_F(ConvertTest, ShardsInAnyOrderMakeTheSameFile) {
   for (const std::string& quantize : {std::string("int8_per_channel"), std::string()}) {
     const TinyPlanOptions options{quantize, 32 << 10};
     ASSERT_TRUE(Run("whole" + quantize, options));
-    for (const unsigned count : {2U, 3U, 7U, 16U}) {
+    for (const unsigned count : {2U, 7U}) {
       const std::string name = "shards" + quantize + std::to_string(count);
       const auto destination = OpenFolder(Out(name));
       unsigned commits = 0;
