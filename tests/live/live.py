@@ -62,8 +62,9 @@ class Live:
         return [self.small_object_is_written_found_and_listed, self.second_creation_is_refused,
                 self.large_object_arrives_in_chunks, self.ranges_are_exact, self.overwriting_needs_the_newest_generation,
                 self.list_comes_in_pages, self.removed_object_is_gone,
-                self.conversion_into_the_bucket_is_the_golden, self.verify_reads_it_there, self.second_conversion_is_refused,
-                self.overwrite_replaces_it, self.digests_from_the_bucket_are_those_of_the_file,
+                self.conversion_into_the_bucket_is_the_golden, self.verify_reads_it_there,
+                self.second_conversion_has_nothing_to_do, self.other_settings_are_refused, self.overwrite_replaces_it,
+                self.digests_from_the_bucket_are_those_of_the_file,
                 self.large_conversion_is_the_local_one, self.maxtext_in_the_bucket_is_a_source, self.hub_is_inspected,
                 self.hub_is_converted_into_the_bucket, self.no_upload_is_left_unfinished]
 
@@ -163,9 +164,16 @@ class Live:
         self.ckpt("verify", self.place("golden"), "--quiet")
         self.ckpt("verify", self.place("golden"), "--source", GOLDEN / "input", "--quiet")
 
-    def second_conversion_is_refused(self) -> None:
+    def second_conversion_has_nothing_to_do(self) -> None:
         before = self.made("golden")
-        self.ckpt("convert", GOLDEN / "input", self.place("golden"), "--to", "jetstream-pytorch", "--quiet", status=73)
+        said = self.ckpt("convert", GOLDEN / "input", self.place("golden"), "--to", "jetstream-pytorch", "--quiet")
+        expect("nothing to do" in said, said)
+        expect(self.made("golden") == before, "what was there has changed")
+
+    def other_settings_are_refused(self) -> None:
+        before = self.made("golden")
+        self.ckpt("convert", GOLDEN / "input", self.place("golden"), "--to", "jetstream-pytorch", "--quantize",
+                  "int8_per_channel", "--quiet", status=73)
         expect(self.made("golden") == before, "what was there has changed")
 
     def overwrite_replaces_it(self) -> None:

@@ -40,7 +40,7 @@ def left(buckets: Stub, below: str) -> list[str]:
     """Objects below the folder, and uploads that were begun and neither finished nor given up."""
     uploads = json.loads(buckets.control("GET", "uploads"))
     return [name for name in buckets.names("bkt") if name.startswith(below)] + [
-        str(upload) for upload in uploads if below in str(upload)]
+        f"unfinished {name}" for names in uploads.values() for name in names if name.startswith(below)]
 
 
 READS = {
@@ -126,9 +126,9 @@ def test_a_token_opens_it_and_is_seen_nowhere(below: str, hub: Stub, buckets: St
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"])
-def test_a_stopped_run_ends_in_seconds_and_leaves_no_object_and_no_upload(number: int, code: int, below: str, buckets: Stub,
-                                                                          bench_model: Path, monkeypatch):
-    """The service is slow, so that the stop comes in the middle of reads and uploads."""
+def test_a_stopped_run_ends_in_seconds_and_the_same_command_goes_on(number: int, code: int, below: str, buckets: Stub,
+                                                                    bench_model: Path, monkeypatch):
+    """The stop comes in the middle of reads and uploads: no object that a loader would take, and the upload waits."""
     with started("hf", "--repo", f"org/bench={bench_model}") as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         process = subprocess.Popen([support.PROGRAM, "convert", "org/bench", f"gs://bkt/{below}", "--to",
@@ -143,7 +143,11 @@ def test_a_stopped_run_ends_in_seconds_and_leaves_no_object_and_no_upload(number
         _, errors = process.communicate(timeout=WITHIN_S)
         print(f"exit {process.returncode} after {time.monotonic() - told:.2f} s")
         assert process.returncode == code, errors
-    assert left(buckets, below) == []
+        assert "run the same command again" in errors
+        assert not [name for name in left(buckets, below) if not name.startswith((f"{below}/.ckpt-state/", "unfinished"))]
+        support.run("convert", "org/bench", f"gs://bkt/{below}", "--to", "jetstream-pytorch", "--memory", "256MiB", expect=0)
+    assert sorted(left(buckets, below)) == [f"{below}/.ckpt-state/report.json", f"{below}/.ckpt-state/state.json",
+                                            f"{below}/model.safetensors"]
 
 
 def test_a_destination_that_holds_something_is_refused(below: str, buckets: Stub):

@@ -15,7 +15,7 @@ import pytest
 import support
 from started import Stub, started
 
-CHECKS = 18
+CHECKS = 19
 
 
 @pytest.fixture
