@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 import containers
-from node import IMAGE, SCRIPT
+from node import IMAGE
 
 sys.path[:0] = [str(containers.ROOT / "tests/stubs"), str(containers.ROOT / "tools")]
 import make_model  # noqa: E402
@@ -24,10 +24,10 @@ from started import Stub  # noqa: E402
 READY = containers.ROOT / "deploy/maxtext/llama-405b/int8-indexed"
 PROGRAM = Path(os.environ.get("CKPT", containers.ROOT / "build/ckpt")).resolve()
 SHARDS, AT_ONCE = 4, 2
-SHAPE = make_model.Shape(8, 1024, 8, 2, 8192, 16384, 128)  # 520 MB
+SHAPE = make_model.Shape(8, 1024, 8, 2, 4096, 8192, 128)  # 277 MB
 WORDS = ["--inference_server=jetstream-maxtext", "--model_name=llama-3.1", "--model_path=Llama3.1-8B", "--input_directory=/source",
-         "--outputs=scanned,quantized", "--quantize_weights=True", "--quantize_type=int8", "--bundle_size=16MiB", "--memory=256MiB",
-         "--threads=1"]
+         "--bucket_name=bkt", "--output_directory=gs://bkt/out", "--outputs=scanned,quantized", "--quantize_weights=True",
+         "--quantize_type=int8", "--bundle_size=16MiB", "--memory=256MiB", "--threads=1"]
 PACE = [{"method": "PUT|POST", "body_over": 1 << 20, "delay": 0.7}]  # of what is uploaded: a pod can be caught in the middle
 
 
@@ -36,8 +36,7 @@ class Bucket:
 
     def __init__(self, folder):
         self.folder = folder
-        for name in ("whole", "parted"):
-            (folder / name).mkdir(parents=True)
+        (folder / "bkt").mkdir(parents=True)
         self.stub = Stub("gcs", ("--folder", str(folder)))
         self.url = self.stub.url
 
@@ -47,16 +46,13 @@ class Bucket:
         self.stub.stop()
         self.stub = Stub("gcs", ("--folder", str(self.folder), "--port", self.url.rpartition(":")[2]))
 
-    def contents(self, bucket):
-        """{name: SHA-256} of what a run has made there. Markers say where they lie: the bucket's name is left out."""
-        root = self.folder / bucket
-        return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes().replace(f"gs://{bucket}/".encode(), b"")
-                                                            if path.name == "commit_success.txt" else path.read_bytes()).hexdigest()
-                for path in sorted(root.rglob("*")) if path.is_file() and ".ckpt-state" not in path.parts}
+    def contents(self):
+        """{name: SHA-256} of what a run has made there."""
+        return containers.without_state(self.folder / "bkt")
 
     def recorded(self, index):
         """How many bundles this part has finished, as it says itself."""
-        path = self.folder / f"parted/out/.ckpt-state/shards/{index:05}-of-{SHARDS:05}.json"
+        path = self.folder / f"bkt/out/.ckpt-state/shards/{index:05}-of-{SHARDS:05}.json"
         with contextlib.suppress(OSError, ValueError):
             return json.loads(path.read_text(encoding="utf-8"))["bundles_done"]
         return 0
@@ -139,13 +135,33 @@ def _model(node):
     shutil.rmtree(folder)
 
 
+@contextlib.contextmanager
+def empty_bucket(folder):
+    """While the block runs."""
+    bucket = Bucket(folder)
+    try:
+        yield bucket
+    finally:
+        bucket.stub.stop()
+        shutil.rmtree(bucket.folder)
+
+
 @pytest.fixture(name="bucket")
 def _bucket(folder):
-    """Two empty buckets of this test's own."""
-    bucket = Bucket(folder / "buckets")
-    yield bucket
-    bucket.stub.stop()
-    shutil.rmtree(bucket.folder)
+    """An empty bucket of this test's own."""
+    with empty_bucket(folder / "buckets") as bucket:
+        yield bucket
+
+
+@pytest.fixture(scope="module", name="whole")
+def _whole(node, model):
+    """What one undisturbed run makes, at the same place of another bucket."""
+    door = node.folder / "bin/checkpoint_entrypoint.sh"
+    door.symlink_to(PROGRAM)
+    words = [word.replace("/source", str(model)) for word in WORDS]
+    with empty_bucket(node.folder / "whole") as bucket:
+        containers.call(door, *words, env={"PATH": "/usr/bin:/bin", "STORAGE_EMULATOR_HOST": bucket.url})
+        return bucket.contents()
 
 
 def kept(log):
@@ -154,26 +170,18 @@ def kept(log):
     return int(found[1]) if found else None
 
 
-def test_an_indexed_job_survives_lost_pods_memory_kubelet_and_bucket(node, bucket, model):
-    door = node.folder / "bin/checkpoint_entrypoint.sh"
-    if not door.is_symlink():
-        door.symlink_to(PROGRAM)
-    words = [word.replace("/source", str(model)) for word in WORDS]
-    containers.call(door, *words, "--bucket_name=whole", "--output_directory=gs://whole/out",
-                    env={"PATH": "/usr/bin:/bin", "STORAGE_EMULATOR_HOST": bucket.url})
-    whole = bucket.contents("whole")
-
+def test_an_indexed_job_survives_lost_pods_memory_kubelet_and_bucket(node, bucket, model, whole):
     bucket.stub.faults(PACE)
     began = time.monotonic()
-    job = ready_job(node, "indexed", [*WORDS, "--bucket_name=parted", "--output_directory=gs://parted/out"], bucket.url, model)
+    job = ready_job(node, "indexed", WORDS, bucket.url, model)
     deleted = job.running(0, lambda: bucket.recorded(0) >= 1)
     node.kubectl("delete", "pod", "--wait=false", deleted["metadata"]["name"])
     exhausted = job.running(1, lambda: bucket.recorded(1) >= 1)
     exhaust_memory(node, exhausted)
     stood = {index: bucket.recorded(index) for index in (0, 1)}
-    containers.call(SCRIPT, "kubelet", node.folder / "node", "stop", env=node.environment)
+    node.kubelet("stop")
     time.sleep(2)
-    containers.call(SCRIPT, "kubelet", node.folder / "node", "start", env=node.environment)
+    node.kubelet("start")
     job.running(2, lambda: bucket.recorded(2) >= 1)
     bucket.restart()
     ended = node.wait("indexed", timeout_s=100)
@@ -188,16 +196,15 @@ def test_an_indexed_job_survives_lost_pods_memory_kubelet_and_bucket(node, bucke
     assert len(pods[1]) >= 2
     for index, again in ((0, logs[0][0]), (1, logs[1][1])):
         assert (kept(again) or 0) >= stood[index] >= 1, f"index {index}\n{again}"
-    assert bucket.contents("parted") == whole
+    assert bucket.contents() == whole
     assert sum(text.count("Completed quantizing model") for texts in logs.values() for text in texts) == 1, logs
     print(f"{time.monotonic() - began:.0f} s; bundles kept by indices 0 and 1: {stood}; pods: {[len(pods[i]) for i in pods]}")
 
 
 @pytest.mark.parametrize("name, more, code, word", [
-    ("indexed-misspelt", ["--bucket_name=parted", "--output_directory=gs://parted/out", "--quantise_type=int8"], 64, "quantize_type"),
-    ("indexed-refused", ["--bucket_name=parted", "--output_directory=gs://parted/out"], 77, "parted")])
+    ("indexed-misspelt", ["--quantise_type=int8"], 64, "quantize_type"), ("indexed-refused", [], 77, "bkt")])
 def test_what_no_try_can_mend_ends_an_indexed_job_at_once(node, bucket, model, name, more, code, word):
-    bucket.stub.faults([{"path": "/b/parted", "status": 403,
+    bucket.stub.faults([{"path": "/b/bkt", "status": 403,
                          "body": '{"error": {"code": 403, "message": "no access", "errors": [{"reason": "forbidden"}]}}'}])
     job = ready_job(node, name, [*WORDS, *more], bucket.url, model)
     ended = node.wait(name)
@@ -207,4 +214,4 @@ def test_what_no_try_can_mend_ends_an_indexed_job_at_once(node, bucket, model, n
     said = [pod["status"]["containerStatuses"][0]["state"]["terminated"] for (pod,) in pods[:2]]
     assert code in [end["exitCode"] for end in said], said
     assert any(word in end.get("message", "") for end in said), said
-    assert not bucket.contents("parted")
+    assert not bucket.contents()

@@ -23,7 +23,7 @@ FOLDER = ROOT / "build/slurm"
 SCRIPT = Path(__file__).resolve().with_name("slurm.sh")
 JOB = ROOT / "deploy/slurm/convert.sbatch"
 PROGRAM = Path(os.environ.get("CKPT", ROOT / "build/ckpt")).resolve()
-SHAPE = make_model.Shape(8, 512, 8, 2, 1536, 8192, 64)  # 65 MB: some 60 bundles of 1 MiB
+SHAPE = make_model.Shape(8, 512, 8, 2, 1536, 8192, 64)  # 65 MB: 44 bundles of 1 MiB
 WORDS = ["--to", "maxtext", "--model", "llama3.1-8b", "--outputs", "scanned,int8", "--bundle-size", "1MiB"]
 SMALL = ["--cpus-per-task=1", "--mem=320M"]
 

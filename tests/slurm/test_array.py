@@ -9,7 +9,7 @@ import pytest
 
 import containers
 
-SLOWLY = [{"method": "GET", "range_matches": "bytes", "delay": 0.15}]  # at the hub: some seconds for each task
+SLOWLY = [{"method": "GET", "range_matches": "bytes", "delay": 0.3}]  # at the hub: some seconds for each task
 
 
 @pytest.fixture(name="slow")
