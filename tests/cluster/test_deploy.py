@@ -29,7 +29,7 @@ def test_an_indexed_job_says_its_number_three_times_and_hopes_as_the_others(node
         (container,) = spec["template"]["spec"]["containers"]
         assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 8, 8)
         assert "--shards=8" in container["args"] and "--threads=8" in container["args"]
-        assert (spec["backoffLimitPerIndex"], spec["maxFailedIndexes"]) == (3, 2) and "backoffLimit" not in spec
+        assert (spec["backoffLimitPerIndex"], spec["maxFailedIndexes"]) == (6, 1) and "backoffLimit" not in spec
         fails, ignored = spec["podFailurePolicy"]["rules"]
         assert (fails["action"], fails["onExitCodes"]["values"]) == ("FailJob", nodes.HOPELESS)
         assert (ignored["action"], ignored["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")

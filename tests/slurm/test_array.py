@@ -36,7 +36,7 @@ def wait_until_recorded(out, count, slurm, job):
 
 def committed(slurm, job):
     """The indices of the tasks that say that the checkpoint is whole."""
-    return [index for index, text in slurm.logs(job).items() if re.search(r"^done: ", text, re.MULTILINE)]
+    return [index for index, text in slurm.logs(job).items() if re.search(r"^converted ", text, re.MULTILINE)]
 
 
 def test_an_array_makes_what_one_run_makes(slurm, single, out):
