@@ -84,3 +84,11 @@ def test_without_an_array_the_script_says_how_to_use_it(slurm, out):
         time.sleep(0.1)
     assert "usage: sbatch --array=0-7" in (slurm.folder / "alone.log").read_text(encoding="utf-8")
     assert not out.exists()
+
+
+def test_some_tasks_of_an_array_alone_are_no_certain_parts(slurm, out):
+    """--shard auto counts the array that it is in: 1, 2 and 5 would be three parts of another split."""
+    job = slurm.submit(out, "--array=1,2,5")
+    assert slurm.ended(job) == {1: "64:0", 2: "64:0", 5: "64:0"}, slurm.logs(job)
+    assert "--array=0-2" in slurm.log(job, 5)
+    assert not out.exists()
