@@ -39,10 +39,10 @@ class Slurm:
         """Runs a command of Slurm's; returns what it printed."""
         return containers.call(*words, expect=expect, env=self.environment, timeout=60).stdout.strip()
 
-    def submit(self, destination, *options):
+    def submit(self, destination, *options, program=PROGRAM):
         """The ready script on an array; returns the array's number."""
-        printed = self.call("sbatch", "--parsable", f"--chdir={self.folder}", *SMALL, *options, JOB, "org/model", destination, *WORDS)
-        return int(printed.split(";")[0])
+        return int(self.call("sbatch", "--parsable", f"--chdir={self.folder}", f"--export=ALL,CKPT={program}", *SMALL, *options, JOB,
+                             "org/model", destination, *WORDS))
 
     def ended(self, job, timeout_s=30):
         """Waits for the end of an array; returns {index: "EXIT:SIGNAL"}."""
@@ -95,7 +95,7 @@ def _slurm(hub):
     shutil.rmtree(jobs, ignore_errors=True)
     jobs.mkdir(parents=True)
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(FOLDER), "LC_ALL": "C.UTF-8",
-                   "SLURM_CONF": str(home / "slurm.conf"), "CKPT": str(PROGRAM), "HF_ENDPOINT": hub.url}
+                   "SLURM_CONF": str(home / "slurm.conf"), "HF_ENDPOINT": hub.url}
     try:
         with (FOLDER / "start.log").open("w", encoding="utf-8") as log:  # a file: servers would keep a pipe open
             done = subprocess.run([SCRIPT, "start", home], stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
@@ -104,6 +104,23 @@ def _slurm(hub):
         yield Slurm(environment, jobs)
     finally:
         subprocess.run([SCRIPT, "stop", home], check=True, stdin=subprocess.DEVNULL, timeout=60)
+
+
+@pytest.fixture(scope="session", name="limited")
+def _limited(slurm):
+    """A task of the ready script with a limit of a minute, begun before all tests: Slurm looks at limits twice a minute. What runs in
+    it stands for the program: it waits, and says how it was told to end."""
+    program = slurm.folder / "waits"
+    program.write_text("#!/usr/bin/env python3\nimport signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
+                       "print('waiting', flush=True)\nsignal.pause()\n", encoding="utf-8")
+    program.chmod(0o755)
+    return slurm.submit("nowhere", "--array=0-0", "--time=1", program=program)
+
+
+@pytest.fixture(autouse=True)
+def _begun_before_all_tests(limited):
+    """Asks for it."""
+    return limited
 
 
 @pytest.fixture(scope="session", name="single")

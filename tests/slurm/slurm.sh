@@ -77,13 +77,15 @@ start() {
   return 69
 }
 
+is_alive() { [ -r "/proc/$1/status" ] && ! grep -q '^State:.Z' "/proc/$1/status"; }  # a process that nobody waited for is none
+
 end_process() {  # end_process FILE: the process whose number it holds
   local process
   [ -s "$1" ] || return 0
   process=$(cat "$1")
   kill "$process" 2>/dev/null || true
   for _ in $(seq 50); do
-    kill -0 "$process" 2>/dev/null || break
+    is_alive "$process" || break
     sleep 0.1
   done
   kill -9 "$process" 2>/dev/null || true

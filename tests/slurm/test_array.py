@@ -57,23 +57,13 @@ def test_stopped_cancelled_and_killed_tasks_are_made_good_by_the_same_line_again
     codes = slurm.ended(job)
     assert codes[0] == "0:0" and codes[1] == codes[2] == "143:0" and codes[3] == "0:9", (codes, slurm.logs(job))
     assert not committed(slurm, job)
+    assert all("run the same command again" in slurm.log(job, index) for index in (1, 2))
     kept = recorded(out)
     slow()
     assert slurm.ended(again) == {index: "0:0" for index in range(4)}, slurm.logs(again)
     assert containers.without_state(out) == single
     assert len(committed(slurm, again)) == 1, slurm.logs(again)
     print(f"{kept} bundles were recorded when the second array began")
-
-
-def test_a_time_limit_is_announced_to_the_program(slurm, single, slow, out):
-    """By the script's own --signal: with a limit of a minute and a warning of a minute it comes at once."""
-    job = slurm.submit(out, "--array=0-1", "--time=1")
-    assert slurm.ended(job) == {0: "143:0", 1: "143:0"}, slurm.logs(job)
-    assert "run the same command again" in slurm.log(job, 0)
-    slow()
-    again = slurm.submit(out, "--array=0-2")  # as many tasks as one likes
-    assert set(slurm.ended(again).values()) == {"0:0"}, slurm.logs(again)
-    assert containers.without_state(out) == single
 
 
 def test_without_an_array_the_script_says_how_to_use_it(slurm, out):
@@ -92,3 +82,20 @@ def test_some_tasks_of_an_array_alone_are_no_certain_parts(slurm, out):
     assert slurm.ended(job) == {1: "64:0", 2: "64:0", 5: "64:0"}, slurm.logs(job)
     assert "--array=0-2" in slurm.log(job, 5)
     assert not out.exists()
+
+
+def test_another_split_finishes_what_one_has_begun(slurm, single, slow, out):
+    job = slurm.submit(out, "--array=0-3")
+    wait_until_recorded(out, 4, slurm, job)
+    slurm.call("scancel", str(job))
+    assert set(slurm.ended(job).values()) == {"143:0"}, slurm.logs(job)
+    slow()
+    again = slurm.submit(out, "--array=1-7:3")
+    assert slurm.ended(again) == {1: "0:0", 4: "0:0", 7: "0:0"}, slurm.logs(again)
+    assert containers.without_state(out) == single
+
+
+def test_a_time_limit_is_announced_to_the_program(slurm, limited):
+    """By the script's own --signal: with a limit of a minute and a warning of a minute, as soon as Slurm looks."""
+    assert slurm.ended(limited, timeout_s=45) == {0: "143:0"}, slurm.logs(limited)
+    assert "waiting" in slurm.log(limited, 0)
