@@ -4,6 +4,7 @@
 #   cluster.sh build             builds the one program that holds the Kubernetes commands, and prints its path (minutes; kept)
 #   cluster.sh start DIR         etcd, kube-apiserver, controller-manager, scheduler, containerd, kubelet
 #   cluster.sh load  DIR TAR..   loads image archives (`image.sh save`) into the node
+#   cluster.sh kubelet DIR stop|start   ends the kubelet alone, as an upgrade of the node does: pods go on without it; starts it again
 #   cluster.sh stop  DIR         ends exactly what it started and unmounts it; DIR may then be deleted
 #
 # `start` prints two lines to eval: export KUBECONFIG=..., export KUBECTL=... All servers listen on 127.0.0.1 only.
@@ -266,7 +267,7 @@ stop() {
 
 case ${1:-} in
   build) build; echo "$program"; exit ;;
-  start | load | stop) ;;
+  start | load | kubelet | stop) ;;
   *) sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 64 ;;
 esac
 dir=$(mkdir -p "${2:?DIR}" && cd "$2" && pwd)
@@ -276,5 +277,12 @@ shift 2
 case $command in
   start) start ;;
   load) for archive in "$@"; do ctr -a "$socket" -n k8s.io images import "$archive"; done ;;
+  kubelet)
+    export KUBECONFIG=$dir/kubeconfig
+    case ${1:-} in
+      stop) end_process kubelet ;;
+      start) start_kubelet ;;
+      *) say "kubelet DIR stop|start"; exit 64 ;;
+    esac ;;
   stop) stop ;;
 esac

@@ -50,11 +50,22 @@ class Job:
     secrets: tuple = ()  # that the overlay mounts: folders of deploy/components
     note: str = ""  # on the overlay's figures
     beside_mib: int = 0  # what the overlay's source needs in its budget beside what the plan of the stand-in says
+    shards: int = 0  # pods of an Indexed Job, each with its part; its cores and budget are those of one pod. None: a Job of one pod
 
     @property
     def budget_mib(self) -> int:
         """What --memory says."""
         return sizing.default_budget_mib(self.cores) if self.model else self.goal_mib - sizing.PROGRAM_MIB
+
+    @property
+    def components(self) -> tuple:
+        """Those of deploy/components that the Job needs, and its overlay with it. Shards share their folders, so no node's."""
+        return ("claim", "indexed") if self.shards else ()
+
+    @property
+    def cloud_components(self) -> tuple:
+        """Those of its overlay."""
+        return ("gcp", *self.secrets, *(("spot",) if self.shards else ()))
 
 
 def quantized(kind: str) -> tuple:
@@ -73,17 +84,18 @@ def maxtext_llama(size: str, kind: str, cores: int) -> Job:
                ("--to", "maxtext", "--outputs", ",".join(outputs)), cloud=cloud, secrets=("huggingface",))
 
 
-def maxtext_405b() -> Job:
-    """The published example of 405B; its model path has no repository, so nothing asks for Meta's URL."""
+def maxtext_405b(shards: int, cores: int) -> Job:
+    """The published example of 405B, in one pod or in several; its model path has no repository, so nothing asks for Meta's URL."""
     args = ("--bucket_name=local", "--inference_server=jetstream-maxtext", "--model_name=llama-3.1",
             "--model_path=Llama3.1-405B-Instruct:bf16-mp16", f"--input_directory={SOURCE}", f"--output_directory={OUTPUT}",
             *quantized("int8")[::-1])
     cloud = ("--bucket_name=$(BUCKET_NAME)", args[1], "--meta_url_file=/meta/META_URL", *args[2:4],
              f"--output_directory={BUCKET}/maxtext/llama-3.1-405b", *quantized("int8")[::-1])
-    return Job("maxtext/llama-405b/int8", "Llama-3.1-405B-Instruct", "scanned + unscanned + int8", args, 16, "llama3.1-405b",
+    folder = "maxtext/llama-405b/int8" + ("-indexed" if shards else "")
+    return Job(folder, "Llama-3.1-405B-Instruct", "scanned + unscanned + int8", args, cores, "llama3.1-405b",
                ("--to", "maxtext", "--outputs", "scanned,unscanned,int8"), cloud=cloud, secrets=("meta",),
                note="# The plan is one of safetensors of this shape; each of Meta's 16 files needs 17 MiB more of the budget while it is read.\n",
-               beside_mib=16 * 17)
+               beside_mib=16 * 17, shards=shards)
 
 
 def maxtext_gemma(size: str, variation: str) -> Job:
@@ -113,7 +125,7 @@ def jobs() -> list[Job]:
     """Every Job, in the order of their folders' table."""
     found = [maxtext_gemma("2b", "2b-it"), maxtext_gemma("7b", "7b-it")]
     found += [maxtext_llama(size, kind, 8) for size in ("8b", "70b") for kind in ("bf16", *MAXTEXT_TYPES)]
-    found.append(maxtext_405b())
+    found += [maxtext_405b(0, 16), maxtext_405b(8, 8)]
     # The published Jobs of a folder and of a mounted bucket, whose place is replaced by the mount.
     base = "pytorch/llama2-7b/base/"
     found.append(pytorch("folder", ("-m=/models", f"-i={SOURCE}"), "bf16", "a Llama, as Llama-2-7b", "llama2-7b",
@@ -165,9 +177,10 @@ def figures(job: Job, plan: dict | None, budget_mib: int) -> str:
     if not plan:
         return f"# Resources: {job.cores} CPU, {sizing.limit_mib(budget_mib)} MiB: {NO_SHAPE}.\n"
     peak = -(-plan["memory"]["peak_bytes"] // sizing.MIB)
-    return (f"# Planned: {sizing.gigabytes(plan['bytes']['read'])} in, {sizing.gigabytes(plan['bytes']['written'])} out, "
+    parted = f" by {job.shards} pods; in each" if job.shards else ""
+    return (f"# Planned: {sizing.gigabytes(plan['bytes']['read'])} in, {sizing.gigabytes(plan['bytes']['written'])} out{parted or ','} "
             f"{peak} MiB at most of a budget of {budget_mib} MiB, no disk.\n"
-            f"# Resources: {job.cores} CPU, and the budget and {sizing.PROGRAM_MIB} MiB for the program.\n")
+            f"# Resources{' of each' if parted else ''}: {job.cores} CPU, and the budget and {sizing.PROGRAM_MIB} MiB for the program.\n")
 
 
 def patch_of(job: Job, name: str, args: tuple, budget_mib: int) -> list[str]:
@@ -175,13 +188,19 @@ def patch_of(job: Job, name: str, args: tuple, budget_mib: int) -> list[str]:
     is_cloud = args == job.cloud
     budget_mib += job.beside_mib if is_cloud else 0
     memory = f"{sizing.limit_mib(budget_mib)}Mi"
-    lines = ["apiVersion: batch/v1", "kind: Job", "metadata:", f"  name: {name}", "spec:", "  template:", "    spec:",
-             "      containers:", "      - name: inference-checkpoint", "        args:",
-             *(f'        - "{word}"' for word in (*args, f"--memory={budget_mib}MiB", f"--threads={job.cores}"))]
+    words = (*args, f"--memory={budget_mib}MiB", f"--threads={job.cores}", *((f"--shards={job.shards}",) if job.shards else ()))
+    pods = [f"  completions: {job.shards}", f"  parallelism: {job.shards}"] if job.shards and not is_cloud else []
+    lines = ["apiVersion: batch/v1", "kind: Job", "metadata:", f"  name: {name}", "spec:", *pods, "  template:", "    spec:",
+             "      containers:", "      - name: inference-checkpoint", "        args:", *(f'        - "{word}"' for word in words)]
     if job.env and not is_cloud:
         lines += ["        env:", *(line for key, value in job.env for line in (f"        - name: {key}", f"          value: {value}"))]
     return lines + ["        resources:", "          requests:", f'            cpu: "{job.cores}"', f"            memory: {memory}",
                     "          limits:", f"            memory: {memory}"]
+
+
+def components(up: str, names: tuple) -> list[str]:
+    """The lines that name them."""
+    return ["components:\n", *(f"- {up}components/{name}\n" for name in names)] if names else []
 
 
 def text_of(job: Job, planner: sizing.Planner) -> str:
@@ -191,7 +210,7 @@ def text_of(job: Job, planner: sizing.Planner) -> str:
     plan = planner.plan(job.model, job.words, job.cores, job.budget_mib) if job.model else None
     lines = [f"# {job.folder}: {job.writes}, from {job.source}.\n", figures(job, plan, job.budget_mib), MARK]
     lines += ["apiVersion: kustomize.config.k8s.io/v1beta1\n", "kind: Kustomization\n", "resources:\n", f"- {up}base\n",
-              f"nameSuffix: -{name}\n", "labels:\n", "- includeTemplates: true\n", "  pairs:\n",
+              *components(up, job.components), f"nameSuffix: -{name}\n", "labels:\n", "- includeTemplates: true\n", "  pairs:\n",
               f"    app.kubernetes.io/instance: {name}\n", "patches:\n", "- patch: |\n"]
     return "".join(lines) + "".join(f"    {line}\n" for line in patch_of(job, "convert", job.args, job.budget_mib))
 
@@ -203,7 +222,7 @@ def cloud_text_of(job: Job, planned: Buckets) -> str:
     plan = planned.plan(job, budget) if job.model else None
     lines = [f"# gcp/{job.folder}: {job.writes}, into a bucket.\n", figures(job, plan, budget), job.note, MARK]
     lines += ["apiVersion: kustomize.config.k8s.io/v1beta1\n", "kind: Kustomization\n", "resources:\n", f"- {up}{job.folder}\n",
-              "components:\n", *(f"- {up}components/{name}\n" for name in ("gcp", *job.secrets)), "patches:\n",
+              *components(up, job.cloud_components), "patches:\n",
               "- target:\n", "    kind: Job\n", "  patch: |\n"]
     return "".join(lines) + "".join(f"    {line}\n" for line in patch_of(job, "any", job.cloud, budget))
 

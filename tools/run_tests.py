@@ -15,8 +15,9 @@ usage: tools/run_tests.py [quick | STAGE...] [--without cluster] [--fuzz-seconds
     crash   runs that are killed and go on, for each target and store: --kills N at random, and one at every step of the commit
             (Python; tests/crash)
     image   the container image; needs root                     cluster Jobs on a real one-node Kubernetes; needs root
+    slurm   arrays on a real Slurm of two nodes; needs root
 
---without cluster leaves out image and cluster, which need root and more packages; the last line then says so.
+--without cluster leaves out image, slurm and cluster, which need root and more packages; the last line then says so.
 Nothing may be skipped: a skipped test, a stage that cannot run and a stage that finds no test count as failed.
 Output of the stages lies in build/test-logs; the end of it is printed where a stage fails.
 """
@@ -43,7 +44,7 @@ CORES = str(os.cpu_count() or 2)
 WORKERS = str(min(4, os.cpu_count() or 2))  # of the stages in Python; each may hold some GB
 # The test programs whose code has threads; the others would only repeat under ThreadSanitizer what AddressSanitizer saw.
 THREADED = re.compile(r"(unit_base|unit_run|unit_source|unit_cli|store|golden)\w*_test")
-ROOTED = ("image", "cluster")  # stages that need root
+ROOTED = ("image", "slurm", "cluster")  # stages that need root
 SHOWN_LINES = 80  # of the log of a stage that failed
 
 
@@ -264,8 +265,9 @@ def rooted(stage: Stage) -> None:
     try:
         pytest(stage, f"tests/{name}", timeout_s=5400)
     finally:
-        if name == "cluster":  # a node that the tests could not stop themselves
-            stage.run(ROOT / "tools/cluster.sh", "stop", BUILD / "cluster/node", must=False)
+        stop = {"cluster": "tools/cluster.sh", "slurm": "tests/slurm/slurm.sh"}
+        if name in stop:  # nodes that the tests could not stop themselves
+            stage.run(ROOT / stop[name], "stop", BUILD / name / "node", must=False)
         left = stage.run(sys.executable, "tests/cluster/leftovers.py", must=False)
         stage.count("something is left running or mounted", left == 0)
 
@@ -295,6 +297,7 @@ def main() -> int:
         "crash": lambda stage: crash(stage, arguments.kills),
         "lint": run_lint,
         "image": rooted,
+        "slurm": rooted,
         "cluster": rooted,
     }
     chosen = arguments.stages or list(stages)

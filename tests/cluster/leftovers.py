@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What tests of the image and of Jobs left behind on this machine: processes, mounts, network links, control groups.
+"""What tests of the image, of Jobs and of Slurm left behind on this machine: processes, mounts, network links, control groups.
 
 usage: tests/cluster/leftovers.py      prints each; exit status 1 if there is one. Run as root, after the tests
 
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = [ROOT / "build/cluster", ROOT / "build/containers", ROOT / "build/image"]
+FOLDERS = [ROOT / "build/cluster", ROOT / "build/containers", ROOT / "build/image", ROOT / "build/slurm"]
 
 
 def processes(folders):

@@ -68,6 +68,10 @@ class Node:
         events = self.kubectl("describe", "job,pod", "-l", f"job-name={name}", expect=None).stdout
         raise AssertionError(f"Job {name} did not end within {timeout_s} s\n{events[-6000:]}")
 
+    def kubelet(self, command):
+        """`stop` and `start` of the kubelet alone; the pods go on without it."""
+        containers.call(SCRIPT, "kubelet", self.folder / "node", command, env=self.environment)
+
     def run(self, name, args, volumes, **changes):
         """Runs a Job of ours to its end."""
         self.apply(job(name, args, volumes, **changes))
@@ -105,16 +109,16 @@ def running():
         containers.image("push", containers.TAG, f"{address}/{IMAGE.split('/', 1)[1]}")
         program = containers.call(SCRIPT, "build", timeout=3000).stdout.strip()
         environment = {"PATH": f"{FOLDER / 'bin'}:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(FOLDER),
-                       "LC_ALL": "C.UTF-8", "KUBECONFIG": str(home / "kubeconfig"), "K8S_MIRROR": address}
-        with_cache = {**environment, "XDG_CACHE_HOME": str(containers.CACHE.parent)}
+                       "LC_ALL": "C.UTF-8", "KUBECONFIG": str(home / "kubeconfig"), "K8S_MIRROR": address,
+                       "XDG_CACHE_HOME": str(containers.CACHE.parent)}
         kubectl = FOLDER / "bin/kubectl"
         kubectl.write_text(f"#!/bin/sh\nexec '{program}' kubectl \"$@\"\n", encoding="utf-8")
         kubectl.chmod(0o755)
         try:
             with (FOLDER / "start.log").open("w", encoding="utf-8") as log:  # a file: servers would keep a pipe open
                 done = subprocess.run([SCRIPT, "start", home], stdin=subprocess.DEVNULL, stdout=log,
-                                      stderr=subprocess.STDOUT, env=with_cache, timeout=600, check=False)
+                                      stderr=subprocess.STDOUT, env=environment, timeout=600, check=False)
             assert done.returncode == 0, (FOLDER / "start.log").read_text(encoding="utf-8")
             yield Node(FOLDER, environment)
         finally:
-            subprocess.run([SCRIPT, "stop", home], check=True, stdin=subprocess.DEVNULL, timeout=300, env=with_cache)
+            subprocess.run([SCRIPT, "stop", home], check=True, stdin=subprocess.DEVNULL, timeout=300, env=environment)

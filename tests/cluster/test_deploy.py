@@ -1,8 +1,10 @@
 """The ready Jobs of deploy/ are what this Kubernetes takes, and one runs; so does what `ckpt manifest` prints."""
 
+import re
 import shutil
 
 import pytest
+import yaml
 
 import containers
 import node as nodes
@@ -18,6 +20,37 @@ def test_server_takes_every_ready_job(node):
     assert len(READY) >= 20
     taken = [node.kubectl("apply", "--dry-run=server", "-k", DEPLOY / folder).stdout for folder in READY]
     assert all(text.startswith("job.batch/convert") for text in taken), taken
+
+
+def test_an_indexed_job_says_its_number_three_times_and_hopes_as_the_others(node):
+    """Its tries are counted for each index; what another try cannot mend ends the whole Job; a lost Spot node costs none."""
+    for folder in ("maxtext/llama-405b/int8-indexed", "gcp/maxtext/llama-405b/int8-indexed"):
+        spec = yaml.safe_load(node.kubectl("kustomize", DEPLOY / folder).stdout)["spec"]
+        (container,) = spec["template"]["spec"]["containers"]
+        assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 8, 8)
+        assert "--shards=8" in container["args"] and "--threads=8" in container["args"]
+        assert (spec["backoffLimitPerIndex"], spec["maxFailedIndexes"]) == (6, 1) and "backoffLimit" not in spec
+        fails, ignored = spec["podFailurePolicy"]["rules"]
+        assert (fails["action"], fails["onExitCodes"]["values"]) == ("FailJob", nodes.HOPELESS)
+        assert (ignored["action"], ignored["onPodConditions"][0]["type"]) == ("Ignore", "DisruptionTarget")
+        assert spec["template"]["spec"]["terminationGracePeriodSeconds"] == 30
+        hosts = [volume for volume in spec["template"]["spec"]["volumes"] if "hostPath" in volume]
+        assert not hosts, "a node's folder is another one for each pod"
+        is_spot = "cloud.google.com/gke-spot" in spec["template"]["spec"].get("nodeSelector", {})
+        assert is_spot == bool(spec["template"]["spec"].get("tolerations")) == folder.startswith("gcp/")
+
+
+def test_any_ready_job_becomes_an_indexed_one(node, folder):
+    """By the overlay that deploy/README.md shows."""
+    page = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    (shown,) = [text for text in re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL) if "components/indexed" in text]
+    shutil.copytree(DEPLOY, folder / "deploy")
+    (folder / "deploy/mine").mkdir()
+    (folder / "deploy/mine/kustomization.yaml").write_text(shown, encoding="utf-8")
+    node.kubectl("apply", "--dry-run=server", "-k", folder / "deploy/mine")
+    spec = yaml.safe_load(node.kubectl("kustomize", folder / "deploy/mine").stdout)["spec"]
+    assert spec["completions"] == 4 and spec["completionMode"] == "Indexed"
+    assert "--shards=4" in spec["template"]["spec"]["containers"][0]["args"]
 
 
 def test_server_takes_the_service_account(node):

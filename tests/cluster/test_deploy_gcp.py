@@ -98,6 +98,20 @@ def test_a_jobs_arguments_run_from_service_to_bucket(folder, made, services, tmp
     assert made in buckets.names("bkt")
 
 
+def test_the_pods_of_an_indexed_job_make_one_checkpoint(services, tmp_path):
+    """Each with its index, one after the other: all but the last leave the commit to a later one."""
+    buckets, link, env = services
+    (job,) = [job for job in JOBS if job.shards]
+    words = [word.replace("/meta/META_URL", str(link)).replace("llama-3.1-405b", "indexed") for word in overlay_of(job)[1]["args"]]
+    made = "maxtext/indexed/int8/manifest.ocdbt"
+    for index in range(job.shards):
+        assert made not in buckets.names("bkt"), f"committed before index {index}"
+        ran = front_door(tmp_path, words, "bkt", **env, JOB_COMPLETION_INDEX=str(index))
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert made in buckets.names("bkt")
+    assert "Completed quantizing model" in ran.stdout
+
+
 def test_every_ready_job_has_an_overlay_but_the_one_for_a_mount():
     assert {job.folder for job in deploy_jobs.jobs()} - {job.folder for job in JOBS} == {"pytorch/mounted-bucket"}
 
@@ -121,7 +135,7 @@ def test_an_overlay_leads_to_its_job_and_mounts_its_sources_secret(job):
     folder = DEPLOY / "gcp" / job.folder
     assert [(folder / place).resolve() for place in overlay["resources"]] == [DEPLOY / job.folder]
     named = [(folder / place).resolve() for place in overlay["components"]]
-    assert named == [DEPLOY / "components" / name for name in ("gcp", *job.secrets)]
+    assert named == [DEPLOY / "components" / name for name in ("gcp", *job.secrets, *(["spot"] if job.shards else []))]
     words = " ".join(container["args"])
     wanted = {"kaggle"} if "google/gemma/maxtext" in words else {"meta"} if "meta_url_file" in words else \
         {"huggingface"} if re.search("--huggingface=True|-h=True", words) else set()

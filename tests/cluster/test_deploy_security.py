@@ -88,12 +88,14 @@ def test_printed_job_with_a_claim_and_a_user_is_restricted(node, restricted):
     assert taken.returncode == 0, taken.stderr
 
 
-def test_ready_and_printed_jobs_fail_and_run_alike(node):
-    """What deploy/base says by hand is what `ckpt manifest` says."""
+@pytest.mark.parametrize("base, words", [("pytorch/folder", []), ("maxtext/llama-405b/int8-indexed", ["--shards", "8"])],
+                         ids=["one-pod", "indexed"])
+def test_ready_and_printed_jobs_fail_and_run_alike(node, base, words):
+    """What deploy/base and deploy/components say by hand is what `ckpt manifest` says."""
     model = containers.GOLDEN / "input"
-    printed = yaml.safe_load(containers.run("manifest", model, "/out", "--to", "jetstream-pytorch",
+    printed = yaml.safe_load(containers.run("manifest", model, "/out", "--to", "jetstream-pytorch", *words,
                                             options=["--volume", f"{model}:{model}:ro"]).stdout)["spec"]
-    ready = yaml.safe_load(node.kubectl("kustomize", DEPLOY / "pytorch/folder").stdout)["spec"]
+    ready = yaml.safe_load(node.kubectl("kustomize", DEPLOY / base).stdout)["spec"]
     for spec in (printed, ready):
         (container,) = spec["template"]["spec"]["containers"]
         for name in ("name", "image", "args", "resources", "volumeMounts"):
