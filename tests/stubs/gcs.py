@@ -26,6 +26,7 @@ class Gcs(Uploads, XmlApi):
         super().__init__(store, tokens, requester_pays)
         self.page_size = page_size
         self.rewrites: dict[str, int] = {}  # token: bytes copied so far
+        self.kept: tuple[dict, dict] = ({}, {})  # sessions and multiparts
 
     def answer(self, request: Request) -> Answer:
         path = request.segments()
@@ -204,6 +205,9 @@ class Gcs(Uploads, XmlApi):
                 with self.store.lock:
                     self.store.remove(bucket, name)
                 return Answer(204)
+            case "DELETE", "below":  # all objects and uploads whose names begin so
+                self.remove_below(bucket, name)
+                return Answer(204)
             case "GET", "names":
                 return json_answer(self.store.names(bucket) if bucket in self.store.buckets else [])
             case "GET", "uploads":  # what is unfinished: a careful client leaves nothing
@@ -213,10 +217,43 @@ class Gcs(Uploads, XmlApi):
                     "resumable": [one.name for one in self.sessions.values()
                                   if not (one.finished or one.refused or one.is_cancelled)],
                     "multipart": [one.name for one in multiparts]})
+            case "PUT", "kept":
+                self.keep()
+                return Answer(204)
+            case "POST", "kept":
+                self.return_to_kept()
+                return Answer(204)
             case ("PUT" | "DELETE"), "tokens":
                 (self.tokens.add if request.method == "PUT" else self.tokens.drop)(urllib.parse.unquote(rest))
                 return Answer(204)
         return super().control(request, what)
+
+    def remove_below(self, bucket: str, prefix: str) -> None:
+        with self.store.lock:
+            for name in self.store.names(bucket):
+                if name.startswith(prefix) and self.store.find(bucket, name):
+                    self.store.remove(bucket, name)
+        for uploads in (self.sessions, self.multiparts):
+            for key in [key for key, one in uploads.items() if one.bucket == bucket and one.name.startswith(prefix)]:
+                uploads.pop(key)
+
+    def keep(self) -> None:
+        """Keeps all objects and uploads as they are now. No request may be under way."""
+        self.store.keep()
+        self.kept = self.copied(self.sessions), self.copied(self.multiparts)
+
+    def return_to_kept(self) -> None:
+        """Makes objects and uploads what they were at `keep`, as often as one likes. No request may be under way."""
+        self.store.return_to_kept()
+        self.sessions, self.multiparts = self.copied(self.kept[0]), self.copied(self.kept[1])
+
+    @staticmethod
+    def copied(uploads: dict) -> dict:
+        return {key: upload.copy() for key, upload in uploads.items()}
+
+    def object_names(self) -> list[str]:
+        with self.store.lock:
+            return [f"{bucket}/{name}" for bucket, objects in self.store.buckets.items() for name in objects]
 
     def change_object(self, name: str) -> None:
         """`name` is BUCKET/OBJECT. Its bytes stay; the generation is another one."""

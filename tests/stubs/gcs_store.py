@@ -3,6 +3,7 @@
 import base64
 import concurrent.futures
 import contextlib
+import copy
 import hashlib
 import itertools
 import json
@@ -16,6 +17,9 @@ from dataclasses import dataclass, field
 
 import crc32c
 from content import Content, FileContent, MemoryContent
+
+
+KEPT = ".kept"  # of a store's folder: what Store.keep keeps
 
 
 @dataclass
@@ -119,6 +123,14 @@ class Spool:
     def md5(self) -> bytes:
         return self._md5.digest()
 
+    def copy(self) -> "Spool":
+        """Another one with the same bytes. A file is shared: it is one of a store that keeps files (Store.keep)."""
+        if self._file and not self._file.closed:
+            self._file.flush()
+        other = copy.copy(self)
+        other._md5, other._pieces = self._md5.copy(), list(self._pieces)
+        return other
+
     def finish(self) -> Content:
         if not self._file:
             return MemoryContent(b"".join(self._pieces), self.crc, self.md5())
@@ -140,6 +152,7 @@ class Store:
         self.lock = threading.RLock()
         self.folder = os.path.abspath(folder) if folder else None
         self.spools: str | None = None
+        self._kept: dict[str, dict[str, Object]] = {}
         self._generations = itertools.count(time.time_ns() // 1000)
         self.buckets: dict[str, dict[str, Object]] = {name: {} for name in buckets}
         if self.folder:
@@ -156,6 +169,33 @@ class Store:
 
     def spool(self) -> Spool:
         return Spool(self.spools)
+
+    def keep(self) -> None:
+        """Keeps all objects as they are now; files by links, as none is ever changed in place."""
+        with self.lock:
+            self._kept = {bucket: dict(objects) for bucket, objects in self.buckets.items()}
+            if self.folder:
+                shutil.rmtree(os.path.join(self.folder, KEPT), ignore_errors=True)
+                for name in self._file_folders():
+                    self._link_all(os.path.join(self.folder, name), os.path.join(self.folder, KEPT, name))
+
+    def return_to_kept(self) -> None:
+        with self.lock:
+            self.buckets = {bucket: dict(objects) for bucket, objects in self._kept.items()}
+            if self.folder:
+                for name in self._file_folders():
+                    shutil.rmtree(os.path.join(self.folder, name))
+                    self._link_all(os.path.join(self.folder, KEPT, name), os.path.join(self.folder, name))
+
+    def _file_folders(self) -> list[str]:
+        """Folders of buckets and of uploads."""
+        return [name for name in os.listdir(self.folder) if name != KEPT and os.path.isdir(os.path.join(self.folder, name))]
+
+    @staticmethod
+    def _link_all(folder: str, copied: str) -> None:
+        os.makedirs(copied, exist_ok=True)
+        if os.path.isdir(folder):
+            shutil.copytree(folder, copied, copy_function=os.link, dirs_exist_ok=True)
 
     def _path(self, bucket: str, name: str) -> str | None:
         """Where an object lies below the folder; None for a name that is no path."""

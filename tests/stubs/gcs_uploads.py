@@ -7,7 +7,7 @@ import os
 import re
 import threading
 import urllib.parse
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import crc32c
 from gcs_access import JSON, PRECONDITIONS, Access, json_error
@@ -32,6 +32,9 @@ class Session:
     finished: Object | None = None
     refused: Answer | None = None  # what its end was, where that was no object
     is_cancelled: bool = False
+
+    def copy(self) -> "Session":
+        return replace(self, spool=self.spool.copy(), lock=threading.Lock())
 
 
 class Uploads(Access):

@@ -7,7 +7,7 @@ import re
 import threading
 import urllib.parse
 import xml.etree.ElementTree as ElementTree
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from xml.sax.saxutils import escape
 
 import crc32c
@@ -36,6 +36,10 @@ class Multipart:
     resource: dict
     parts: dict[int, Part] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def copy(self) -> "Multipart":
+        parts = {number: replace(part, spool=part.spool.copy()) for number, part in self.parts.items()}
+        return replace(self, parts=parts, lock=threading.Lock())
 
 
 class XmlApi(Access):

@@ -27,6 +27,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from content import Content, MemoryContent
 from faults import Faults
+from kills import Kills
 
 PIECE = 4 << 20  # bytes moved at once
 CONTROL = "/_stub/"
@@ -105,6 +106,9 @@ class Request:
     @property
     def body_bytes_read(self) -> int:
         return self._read
+
+    def open_connections(self) -> int:
+        return self._handler.server.connections
 
     def segments(self) -> list[str]:
         """The path's parts, decoded each by itself: an encoded slash does not part."""
@@ -217,6 +221,7 @@ class Service:
 
     def __init__(self) -> None:
         self.faults = Faults()
+        self.kills = Kills()
         self._log: list[dict] = []
         self._log_lock = threading.Lock()
 
@@ -226,6 +231,10 @@ class Service:
     def control(self, request: Request, what: str) -> Answer:
         """What stands behind /_stub/ and is not the faults or the log."""
         return text_answer(f"no such control: {what}\n", 404)
+
+    def object_names(self) -> list[str]:
+        """BUCKET/NAME of all objects, where the service has such."""
+        return []
 
     def change_object(self, name: str) -> None:
         """A fault: another writer replaced an object just before this request."""
@@ -261,6 +270,11 @@ class Service:
             case "DELETE", "faults":
                 self.faults.clear()
                 return Answer(204)
+            case "PUT", "kill":
+                self.kills.plan(json.loads(request.all()))
+                return Answer(204)
+            case "GET", "connections":  # without the one that asks
+                return json_answer(request.open_connections() - 1)
             case "GET", "requests":
                 return json_answer(self.requests())
             case "DELETE", "requests":
@@ -277,6 +291,16 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     server: "Listener"
 
+    def setup(self) -> None:
+        self.server.count_connections(1)
+        super().setup()
+
+    def finish(self) -> None:
+        try:
+            super().finish()
+        finally:
+            self.server.count_connections(-1)
+
     def log_message(self, format, *args):  # noqa: A002 - the base class's name; the log is asked for, not printed
         pass
 
@@ -285,10 +309,18 @@ class _Handler(BaseHTTPRequestHandler):
         request = Request(self)
         is_control = request.path.startswith(CONTROL)
         try:
+            is_killed_after = False
             if not is_control:
+                is_killed_before, is_killed_after = service.kills.begin()
+                if is_killed_before:
+                    service.kills.carry_out()
+                    raise BodyCut(b"")
                 request.fault = service.faults.applied_to(request)
                 service.log(request)
             answer = self._answered(service, request, is_control)
+            if not is_control and (is_killed_after or service.kills.is_due(service.object_names())):
+                service.kills.carry_out()
+                raise BodyCut(b"")
             self._send(request, answer)
         except BodyCut:
             self._end(reset=True)
@@ -413,6 +445,12 @@ class Listener(ThreadingHTTPServer):
         self.service = service
         self.answer = answer or service.answer
         self.port = self.server_address[1]
+        self.connections = 0
+        self._count_lock = threading.Lock()
+
+    def count_connections(self, change: int) -> None:
+        with self._count_lock:
+            self.connections += change
 
     def handle_error(self, request, client_address):
         """A client that goes away is no news."""

@@ -10,6 +10,7 @@ import contextlib
 import json
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +68,35 @@ class Stub:
 
     def clear_requests(self) -> None:
         self.control("DELETE", "requests")
+
+    def kill(self, pid: int, **rule) -> None:
+        """Plans a SIGKILL: `request` (from 1, counted from now) with `when` "before" or "after", or `objects` with `name`."""
+        self.control("PUT", "kill", json.dumps({"pid": pid, **rule}).encode())
+
+    def let_live(self) -> None:
+        """Forgets what `kill` planned."""
+        self.control("PUT", "kill", b"{}")
+
+    def settle(self) -> None:
+        """Waits until clients that are gone are gone for the service, too."""
+        until = time.monotonic() + 60
+        while json.loads(self.control("GET", "connections")):
+            assert time.monotonic() < until, "a connection stays open"
+            time.sleep(0.005)
+
+    def keep(self) -> None:
+        """gcs: keeps all objects and uploads as they are."""
+        self.settle()
+        self.control("PUT", "kept", b"")
+
+    def return_to_kept(self) -> None:
+        """gcs: objects and uploads are again what they were at `keep`."""
+        self.settle()
+        self.control("POST", "kept", b"")
+
+    def uploads(self) -> dict[str, list[str]]:
+        """gcs: names of what is begun and neither finished nor given up, "resumable" and "multipart"."""
+        return json.loads(self.control("GET", "uploads"))
 
     def put(self, place: str, data: bytes, **headers: str) -> None:
         """Seeds an object, past the service's own rules; `place` is "BUCKET/NAME" for gcs."""

@@ -60,6 +60,13 @@ def test_crc32c_check_value_and_combination():
     assert crc32c.of_zeros(100_000) == crc32c.crc32c(bytes(100_000))
 
 
+def test_the_librarys_crc32c_is_that_of_the_tables():
+    assert crc32c.LIBRARY is not None, "isa-l is not there: checks are slow"
+    for size in (0, 1, 255, 256, 257, 1_300_001):
+        data = os.urandom(size)
+        assert crc32c.crc32c(data, 7) == crc32c.in_python(data, 7)
+
+
 def test_chunks_are_multiples_of_256_kib_except_the_last(send: Client):
     place = session(send)
     assert chunk(send, place, bytes(QUANTUM + 1), 0).status == 400
