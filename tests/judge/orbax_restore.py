@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Restores checkpoints with the real Orbax and TensorStore: orbax_restore.py JOBS.json RESULT.json
+"""Restores checkpoints with the real Orbax and TensorStore: orbax_restore.py JOBS.json RESULT.json, or orbax_restore.py --serve
 
 Runs inside an environment of one Orbax generation; real_orbax.py makes the jobs and the environments. One process does many jobs,
 as importing jax takes seconds. JOBS: {"jobs": [{"path": folder, "way": word, "tree": {path: [dtype, shape]}, "save": file.npz}]}.
@@ -12,6 +12,8 @@ Ways:
     steps        restores nothing: the steps that a CheckpointManager lists below `path`
 RESULT: per job {"leaves": {path: [dtype, shape, sha256]}, "empty": {path: kind}} or {"error": text}; tensorstore adds "chunks",
 steps "steps".
+With --serve a job comes as a line on standard input and its result goes as a line to standard output, until the input ends. A job
+with "is_gcs" is restored as if its path lay on Cloud Storage: there a checkpoint is finished by its marker, not by its name.
 int4 elements are hashed and saved as one int8 each; bf16 and fp8 are saved as bit patterns.
 """
 
@@ -216,7 +218,23 @@ def run(job):
     return result
 
 
+def serve():
+    """One job a line; what libraries print goes to standard error. For the newest generation."""
+    from orbax.checkpoint._src.path import gcs_utils  # the others have it elsewhere
+
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    plainly = gcs_utils.is_gcs_path
+    for line in sys.stdin:
+        job = json.loads(line)
+        gcs_utils.is_gcs_path = (lambda path: True) if job.get("is_gcs") else plainly
+        print(json.dumps(run(job)), file=answers, flush=True)
+    return 0
+
+
 def main():
+    if sys.argv[1:] == ["--serve"]:
+        return serve()
     if len(sys.argv) != 3:
         print(__doc__)
         return 64

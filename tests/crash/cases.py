@@ -1,0 +1,188 @@
+"""What the crash tests convert: a target and a place, a model with at least 40 bundles, and what an undisturbed run makes of it."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import places
+import support
+from places import Place
+
+OUTPUTS = ("scanned", "unscanned", "int8")  # of MaxText
+LEAST_BUNDLES = 40
+PATIENCE_S = 300
+LANES = 2
+# No tensor but half a bundle's and a bit more: hardly two of them fit one bundle, so that 40 bundles are few bytes.
+NARROW = {"layers": 16, "dim": 512, "mlp": 544, "heads": 8, "kv_heads": 2, "head_dim": 16, "vocab": 1024}
+
+
+@dataclass(frozen=True)
+class Target:
+    """A kind of checkpoint: the words that ask for it, and a model for it where bundles are of 1 MiB, and of 16."""
+
+    name: str
+    words: tuple[str, ...]
+    shapes: dict[str, dict]
+
+    @property
+    def is_maxtext(self) -> bool:
+        return self.name == "maxtext"
+
+
+TARGETS = {target.name: target for target in (
+    Target("jetstream-bf16", ("--to", "jetstream-pytorch"),
+           {"file": {**NARROW, "layers": 21}, "gs": {**NARROW, "layers": 14, "dim": 1024, "mlp": 4160}}),
+    Target("jetstream-int8", ("--to", "jetstream-pytorch", "--quantize", "int8_per_channel"),
+           {"file": {**NARROW, "layers": 21, "mlp": 1088}, "gs": {**NARROW, "layers": 14, "dim": 2048, "mlp": 4160}}),
+    Target("maxtext", ("--to", "maxtext", "--outputs", ",".join(OUTPUTS)),
+           {"file": {**NARROW, "layers": 14}, "gs": {**NARROW, "layers": 14, "dim": 1024, "mlp": 4160}}),
+)}
+BUNDLE = {"file": "1MiB", "gs": "16MiB"}  # the least that each store takes
+
+
+@dataclass
+class Ended:
+    """How a run ended."""
+
+    status: int  # -9 where it was killed
+    output: str
+    errors: str
+    wall_s: float
+
+    @property
+    def was_killed(self) -> bool:
+        return self.status == -signal.SIGKILL
+
+
+@dataclass
+class Whole:
+    """What an undisturbed run left and took."""
+
+    outputs: dict[str, str]
+    state: set[str]
+    wall_s: float
+    bundles: int
+
+
+@dataclass
+class Case:
+    """A target at a place."""
+
+    target: Target
+    place: Place
+    source: Path
+    whole: Whole | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.target.name} to {self.place.kind}"
+
+    def command(self, name: str, *more: str, threads: int = LANES) -> list[str]:
+        words = (support.PROGRAM, "convert", self.source, self.place.uri(name), *self.target.words, "--bundle-size",
+                 BUNDLE[self.place.kind], "--memory", "512MiB", "--threads", threads, "--quiet", *more)
+        return [str(word) for word in words]
+
+    def start(self, name: str, *more: str, threads: int = LANES, before: tuple[str, ...] = (), env: dict | None = None,
+              waits: bool = False) -> "Running":
+        """Starts a run; `before` are words before the command, with `waits` it does nothing until told to go on."""
+        command = [*before, *self.command(name, *more, threads=threads)]
+        return Running(command, {**os.environ, **self.place.env, **(env or {})}, waits)
+
+    def run(self, name: str, *more: str, threads: int = LANES, **how) -> Ended:
+        """Lets a run end by itself."""
+        with self.start(name, *more, threads=threads, **how) as running:
+            return running.end()
+
+    def planned(self) -> dict:
+        words = self.command("planned")
+        words[1] = "plan"
+        done = subprocess.run([*words, "--json"], capture_output=True, text=True, env={**os.environ, **self.place.env}, check=True)
+        return json.loads(done.stdout)
+
+    def measure(self) -> None:
+        """Makes `whole`: an undisturbed run, whose output stays under that name."""
+        ended = self.run("whole")
+        assert ended.status == 0, ended
+        self.whole = Whole(self.place.outputs("whole"), self.place.state("whole"), ended.wall_s, self.planned()["bundles"])
+        assert self.whole.bundles >= LEAST_BUNDLES, f"{self.name}: {self.whole.bundles} bundles"
+
+    def assert_whole(self, name: str, history: str) -> None:
+        """The destination holds what an undisturbed run makes, and nothing else. `history` says how it came to be."""
+        assert self.whole is not None
+        made = self.place.outputs(name)
+        different = sorted(path for path in made.keys() | self.whole.outputs.keys()
+                           if made.get(path) != self.whole.outputs.get(path))
+        assert not different, f"{history}: other bytes in {different[:20]}, {len(different)} files in all"
+        left = self.place.state(name) - self.whole.state
+        assert not left, f"{history}: left in the state folder: {sorted(left)[:20]}"
+        assert not self.place.unfinished(name), f"{history}: unfinished uploads: {self.place.unfinished(name)}"
+
+
+class Running(contextlib.AbstractContextManager):
+    """A process of the program. It does not outlive the `with`."""
+
+    def __init__(self, command: list[str], env: dict[str, str], waits: bool):
+        # The shell becomes the program, so that its number is known before the first thing that the program does.
+        words = ["sh", "-c", 'read -r _ && exec "$@"', "sh", *command] if waits else command
+        self.command = command
+        self.began = time.monotonic()
+        self._process = subprocess.Popen(words, env=env, stdin=subprocess.PIPE if waits else subprocess.DEVNULL,
+                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def go_on(self) -> None:
+        """Ends the wait of a process that waits."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    def is_over(self) -> bool:
+        return self._process.poll() is not None
+
+    def send(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def end(self) -> Ended:
+        output, errors = self._process.communicate(timeout=PATIENCE_S)
+        return Ended(self._process.returncode, output, errors, time.monotonic() - self.began)
+
+    def kill_after(self, delay_s: float) -> Ended:
+        """SIGKILL after a time; a run that is over before ends as it does."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(max(0.0, delay_s - (time.monotonic() - self.began)))
+        if self._process.poll() is None:
+            self._process.kill()
+        return self.end()
+
+    def __exit__(self, *_) -> None:
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+
+def model_of(target: Target, place_kind: str) -> Path:
+    """The source for a target, made when it is not there yet."""
+    shape = support.make_model.Shape(**target.shapes[place_kind])
+    name = f"crash-{shape.layers}x{shape.dim}x{shape.mlp}"
+    with support.shared_folder(name) as folder:
+        support.make_model.make(folder, shape, 2)
+    return folder
+
+
+@contextlib.contextmanager
+def opened(target_name: str, place_kind: str):
+    """A case with its undisturbed run made."""
+    target = TARGETS[target_name]
+    source = model_of(target, place_kind)
+    with places.opened(place_kind) as place:
+        case = Case(target, place, source)
+        case.measure()
+        yield case
