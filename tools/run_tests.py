@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the test suite in stages, tells the time of each, and ends with one line that counts: "N passed, N failed".
 
-usage: tools/run_tests.py [quick | STAGE...] [--without cluster] [--fuzz-seconds N]
+usage: tools/run_tests.py [quick | STAGE...] [--without cluster] [--fuzz-seconds N] [--kills N]
 
     build   the program and all tests, release settings
     unit    pure functions, each in milliseconds                golden  bytes of the original tools
@@ -10,8 +10,10 @@ usage: tools/run_tests.py [quick | STAGE...] [--without cluster] [--fuzz-seconds
     asan    unit, golden and store under AddressSanitizer and UBSan, and the program on hostile files
     tsan    everything that has threads under ThreadSanitizer, and the program with more threads than cores
     fuzz    some seconds of each fuzz target                    lint    tools/lint.py, all but clang-tidy
-    judge   the formats' real readers, a forward pass, budgets, kills, conversions between remote stores (Python; tests/judge,
-            tests/crash, tests/entrypoint, tests/remote)
+    judge   the formats' real readers, a forward pass, budgets, conversions between remote stores (Python; tests/judge,
+            tests/entrypoint, tests/remote)
+    crash   runs that are killed and go on, for each target and store: --kills N at random, and one at every step of the commit
+            (Python; tests/crash)
     image   the container image; needs root                     cluster Jobs on a real one-node Kubernetes; needs root
 
 --without cluster leaves out image and cluster, which need root and more packages; the last line then says so.
@@ -87,6 +89,11 @@ class Stage:
             self.faults.append(f"FAILED: {what}")
             self.note(self.faults[-1])
 
+    def told(self, report: pathlib.Path, mark: str) -> list[str]:
+        """The lines that the tests of a JUnit report printed and that begin with a mark."""
+        printed = [child.text or "" for child in xml.etree.ElementTree.parse(report).iter("system-out")]
+        return [line for text in printed for line in text.splitlines() if line.startswith(mark)]
+
     def count_junit(self, report: pathlib.Path) -> None:
         """Adds the verdicts of a JUnit report; skipped counts as failed."""
         cases = list(xml.etree.ElementTree.parse(report).iter("testcase"))
@@ -95,7 +102,7 @@ class Stage:
         for case in cases:
             bad = [child.tag for child in case if child.tag in ("failure", "error", "skipped")]
             good = not bad and case.get("status", "run") == "run"
-            said = [text for child in case if child.tag != "properties" for text in (child.text or "").splitlines()]
+            said = [text for child in case if child.tag in ("failure", "error", "skipped") for text in (child.text or "").splitlines()]
             self.count("\n  ".join([f"{case.get('name')}: {bad or case.get('status')}", *said[-SHOWN_LINES // 2:]]), good)
 
 
@@ -223,11 +230,19 @@ def stubs(stage: Stage) -> None:
 
 
 def judge(stage: Stage) -> None:
-    folders = [f"tests/{name}" for name in ("judge", "crash", "entrypoint", "remote") if (ROOT / "tests" / name).is_dir()]
+    folders = [f"tests/{name}" for name in ("judge", "entrypoint", "remote") if (ROOT / "tests" / name).is_dir()]
     # Whole files go to the workers, as the tests of a file share what is dear to make.
     # OpenBLAS's idle threads spin: on a busy machine they take longer than the work they wait for.
     pytest(stage, "-n", WORKERS, "--dist", "loadfile", *folders,
            env={"CKPT": str(BUILD / "ckpt"), "OPENBLAS_NUM_THREADS": "1"})
+
+
+def crash(stage: Stage, kills: int) -> None:
+    # One test after the other goes to whichever worker is free: their times differ by far.
+    pytest(stage, "-n", WORKERS, "--dist", "load", "--maxschedchunk", "1", "-o", "junit_logging=system-out", "tests/crash",
+           env={"CKPT": str(BUILD / "ckpt"), "OPENBLAS_NUM_THREADS": "1", "CKPT_CRASH_KILLS": str(kills)}, timeout_s=36000)
+    for line in stage.told(LOGS / "crash.xml", "crash: "):
+        print(f"test: {line}", flush=True)
 
 
 def why_not_rooted() -> str:
@@ -265,6 +280,7 @@ def main() -> int:
     parser.add_argument("stages", nargs="*")
     parser.add_argument("--without", choices=["cluster"])
     parser.add_argument("--fuzz-seconds", type=int, default=5)
+    parser.add_argument("--kills", type=int, default=10)
     arguments = parser.parse_args()
     stages = {
         "build": build,
@@ -276,6 +292,7 @@ def main() -> int:
         "tsan": tsan,
         "fuzz": lambda stage: fuzz(stage, arguments.fuzz_seconds),
         "judge": judge,
+        "crash": lambda stage: crash(stage, arguments.kills),
         "lint": run_lint,
         "image": rooted,
         "cluster": rooted,

@@ -11,7 +11,7 @@ build=(g++ cmake ninja-build ccache pkg-config libcli11-dev libfmt-dev libspdlog
   libcurl4-openssl-dev libpugixml-dev)
 demo=("${build[@]}" python3 python3-venv)
 test=("${demo[@]}" git libgtest-dev libgmock-dev libbenchmark-dev clang-16 clang-tidy-16 clang-format-16
-  libclang-rt-16-dev lld-16 shellcheck openssl)
+  libclang-rt-16-dev lld-16 shellcheck openssl strace libfaketime)
 image=("${build[@]}" ca-certificates)  # inside the container that compiles the image
 cluster=(python3 python3-venv git gcc libc6-dev openssl buildah podman runc mmdebstrap catatonit docker-registry etcd-server
   containerd containernetworking-plugins iptables iproute2 procps)  # tests of the image and of Kubernetes Jobs

@@ -169,8 +169,8 @@ class BucketCommits(Commits):
         raise AssertionError("the last record was not seen")
 
 
-@pytest.mark.parametrize("place", ["file", "gs"])
-@pytest.mark.parametrize("target", list(cases.TARGETS))
+@pytest.mark.parametrize("place", ["gs", "file"])  # the long ones first
+@pytest.mark.parametrize("target", list(reversed(cases.TARGETS)))
 def test_a_kill_at_any_step_of_the_commit_is_mended_by_the_next_run(target: str, place: str):
     with cases.opened(target, place) as case:
         judge = readers.readers_of(case)

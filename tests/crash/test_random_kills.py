@@ -17,8 +17,8 @@ MOST_IN_A_ROW = 5
 MOST_RUNS_PER_KILL = 10  # a run that is over before its kill counts for nothing
 
 
-@pytest.mark.parametrize("place", ["file", "gs"])
-@pytest.mark.parametrize("target", list(cases.TARGETS))
+@pytest.mark.parametrize("place", ["gs", "file"])  # the long ones first
+@pytest.mark.parametrize("target", list(reversed(cases.TARGETS)))
 def test_killed_runs_go_on_to_the_same_bytes(target: str, place: str):
     with cases.opened(target, place) as case:
         judge = readers.readers_of(case)
