@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +76,7 @@ class Case:
 
     target: Target
     place: Place
-    source: Path
+    source: str
     whole: Whole | None = None
 
     @property
@@ -154,6 +155,18 @@ class Running(contextlib.AbstractContextManager):
         output, errors = self._process.communicate(timeout=PATIENCE_S)
         return Ended(self._process.returncode, output, errors, time.monotonic() - self.began)
 
+    def stand_still(self, delay_s: float | None) -> bool:
+        """Stops the process after a time, or waits for its end without taking note of it; whether it has ended."""
+        until = time.monotonic() + (PATIENCE_S if delay_s is None else delay_s)
+        while time.monotonic() < until:
+            if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                return True
+            time.sleep(0.001)
+        assert delay_s is not None, "it does not end"
+        self.send(signal.SIGSTOP)
+        seen = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WSTOPPED | os.WNOWAIT)
+        return seen.si_code != os.CLD_STOPPED
+
     def kill_after(self, delay_s: float) -> Ended:
         """SIGKILL after a time; a run that is over before ends as it does."""
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -178,11 +191,11 @@ def model_of(target: Target, place_kind: str) -> Path:
 
 
 @contextlib.contextmanager
-def opened(target_name: str, place_kind: str):
-    """A case with its undisturbed run made."""
+def opened(target_name: str, place_kind: str, has_remote_source: bool = False) -> Iterator[Case]:
+    """A case with its undisturbed run made. A remote source lies in the same bucket as "source"."""
     target = TARGETS[target_name]
-    source = model_of(target, place_kind)
-    with places.opened(place_kind) as place:
-        case = Case(target, place, source)
+    model = model_of(target, place_kind)
+    with places.opened(place_kind, {"source": model} if has_remote_source else {}) as place:
+        case = Case(target, place, place.uri("source") if has_remote_source else str(model))
         case.measure()
         yield case

@@ -157,15 +157,17 @@ class Bucket(Place):
 
 
 @contextlib.contextmanager
-def opened(kind: str) -> Iterator[Place]:
-    """A place of that kind, and its end."""
+def opened(kind: str, held: dict[str, Path]) -> Iterator[Place]:
+    """A place of that kind, and its end. A bucket holds some folders' files from its beginning."""
     root = working_folder(kind)
     try:
         if kind == "file":
             yield LocalFolders(root)
         else:
             (root / "bkt").mkdir()
-            with started("gcs", "--folder", str(root), "--bucket", "bkt") as stub:
+            for name, folder in held.items():
+                (root / "bkt" / name).symlink_to(folder)
+            with started("gcs", "--folder", str(root), "--sums", str(support.DATA / "crc32c.json")) as stub:
                 yield Bucket(root, stub)
     finally:
         shutil.rmtree(root, ignore_errors=True)

@@ -14,6 +14,7 @@ import readers
 KILLS = int(os.environ.get("CKPT_CRASH_KILLS", "10"))
 SEED = os.environ.get("CKPT_CRASH_SEED", "9")
 MOST_IN_A_ROW = 5
+COMMIT_SHARE = 0.2  # of a run's time
 MOST_RUNS_PER_KILL = 10  # a run that is over before its kill counts for nothing
 
 
@@ -35,20 +36,23 @@ def _kill_at_random(case: cases.Case, judge: readers.Readers) -> tuple[int, int,
     """Kills KILLS runs; returns how many outputs that took, and how many runs, and how many found bundles recorded."""
     moments = random.Random(f"{SEED} {case.name}")
     kills = lives = runs = resumed = 0
+    whole_s = case.whole.wall_s  # of a run from nothing; the least that was seen, as others may be at work on this machine
     while kills < KILLS:
         lives += 1
         name = f"life-{lives}"
         history = f"{case.name}, seed {SEED}, output {lives}: killed after"
         for _ in range(min(moments.randint(1, MOST_IN_A_ROW), KILLS - kills)):
-            delay_s = moments.uniform(0, case.whole.wall_s)
+            recorded = case.place.recorded(name)
+            delay_s = moments.random() * whole_s * max(COMMIT_SHARE, 1 - recorded / case.whole.bundles)
             runs += 1
             assert runs <= MOST_RUNS_PER_KILL * KILLS, f"{history}: {kills} kills in {runs} runs"
-            resumed += case.place.recorded(name) > 0
+            resumed += recorded > 0
             with case.start(name) as running:
                 ended = running.kill_after(delay_s)
             case.place.settle()
             if not ended.was_killed:
                 assert ended.status == 0, f"{history}: {ended}"
+                whole_s = min(whole_s, ended.wall_s) if recorded == 0 else whole_s
                 break
             kills += 1
             history += f" {delay_s:.3f} s ({case.place.recorded(name)} recorded),"

@@ -1,0 +1,121 @@
+"""A kill costs no more than the bundles that were open: what is read again is bounded, and the report tells the bound."""
+
+import json
+import random
+import re
+import signal
+import urllib.parse
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import cases
+import places
+import support
+
+KILLS = 6
+SOURCE_PER_OUTPUT = {"jetstream-bf16": 1, "jetstream-int8": 2, "maxtext": 1}  # bytes read for a byte of the largest output
+# What the committer reads of a safetensors source, in bytes of the output: at least 8 MiB, in whole bands, up to its last side value.
+MOST_FRONT_BYTES = 10 * support.MIB
+# What each start reads besides weights: headers, libraries, the system's tables, its own state.
+START_BYTES = support.MIB
+
+
+def most_lost_now(case: cases.Case, name: str) -> int:
+    """What a kill can have cost: all that the lanes had open, or the front, which is read when nothing else is open."""
+    planned = case.planned()
+    output_bytes = cases.LANES * planned["bundle_bytes"]
+    if not case.target.is_maxtext and case.place.recorded(name) >= planned["bundles"] - 1:
+        output_bytes = MOST_FRONT_BYTES
+    return SOURCE_PER_OUTPUT[case.target.name] * output_bytes
+
+
+def read_by(pid: int) -> int:
+    """Bytes that a process asked of files; of one that stands still, or has ended and was not waited for."""
+    return int(re.search(r"rchar: (\d+)", Path(f"/proc/{pid}/io").read_text(encoding="ascii"))[1])
+
+
+class Counted:
+    """Runs of a case, killed or not, and what they read of the source."""
+
+    def __init__(self, case: cases.Case):
+        self.case = case
+
+    def run(self, name: str, delay_s: float | None = None) -> tuple[bool, int]:
+        """Whether the run was killed, after `delay_s`, and what it had read."""
+        raise NotImplementedError
+
+
+class LocalSource(Counted):
+    """Counted by the kernel, libraries and all."""
+
+    def run(self, name: str, delay_s: float | None = None) -> tuple[bool, int]:
+        with self.case.start(name) as running:
+            is_over = running.stand_still(delay_s)
+            count = read_by(running.pid)
+            if not is_over:
+                running.send(signal.SIGKILL)
+            ended = running.end()
+        assert ended.was_killed or ended.status == 0, ended
+        return ended.was_killed, count
+
+
+class RemoteSource(Counted):
+    """Counted by the stub: the ranges that were asked for."""
+
+    def run(self, name: str, delay_s: float | None = None) -> tuple[bool, int]:
+        stub = self.case.place.stub
+        stub.clear_requests()
+        with self.case.start(name) as running:
+            ended = running.end() if delay_s is None else running.kill_after(delay_s)
+        self.case.place.settle()
+        assert ended.was_killed or ended.status == 0, ended
+        ranges = [request["range"] for request in stub.requests()
+                  if urllib.parse.unquote(request["path"]).rpartition("/o/")[2].startswith("source/") and request["range"]]
+        asked = [re.fullmatch(r"bytes=(\d+)-(\d+)", text) for text in ranges]
+        return ended.was_killed, sum(int(one[2]) + 1 - int(one[1]) for one in asked)
+
+
+@dataclass
+class Cost:
+    """What kills cost."""
+
+    kills: int = 0
+    outputs: int = 0
+    again: int = 0  # bytes
+    bound: int = 0  # the most that the kills can have cost, by the plan
+    told: int = 0  # the most that a report owns up to
+
+
+def cost_of(counted: Counted, moments: random.Random) -> Cost:
+    """Kills and lets go on until KILLS kills were made."""
+    case, cost = counted.case, Cost()
+    _, undisturbed = counted.run("undisturbed")
+    case.place.remove("undisturbed")
+    twice = case.planned()["bytes"]["read_twice"]  # statistics, which each process makes that needs them
+    while cost.kills < KILLS:
+        cost.outputs += 1
+        runs, read, was_killed = 0, 0, True
+        while was_killed:
+            was_killed, count = counted.run("lost", moments.uniform(0, case.whole.wall_s) if cost.kills < KILLS else None)
+            runs, read, cost.kills = runs + 1, read + count, cost.kills + was_killed
+            cost.bound += most_lost_now(case, "lost") if was_killed else 0
+        cost.again += max(0, read - undisturbed - (runs - 1) * (START_BYTES + twice))
+        resumed = json.loads((case.place.folder("lost") / places.STATE / "report.json").read_text(encoding="utf-8"))["resumed"]
+        assert resumed["bundles_kept"] <= case.whole.bundles
+        cost.told = max(cost.told, resumed["read_again_at_most_bytes"])
+        case.assert_whole("lost", f"{case.name}, {cost.kills} kills")
+        case.place.remove("lost")
+    return cost
+
+
+@pytest.mark.parametrize("place", ["gs", "file"])
+@pytest.mark.parametrize("target", list(cases.TARGETS))
+def test_a_kill_costs_at_most_what_the_lanes_had_open(target: str, place: str):
+    with cases.opened(target, place, has_remote_source=place == "gs") as case:
+        cost = cost_of((LocalSource if place == "file" else RemoteSource)(case), random.Random(f"lost {case.name}"))
+        print(f"crash: {case.name}: {case.whole.bundles} bundles, {cost.kills} kills for {cost.outputs} outputs cost "
+              f"{cost.again / 1e6:.1f} MB read again, at most {cost.bound / 1e6:.1f} MB; a report says up to {cost.told / 1e6:.1f} MB")
+        assert cost.again <= cost.bound
+        assert cost.told <= case.planned()["bytes"]["read"]
