@@ -17,6 +17,7 @@ from places import Place
 OUTPUTS = ("scanned", "unscanned", "int8")  # of MaxText
 LEAST_BUNDLES = 40
 PATIENCE_S = 300
+MOST_TRIES = 20
 LANES = 2
 # No tensor but half a bundle's and a bit more: hardly two of them fit one bundle, so that 40 bundles are few bytes.
 NARROW = {"layers": 16, "dim": 512, "mlp": 544, "heads": 8, "kv_heads": 2, "head_dim": 16, "vocab": 1024}
@@ -37,11 +38,11 @@ class Target:
 
 TARGETS = {target.name: target for target in (
     Target("jetstream-bf16", ("--to", "jetstream-pytorch"),
-           {"file": {**NARROW, "layers": 21}, "gs": {**NARROW, "layers": 14, "dim": 1024, "mlp": 4160}}),
+           {"file": {**NARROW, "layers": 17}, "gs": {**NARROW, "layers": 14, "dim": 1024, "mlp": 4160}}),
     Target("jetstream-int8", ("--to", "jetstream-pytorch", "--quantize", "int8_per_channel"),
-           {"file": {**NARROW, "layers": 21, "mlp": 1088}, "gs": {**NARROW, "layers": 14, "dim": 2048, "mlp": 4160}}),
+           {"file": {**NARROW, "layers": 18, "mlp": 1088}, "gs": {**NARROW, "layers": 14, "dim": 2048, "mlp": 4160}}),
     Target("maxtext", ("--to", "maxtext", "--outputs", ",".join(OUTPUTS)),
-           {"file": {**NARROW, "layers": 14}, "gs": {**NARROW, "layers": 14, "dim": 1024, "mlp": 4160}}),
+           {"file": {**NARROW, "layers": 13}, "gs": {**NARROW, "layers": 14, "dim": 1024, "mlp": 4160}}),
 )}
 BUNDLE = {"file": "1MiB", "gs": "16MiB"}  # the least that each store takes
 
@@ -99,6 +100,19 @@ class Case:
         with self.start(name, *more, threads=threads, **how) as running:
             return running.end()
 
+    @contextlib.contextmanager
+    def caught(self, name: str, *more: str, bundles: int = 5, **how) -> Iterator["Running"]:
+        """A run that stands still with some bundles recorded and others to come, until it is told to carry on."""
+        for _ in range(MOST_TRIES):
+            with self.start(name, *more, **how) as running:
+                while not running.is_over() and self.place.recorded(name) < bundles:
+                    pass
+                if not running.stand_still(0) and self.place.recorded(name) < LEAST_BUNDLES - 5:
+                    yield running
+                    return
+            self.place.remove(name)
+        raise AssertionError(f"{self.name}: no run was caught in the middle")
+
     def planned(self) -> dict:
         words = self.command("planned")
         words[1] = "plan"
@@ -146,10 +160,16 @@ class Running(contextlib.AbstractContextManager):
         self._process.stdin.flush()
 
     def is_over(self) -> bool:
-        return self._process.poll() is not None
+        """Whether the process has ended; its end is left to be taken note of."""
+        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def send(self, number: int) -> None:
         self._process.send_signal(number)
+
+    def carry_on(self) -> Ended:
+        """Lets a process that stands still run to its end."""
+        self.send(signal.SIGCONT)
+        return self.end()
 
     def end(self) -> Ended:
         output, errors = self._process.communicate(timeout=PATIENCE_S)
@@ -159,7 +179,7 @@ class Running(contextlib.AbstractContextManager):
         """Stops the process after a time, or waits for its end without taking note of it; whether it has ended."""
         until = time.monotonic() + (PATIENCE_S if delay_s is None else delay_s)
         while time.monotonic() < until:
-            if os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if self.is_over():
                 return True
             time.sleep(0.001)
         assert delay_s is not None, "it does not end"
