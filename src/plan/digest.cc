@@ -13,11 +13,17 @@ void Add(Sha256& sha, const Bundle& bundle) {
     sha.Update(fmt::format(" span {} {} {}\n", span.array, span.row_begin, span.row_end));
 }
 
+// What tells one version of an object from another wherever it lies. A file's generation names its
+// inode, which a copy on another machine does not have: its modification time must do.
+std::string VersionOf(const Uri& root, const ObjectInfo& object) {
+  return root.scheme() == "file" ? std::to_string(object.modified_ns) : object.generation.value;
+}
+
 void AddSource(Sha256& sha, const PlanBase& plan) {
   sha.Update(fmt::format("family {} {}\n", plan.model.source_scheme, plan.catalog.format));
   for (const ObjectInfo& object : plan.catalog.objects)
     sha.Update(fmt::format("object {} {} {} {}\n", object.name.size(), object.name,
-                           object.size_bytes, object.generation.value));
+                           object.size_bytes, VersionOf(plan.catalog.root, object)));
 }
 
 void AddValues(Sha256& sha, const ValueProgram& program) {

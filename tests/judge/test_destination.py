@@ -30,6 +30,30 @@ def test_overwrite_replaces_a_checkpoint(model, tmp_path):
     assert support.sha256(tmp_path / "out/model.safetensors") == support.sha256(tmp_path / "fresh/model.safetensors")
 
 
+def test_the_same_command_again_changes_nothing_and_says_the_same(model, tmp_path):
+    first = support.convert(model, tmp_path / "out", kind="int8_per_channel")
+    before = support.contents(tmp_path / "out")
+    again = support.convert(model, tmp_path / "out", kind="int8_per_channel")
+    assert support.contents(tmp_path / "out") == before
+    assert "already" in again.stdout
+    told = [[line for line in ran.stdout.splitlines() if "load with" in line] for ran in (first, again)]
+    assert told[0] and told[0] == told[1]
+
+
+def test_what_only_says_how_fast_is_the_same_command(model, tmp_path):
+    support.convert(model, tmp_path / "out")
+    before = support.contents(tmp_path / "out")
+    support.convert(model, tmp_path / "out", "--threads", "1", "--memory", "256MiB", "--io", "buffered")
+    assert support.contents(tmp_path / "out") == before
+
+
+def test_a_finished_conversion_with_other_settings_is_kept(model, tmp_path):
+    support.convert(model, tmp_path / "out")
+    before = support.contents(tmp_path / "out")
+    support.assert_refused(support.convert(model, tmp_path / "out", kind="int8_per_channel", expect=73), 73, "--overwrite")
+    assert support.contents(tmp_path / "out") == before
+
+
 def test_a_finished_conversion_of_another_source_is_kept(model, tmp_path):
     support.convert(model, tmp_path / "out")
     before = support.contents(tmp_path / "out")

@@ -17,10 +17,21 @@ def source(tmp_path_factory):
     return folder
 
 
-def test_a_second_run_is_refused_and_changes_nothing(source, tmp_path):
+def test_the_same_command_again_changes_nothing_and_says_the_same(source, tmp_path):
+    first = support.convert_maxtext(source, tmp_path / "out", TWO)
+    before = support.contents(tmp_path / "out")
+    again = support.convert_maxtext(source, tmp_path / "out", TWO)
+    assert support.contents(tmp_path / "out") == before
+    assert "already" in again.stdout
+    told = [[line for line in ran.stdout.splitlines() if "load with" in line] for ran in (first, again)]
+    assert told[0] and told[0] == told[1]
+
+
+@pytest.mark.parametrize("outputs, flags", [(("scanned",), []), (TWO, ["--dtype", "float32"])])
+def test_an_output_of_other_settings_is_kept(outputs, flags, source, tmp_path):
     support.convert_maxtext(source, tmp_path / "out", TWO)
     before = support.contents(tmp_path / "out")
-    ran = support.convert_maxtext(source, tmp_path / "out", TWO, expect=73)
+    ran = support.convert_maxtext(source, tmp_path / "out", outputs, *flags, expect=73)
     support.assert_refused(ran, 73, "--overwrite")
     assert support.contents(tmp_path / "out") == before
 
