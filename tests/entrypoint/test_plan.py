@@ -1,5 +1,6 @@
 """Warnings and refusals instead of silence, --outputs, --dry_run: what a run says before it does anything."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -192,3 +193,30 @@ def test_a_dry_run_says_where_a_full_folder_stands(sources: door.Sources, root: 
     said = door.run(*DRY["pytorch"], f"-i={sources.hugging_face}", "--dry_run", root=root)
     door.assert_refused(said, 73, "--overwrite")
     assert door.state(root) == before
+
+
+# --- Shards
+
+@pytest.mark.parametrize("server", DRY)
+def test_a_dry_run_shows_how_the_work_falls_to_shards(server: str, sources: door.Sources, root: Path):
+    """Also where no pod of the Job runs yet, so that there is no index."""
+    words = [*DRY[server], f"-i={sources.llama31}", "--dry_run"]
+    assert "shards    4: each " in door.run(*words, "--shards=4", root=root, expect=0).stdout
+    assert "shard     1 of 4: " in door.run(*words, "--shard=1/4", root=root, expect=0).stdout
+    assert not re.search("^shard", door.run(*words, root=root, expect=0).stdout, re.MULTILINE)
+
+
+def test_a_shard_that_cannot_be_is_refused_with_all_else(sources: door.Sources, root: Path):
+    words = [*DRY["pytorch"], f"-i={sources.llama31}"]
+    door.assert_refused(door.run(*words, "--shards=4", "--memory=lots", root=root), 64, "JOB_COMPLETION_INDEX", "--memory")
+    door.assert_refused(door.run(*words, "--shards=4", root=root, env={"JOB_COMPLETION_INDEX": "4"}), 64, "no part 4 of 4")
+    door.assert_refused(door.run(*words, "--shard=auto", root=root), 64, "SLURM_ARRAY_TASK_ID")
+
+
+def test_a_pod_beside_others_that_does_all_says_so_once(sources: door.Sources, root: Path):
+    words = [*DRY["pytorch"], f"-i={sources.llama31}"]
+    alone = door.run(*words, "--dry_run", root=root, expect=0)
+    beside = door.run(*words, "--dry_run", root=root, env={"JOB_COMPLETION_INDEX": "1"}, expect=0)
+    told = [line for line in (beside.stdout + beside.stderr).splitlines() if "--shards N" in line]
+    assert len(told) == 1 and "index 1" in told[0], told
+    assert "--shards N" not in alone.stdout + alone.stderr
