@@ -13,6 +13,8 @@
 namespace ckpt {
 namespace {
 
+constexpr uint32_t kNone = UINT32_MAX;
+
 bool HasStatistic(const Plan& plan, size_t array) {
   return plan.output.arrays[array].encoding == Encoding::kQuantColumns;
 }
@@ -70,7 +72,6 @@ std::vector<ShardPart> Parts(const PlanType& plan, unsigned shards) {
 std::vector<uint32_t> Deal(std::span<const uint64_t> weights, std::span<const uint32_t> groups,
                            unsigned shards) {
   CKPT_CHECK(shards > 0 && (groups.empty() || groups.size() == weights.size()));
-  constexpr uint32_t kNone = UINT32_MAX;
   struct Group {
     uint64_t weight = 0;
     uint32_t first = kNone;
@@ -93,12 +94,12 @@ std::vector<uint32_t> Deal(std::span<const uint64_t> weights, std::span<const ui
   });
   using Load = std::pair<uint64_t, uint32_t>;  // and the shard
   std::priority_queue<Load, std::vector<Load>, std::greater<>> loads;
-  for (uint32_t shard = 0; shard < shards; ++shard) loads.push({0, shard});
+  for (uint32_t shard = 0; shard < shards; ++shard) loads.emplace(0, shard);
   for (Group* group : order) {
     const auto [load, shard] = loads.top();
     loads.pop();
     group->shard = shard;
-    loads.push({load + group->weight, shard});
+    loads.emplace(load + group->weight, shard);
   }
   std::vector<uint32_t> dealt(weights.size());
   for (size_t i = 0; i < dealt.size(); ++i) dealt[i] = sums[group_of(i)].shard;
