@@ -135,7 +135,7 @@ class ChunkedCommitter {
     if (!destination_.KeepsObjects()) return {};
     CKPT_TRY_VOID(WriteSmallObject(destination_, ReportName(plan_.state_name),
                                    MakeChunkedReport(plan_, result, options_.version),
-                                   {.is_create_only = false}));
+                                   StateObject(plan_.state_name, false)));
     return {};
   }
 

@@ -82,7 +82,7 @@ class Committer {
     if (destination_.KeepsObjects()) {
       CKPT_TRY_VOID(WriteSmallObject(destination_, ReportName(plan_.state_name),
                                      MakeReport(plan_, figures, options_.version),
-                                     {.is_create_only = false}));
+                                     StateObject(plan_.state_name, false)));
     }
     if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
     // Beyond this point the output is whole: readers accept it from the next line on.

@@ -27,6 +27,10 @@ std::string TemporaryFolder(std::string_view state_name) {
   return StateFolder(state_name) + "/tmp";
 }
 
+CreateOptions StateObject(std::string_view state_name, bool is_create_only) {
+  return {.is_create_only = is_create_only, .temporary_folder = TemporaryFolder(state_name)};
+}
+
 std::string Journal::RecordName(uint32_t number) const {
   return fmt::format("{}/journal/{:06}", folder_, number);
 }

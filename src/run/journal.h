@@ -19,6 +19,8 @@ inline constexpr std::string_view kStateFolder = ".ckpt-state";
 std::string StateFolder(std::string_view name);
 /// Where a file system keeps what a bundle or the commit writes until it is whole.
 std::string TemporaryFolder(std::string_view state_name);
+/// How an object of the state folder's own is made.
+CreateOptions StateObject(std::string_view state_name, bool is_create_only);
 
 /// One small create-only record per finished bundle, side values above 64 KiB in a file of their
 /// own written before it. Thread-safe, and safe beside other processes of the same run: whoever

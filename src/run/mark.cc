@@ -79,8 +79,9 @@ Result<void> WriteMark(Store& destination, const PlanBase& plan, const Mark& mar
   if (!mark.folders.empty()) json["folders"] = mark.folders;
   json["files"] = mark.files;
   json["done"] = mark.done;
-  const Result<ObjectInfo> made = WriteSmallObject(
-      destination, MarkName(plan.state_name), PrintJson(json) + "\n", {.is_create_only = true});
+  const Result<ObjectInfo> made =
+      WriteSmallObject(destination, MarkName(plan.state_name), PrintJson(json) + "\n",
+                       StateObject(plan.state_name, true));
   if (made) return {};
   if (made.error().code != Code::kCannotCreate) return Fail(made.error());
   const std::optional<Mark> other = ReadMark(destination, plan.state_name);

@@ -47,7 +47,7 @@ Result<void> WriteFailureReport(Store& destination, const std::string& text, con
     nothing.state_name = name;
     if (objects.empty()) CKPT_TRY_VOID(WriteMark(destination, nothing, Mark{}));
   }
-  CKPT_TRY_VOID(WriteSmallObject(destination, ReportName(name), text, {.is_create_only = false}));
+  CKPT_TRY_VOID(WriteSmallObject(destination, ReportName(name), text, StateObject(name, false)));
   return {};
 }
 

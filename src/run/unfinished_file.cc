@@ -65,8 +65,8 @@ Result<std::unique_ptr<PositionedWriter>> OpenUnfinishedFile(Store& store, Journ
              store.CreatePositioned(name, size_bytes, std::move(kept)));
     const nlohmann::ordered_json json = {
         {"object", name}, {"size", size_bytes}, {"session", writer->session()}};
-    const Result<ObjectInfo> told =
-        WriteSmallObject(store, note, PrintJson(json) + "\n", {.is_create_only = true});
+    const Result<ObjectInfo> told = WriteSmallObject(store, note, PrintJson(json) + "\n",
+                                                     StateObject(journal.state_name(), true));
     if (told) return writer;
     if (told.error().code != Code::kCannotCreate) return Fail(told.error());
     const Result<Unfinished> theirs = ReadUnfinished(store, journal.state_name());
