@@ -69,7 +69,8 @@ struct KeptObject {
   }
 };
 
-KeptObject TwoHalves(GsStub& stub) { return {stub, RandomText(40 * kMiB + 5, 1), {20 * kMiB + 3}}; }
+// Of one part each, so that what is written last is also the first that can fail.
+KeptObject TwoHalves(GsStub& stub) { return {stub, RandomText(11 * kMiB + 5, 1), {6 * kMiB + 3}}; }
 
 void ExpectWhole(GsStub& stub, const KeptObject& object) {
   EXPECT_TRUE(stub.Holds("run/object") == object.text);
@@ -367,7 +368,7 @@ TEST(GsKept, SaysThatItsUploadIsGone) {
 // A slow twin of the process that finished everything.
 TEST(GsKept, CommitsThoughItsPartsCameTooLate) {
   GsStub stub;
-  KeptObject object{stub, RandomText(12 * kMiB, 3), {6 * kMiB}};  // of one part each
+  KeptObject object = TwoHalves(stub);
   const auto store = stub.Open();
   ASSERT_RESULT(const auto late, object.Open(*store));
   ASSERT_SUCCEEDS(object.Write(*late, 0));
