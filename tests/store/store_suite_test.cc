@@ -9,7 +9,7 @@
 namespace ckpt {
 namespace {
 
-constexpr CreateOptions kReplace{.is_create_only = false};
+const CreateOptions kReplace{.is_create_only = false};
 constexpr uint64_t kBlock = kIoAlignment;
 
 class StoreSuite : public testing::TestWithParam<StoreKind> {
@@ -217,7 +217,7 @@ TEST_P(StoreSuite, GoesOnWithAKeptObjectAfterItsWriterEnded) {
   const std::vector<ByteRange> segments = {
       {0, kBlock}, {kBlock, 2 * kBlock}, {2 * kBlock, text.size()}};
   std::vector<std::string> receipts(segments.size());
-  for (const size_t i : {1, 2, 0}) {
+  for (const size_t i : {1U, 2U, 0U}) {
     ASSERT_RESULT(const auto writer, store().CreatePositioned("a/object", text.size(), options));
     options.session = writer->session();
     EXPECT_NE(options.session, "");

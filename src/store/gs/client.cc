@@ -9,6 +9,11 @@
 #include "store/gs/backoff.h"
 
 namespace ckpt::gs {
+namespace {
+
+constexpr int kMostRepeats = 100;  // a page may be empty and say "go on here" again
+
+}  // namespace
 
 Client::Client(std::string bucket, GsOptions options)
     : bucket_(std::move(bucket)),
@@ -103,7 +108,6 @@ Result<ListPage> Client::List(std::string_view prefix, std::string_view page_tok
 
 Result<std::vector<ObjectMeta>> Client::ListAll(std::string_view prefix,
                                                 const std::stop_token& stop) {
-  constexpr int kMostRepeats = 100;  // a page may be empty and say "go on here" again
   std::vector<ObjectMeta> objects;
   std::string token;
   int repeats = 0;

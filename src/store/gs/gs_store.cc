@@ -25,6 +25,7 @@ constexpr std::string_view kEndpoint = "https://storage.googleapis.com";
 constexpr std::string_view kTemporary = ".ckpt-tmp";
 constexpr size_t kMostNameBytes = 1024;  // of an object, in UTF-8
 constexpr uint64_t kChunkUnit = 256 << 10;
+constexpr int kRemovals = 5;  // of one object that comes back
 
 class GsStore final : public Store {
  public:
@@ -90,8 +91,7 @@ class GsStore final : public Store {
   Result<void> Remove(std::string_view name) override {
     CKPT_TRY(const std::string object, Object(name));
     // Another program may put a new generation in its place: then that one goes too.
-    constexpr int kTries = 5;
-    for (int i = 0; i < kTries; ++i) {
+    for (int i = 0; i < kRemovals; ++i) {
       CKPT_TRY(const auto found, client_.Find(object));
       if (!found) return {};
       CKPT_TRY(const bool was_there, client_.Delete(object, found->generation));

@@ -2,8 +2,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/crc32c.h"
 #include "base/result.h"
@@ -33,5 +35,12 @@ class PartSink {
   /// Removes what was sent; after Complete() too, where something is left.
   virtual void Abandon() = 0;
 };
+
+/// A new one of `parts` parts, or the one that `session` names (kNotFound if it is gone; kIo for
+/// what is no session). A multipart upload; where the caller may not make one, it says so and
+/// composes the parts below the folder `temporary` (a whole name).
+Result<std::unique_ptr<PartSink>> OpenPartSink(Client& client, const std::string& object,
+                                               const std::string& temporary,
+                                               std::string_view session, size_t parts);
 
 }  // namespace ckpt::gs

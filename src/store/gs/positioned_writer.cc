@@ -11,16 +11,15 @@
 #include <utility>
 
 #include "base/check.h"
-#include "store/gs/compose_parts.h"
 #include "store/gs/object_writer.h"
 #include "store/gs/part_layout.h"
 #include "store/gs/part_pool.h"
+#include "store/gs/part_sink.h"
 #include "store/gs/positioned_memory.h"
 #include "store/gs/receipt.h"
 #include "store/gs/scratch.h"
 #include "store/gs/session.h"
 #include "store/gs/small_upload.h"
-#include "store/gs/xml_multipart.h"
 #include "store/ready.h"
 
 namespace ckpt::gs {
@@ -73,7 +72,7 @@ class GsPositionedWriter final : public PositionedWriter {
     CKPT_TRY(pool_, PartPool::Make(client_.budget(), size.buffers, size.filling, layout_.most_bytes,
                                    client_.stop()));
     if (IsSmall()) return {};
-    CKPT_TRY(sink_, session.empty() ? Begin(temporary) : GoOn(temporary, session));
+    CKPT_TRY(sink_, OpenPartSink(client_, object_, temporary, session, parts_.size()));
     if (is_kept_) scratch_.emplace(client_, ScratchFolder(temporary, sink_->session()));
     return {};
   }
@@ -108,7 +107,7 @@ class GsPositionedWriter final : public PositionedWriter {
   Result<void> TakeOver(ByteRange range, std::string_view receipt) override {
     CKPT_CHECK(!is_done_ && is_kept_ && range.end <= size_bytes_);
     CKPT_TRY(Receipt parsed, ParseReceipt(receipt).map_error(client_.At(object_)));
-    if (!Fits(parsed, range))
+    if (!IsOf(parsed, layout_, range))
       return Result<void>(Fail(Code::kIo, "what was kept of this range is of another upload",
                                "the state of the run is damaged: remove it with ckpt clean, and "
                                "run again"))
@@ -148,23 +147,6 @@ class GsPositionedWriter final : public PositionedWriter {
   bool IsSmall() const {
     if (is_kept_) return parts_.empty();
     return size_bytes_ <= client_.options().small_bytes && parts_.size() <= 1;
-  }
-
-  Result<std::unique_ptr<PartSink>> Begin(const std::string& temporary) {
-    Result<std::unique_ptr<PartSink>> started = StartXmlMultipart(client_, object_);
-    if (started || started.error().code != Code::kDenied) return started;
-    client_.Warn(fmt::format(
-        "{}; using temporary objects below {}/ and compose instead, which may cost early deletion",
-        started.error().what, client_.Print(temporary)));
-    return MakeComposeParts(client_, object_, temporary, "", parts_.size());
-  }
-
-  Result<std::unique_ptr<PartSink>> GoOn(const std::string& temporary, const std::string& text) {
-    CKPT_CHECK(is_kept_);
-    CKPT_TRY(Session session, ParseSession(text).map_error(client_.At(object_)));
-    if (session.is_composed)
-      return MakeComposeParts(client_, object_, temporary, std::move(session.id), parts_.size());
-    return ResumeXmlMultipart(client_, object_, std::move(session.id));
   }
 
   Result<void> Write(uint64_t offset, std::span<const std::byte> bytes) {
@@ -303,29 +285,6 @@ class GsPositionedWriter final : public PositionedWriter {
     return cells_[c].saved;
   }
 
-  // Whether the receipt is of exactly this range, cut as we cut it.
-  bool Fits(const Receipt& receipt, const ByteRange& range) const {
-    size_t part = 0;
-    size_t piece = 0;
-    for (size_t i = range.empty() ? parts_.size() : layout_.Find(range.begin);
-         i < parts_.size() && layout_.parts[i].begin < range.end; ++i) {
-      if (part < receipt.parts.size() && receipt.parts[part].part == i) {
-        if (receipt.parts[part].crc32c.size_bytes() != layout_.parts[i].size()) return false;
-        ++part;
-        continue;
-      }
-      for (size_t c = layout_.first_cell[i]; c < layout_.first_cell[i + 1]; ++c) {
-        const ByteRange& cell = layout_.cells[c];
-        if (cell.end <= range.begin || cell.begin >= range.end) continue;
-        if (!range.Contains(cell) || piece == receipt.pieces.size() ||
-            receipt.pieces[piece].range != cell)
-          return false;
-        ++piece;
-      }
-    }
-    return part == receipt.parts.size() && piece == receipt.pieces.size();
-  }
-
   bool IsFilled(size_t c) const { return cells_[c].filled_bytes == layout_.cells[c].size(); }
 
   // From what is known of the parts and pieces. kInternal for a gap.
@@ -383,6 +342,7 @@ class GsPositionedWriter final : public PositionedWriter {
     if (!is_gone_) CKPT_TRY_VOID(Gather());
     if (is_gone_) return AcceptCompleted(client_, object_, whole);
     std::vector<std::string> tags;
+    tags.reserve(parts_.size());
     for (const Part& part : parts_) tags.push_back(part.tag);
     return sink_->Complete(tags, whole, is_create_only_);
   }

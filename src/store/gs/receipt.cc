@@ -82,4 +82,26 @@ Result<Receipt> ParseReceipt(std::string_view text) {
   return receipt;
 }
 
+bool IsOf(const Receipt& receipt, const PartLayout& layout, const ByteRange& range) {
+  size_t part = 0;
+  size_t piece = 0;
+  for (size_t i = range.empty() ? layout.parts.size() : layout.Find(range.begin);
+       i < layout.parts.size() && layout.parts[i].begin < range.end; ++i) {
+    if (part < receipt.parts.size() && receipt.parts[part].part == i) {
+      if (receipt.parts[part].crc32c.size_bytes() != layout.parts[i].size()) return false;
+      ++part;
+      continue;
+    }
+    for (size_t c = layout.first_cell[i]; c < layout.first_cell[i + 1]; ++c) {
+      const ByteRange& cell = layout.cells[c];
+      if (cell.end <= range.begin || cell.begin >= range.end) continue;
+      if (!range.Contains(cell) || piece == receipt.pieces.size() ||
+          receipt.pieces[piece].range != cell)
+        return false;
+      ++piece;
+    }
+  }
+  return part == receipt.parts.size() && piece == receipt.pieces.size();
+}
+
 }  // namespace ckpt::gs

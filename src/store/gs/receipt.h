@@ -7,6 +7,7 @@
 #include "base/byte_range.h"
 #include "base/crc32c.h"
 #include "base/result.h"
+#include "store/gs/part_layout.h"
 
 namespace ckpt::gs {
 
@@ -39,5 +40,9 @@ struct Receipt {
 std::string PrintReceipt(const Receipt& receipt);
 /// Takes exactly what PrintReceipt() makes: kIo for anything else.
 Result<Receipt> ParseReceipt(std::string_view text);
+
+/// Whether it tells of exactly the bytes of `range`, cut as `layout` cuts them: a part that meets
+/// the range is there as a whole, or each of its cells inside the range is.
+bool IsOf(const Receipt& receipt, const PartLayout& layout, const ByteRange& range);
 
 }  // namespace ckpt::gs

@@ -15,7 +15,7 @@
 
 namespace ckpt {
 
-inline constexpr CreateOptions kReplaceIt{.is_create_only = false};
+inline const CreateOptions kReplaceIt{.is_create_only = false};
 
 /// Sends one token, and another one after each renewal.
 class FixedToken final : public http::Authorizer {
