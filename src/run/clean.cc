@@ -208,7 +208,8 @@ class Cleaner {
     for (const ObjectInfo& object : *objects) {
       if (!IsFree(object)) continue;
       Take(run, object);
-      if (options_.is_marker(run.status.mark.target, object.name)) {
+      const std::string_view below = std::string_view(object.name).substr(folder.size() + 1);
+      if (options_.is_marker(run.status.mark.target, below)) {
         left.markers.objects.push_back(object.name);
       } else if (!is_whole) {
         left.outputs.objects.push_back(object.name);

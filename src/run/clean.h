@@ -23,7 +23,7 @@ struct CleanOptions {
   std::set<std::string> locked = {};
   /// Of the machine, since 1970: for stores that tell no times, and for dry runs.
   int64_t now_ns = 0;
-  /// Whether a loader looks for such an object of an output of this target; such go first.
+  /// Whether a loader looks for such an object below an output of this target; such go first.
   std::function<bool(std::string_view target, std::string_view object)> is_marker =
       [](std::string_view, std::string_view) { return false; };
   /// Asked between objects: whether to end with kInterrupted.

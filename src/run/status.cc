@@ -10,8 +10,8 @@ namespace ckpt {
 namespace {
 
 constexpr double kNsPerSecond = 1e9;
-constexpr std::array<std::string_view, 5> kStates = {"running", "waiting", "stopped", "failed",
-                                                     "committed"};
+constexpr std::array<std::string_view, 5> kRunStates = {"running", "waiting", "stopped", "failed",
+                                                        "committed"};
 
 // Seconds since 1970 of a time as notes spell it.
 std::optional<int64_t> ParseTime(const std::string& text) {
@@ -172,10 +172,12 @@ Result<RunStatus> ReadRun(Store& store, const std::string& state_name, Mark mark
 }
 
 // A mark that is damaged or foreign is none; one that cannot be read now may be a run's.
-Result<void> CheckReadable(Store& store, const std::string& name) {
-  const Result<std::string> text = ReadSmallObject(store, name, kMostMarkBytes);
-  if (text || text.error().code == Code::kNotFound || text.error().code == Code::kBadInput)
-    return {};
+Result<std::optional<Mark>> FindMark(Store& store, const std::string& state_name) {
+  std::optional<Mark> mark = ReadMark(store, state_name);
+  if (mark) return mark;
+  const Result<std::string> text = ReadSmallObject(store, MarkName(state_name), kMostMarkBytes);
+  if (text) return ReadMark(store, state_name);
+  if (text.error().code == Code::kNotFound || text.error().code == Code::kBadInput) return mark;
   return Fail(text.error());
 }
 
@@ -197,7 +199,7 @@ bool RunStatus::is_at_work() const {
   return shards.empty() && state == State::kRunning;
 }
 
-std::string_view Name(RunStatus::State state) { return kStates.at(static_cast<size_t>(state)); }
+std::string_view Name(RunStatus::State state) { return kRunStates.at(static_cast<size_t>(state)); }
 
 Result<std::vector<RunStatus>> ReadStatus(Store& store, int64_t now_ns) {
   CKPT_TRY(const std::vector<ObjectInfo> objects, store.List(kStateFolder));
@@ -206,11 +208,8 @@ Result<std::vector<RunStatus>> ReadStatus(Store& store, int64_t now_ns) {
   for (const ObjectInfo& object : objects) {
     const std::optional<std::string> name = MarkedName(object.name);
     if (!name) continue;
-    std::optional<Mark> mark = ReadMark(store, *name);
-    if (!mark) {
-      CKPT_TRY_VOID(CheckReadable(store, object.name));
-      continue;
-    }
+    CKPT_TRY(std::optional<Mark> mark, FindMark(store, *name));
+    if (!mark) continue;
     CKPT_TRY(RunStatus run, ReadRun(store, *name, *std::move(mark), object.modified_ns, now_ns));
     runs.push_back(std::move(run));
   }
