@@ -90,7 +90,7 @@ class Cleaner {
       Keep(run);
     }
     for (CleanedRun& run : cleaned_.runs) {
-      if (!IsSkipped(run)) CKPT_TRY_VOID(CleanRun(run));
+      if (!run.is_skipped) CKPT_TRY_VOID(CleanRun(run));
     }
     if (!options_.is_dry_run) CKPT_TRY_VOID(Remove({.objects = cleaned_.strays}));
     return std::move(cleaned_);
@@ -129,8 +129,10 @@ class Cleaner {
       // One that has just begun says nothing yet; a lock tells better.
       const bool is_quiet = status.shards.empty() && options_.locked.contains(name);
       const bool is_at_work = options_.held.contains(name) || (status.is_at_work() && !is_quiet);
-      cleaned_.is_skipping |= is_at_work && !options_.is_forced;
-      cleaned_.runs.push_back({.status = std::move(status), .is_at_work = is_at_work});
+      const bool is_skipped = is_at_work && !options_.is_forced;
+      cleaned_.is_skipping |= is_skipped;
+      cleaned_.runs.push_back(
+          {.status = std::move(status), .is_at_work = is_at_work, .is_skipped = is_skipped});
     }
     return {};
   }
@@ -158,15 +160,13 @@ class Cleaner {
     }
   }
 
-  bool IsSkipped(const CleanedRun& run) const { return run.is_at_work && !options_.is_forced; }
-
   void Keep(const CleanedRun& run) {
     for (const std::string& done : run.status.committed) kept_.AddOutput(done);
     // Its small files may be of any of them.
     if (!run.status.committed.empty()) {
       for (const std::string& file : run.status.mark.files) kept_.AddFile(file);
     }
-    if (IsSkipped(run)) kept_.AddClaims(run.status.mark);
+    if (run.is_skipped) kept_.AddClaims(run.status.mark);
   }
 
   // What lies below a folder, listed once.
@@ -271,7 +271,7 @@ class Cleaner {
   // Whether a run that is left alone may have uploads there.
   bool IsOthers(std::string_view folder) const {
     return std::any_of(cleaned_.runs.begin(), cleaned_.runs.end(), [&](const CleanedRun& run) {
-      if (!IsSkipped(run)) return false;
+      if (!run.is_skipped) return false;
       Kept claims;
       claims.AddClaims(run.status.mark);
       return folder.empty() || claims.Meets(folder);

@@ -33,7 +33,8 @@ struct CleanOptions {
 /// What became of one run's leftovers.
 struct CleanedRun {
   RunStatus status;                       ///< as it was found
-  bool is_at_work = false;                ///< left alone, or removed by force
+  bool is_at_work = false;                ///< or looks as if it were
+  bool is_skipped = false;                ///< therefore left alone
   std::vector<std::string> objects = {};  ///< removed (to be removed)
   uint64_t bytes = 0;                     ///< of those
   size_t uploads = 0;  ///< unfinished ones that were ended; a dry run knows of one at most
