@@ -51,6 +51,8 @@ struct Arguments {
 
 void AddConversionOptions(Options& options, Arguments& arguments);
 void AddResourceOptions(Options& options, Arguments& arguments);
+/// How remote places are reached: a part of AddResourceOptions, for verbs that need no more.
+void AddRemoteOptions(Options& options, RemoteSettings& remote);
 
 /// The settings of those words. All that is wrong at once. Errors: kUsage.
 struct Settings {

@@ -97,6 +97,8 @@ Result<int> Run(int argc, char** argv) {
   verbs.push_back(AddPlan(root));
   verbs.push_back(AddInspect(root));
   verbs.push_back(AddVerify(root));
+  verbs.push_back(AddStatus(root));
+  verbs.push_back(AddClean(root));
   verbs.push_back(AddFamilies(root));
   verbs.push_back(AddManifest(root));
   const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);

@@ -53,6 +53,16 @@ OutputLock::~OutputLock() {
   for (size_t i = folders_.size(); i-- > 0;) rmdir(folders_[i].c_str());
 }
 
+bool OutputLock::IsHeld(const Store& destination, std::string_view state_name) {
+  if (destination.root().scheme() != "file" || !destination.KeepsObjects()) return false;
+  const std::string path = destination.root().path() + "/" + LockName(state_name);
+  const int file = open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+  if (file < 0) return false;
+  const bool is_held = flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  close(file);
+  return is_held;
+}
+
 Result<OutputLock> OutputLock::Take(const Store& destination, std::string_view state_name,
                                     bool is_shard) {
   OutputLock lock;

@@ -28,6 +28,9 @@ class OutputLock {
   static Result<OutputLock> Take(const Store& destination, std::string_view state_name,
                                  bool is_shard);
 
+  /// Whether somebody holds it now. Makes and changes nothing.
+  static bool IsHeld(const Store& destination, std::string_view state_name);
+
   /// Whether nobody else can be at work in the output.
   bool is_alone() const { return file_ >= 0 && !is_shard_; }
 

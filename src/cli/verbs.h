@@ -26,6 +26,8 @@ std::unique_ptr<Verb> AddConvert(CLI::App& root);
 std::unique_ptr<Verb> AddPlan(CLI::App& root);
 std::unique_ptr<Verb> AddInspect(CLI::App& root);
 std::unique_ptr<Verb> AddVerify(CLI::App& root);
+std::unique_ptr<Verb> AddStatus(CLI::App& root);
+std::unique_ptr<Verb> AddClean(CLI::App& root);
 std::unique_ptr<Verb> AddFamilies(CLI::App& root);
 std::unique_ptr<Verb> AddManifest(CLI::App& root);
 

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <optional>
 
 #include "base/text.h"
@@ -18,12 +17,6 @@ std::vector<std::string> OwnFiles(const Plan& plan) {
   std::vector<std::string> files = {plan.output.file.name};
   for (const CompanionSpec& companion : plan.output.companions) files.push_back(companion.name);
   return files;
-}
-
-// Whether the object is one of these files, or on its way to become one.
-bool IsMadeFromAny(std::string_view name, const std::vector<std::string>& files) {
-  return std::any_of(files.begin(), files.end(),
-                     [&](const std::string& file) { return IsMadeFrom(name, file); });
 }
 
 struct Survey {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/json_text.h"
@@ -11,8 +12,6 @@
 
 namespace ckpt {
 namespace {
-
-constexpr uint64_t kMostMarkBytes = 16ULL << 20;
 
 // The names of a list; nothing for a list that is none, or holds what is no name.
 std::optional<std::vector<std::string>> NamesIn(const nlohmann::json& json, const char* key) {
@@ -24,6 +23,34 @@ std::optional<std::vector<std::string>> NamesIn(const nlohmann::json& json, cons
     names.push_back(name.get<std::string>());
   }
   return names;
+}
+
+// ".PID-RANDOM.tmp", as file stores end the names of what is not whole yet. What a user calls .tmp
+// is none of ours.
+bool IsTemporaryEnding(std::string_view ending) {
+  if (!ending.starts_with('.') || !ending.ends_with(".tmp")) return false;
+  const std::string_view middle = ending.substr(1, ending.size() - 5);
+  const size_t dash = middle.find('-');
+  const auto is_of = [](std::string_view text, std::string_view digits) {
+    return !text.empty() && text.find_first_not_of(digits) == std::string_view::npos;
+  };
+  return dash != std::string_view::npos && is_of(middle.substr(0, dash), "0123456789") &&
+         is_of(middle.substr(dash + 1), "0123456789abcdef");
+}
+
+std::string Print(const Mark& mark) {
+  nlohmann::ordered_json json;
+  json["schema_version"] = 2;
+  json["program"] = "ckpt";
+  json["target"] = mark.target;
+  json["source"] = mark.source;
+  json["run_digest"] = mark.run_digest;
+  json["bundles"] = mark.bundles;
+  json["written_bytes"] = mark.written_bytes;
+  if (!mark.folders.empty()) json["folders"] = mark.folders;
+  json["files"] = mark.files;
+  json["done"] = mark.done;
+  return PrintJson(json) + "\n";
 }
 
 }  // namespace
@@ -68,20 +95,13 @@ std::optional<Mark> ReadMark(Store& destination, std::string_view state_name) {
 }
 
 Result<void> WriteMark(Store& destination, const PlanBase& plan, const Mark& mark) {
-  nlohmann::ordered_json json;
-  json["schema_version"] = 2;
-  json["program"] = "ckpt";
-  json["target"] = plan.target;
-  json["source"] = plan.catalog.root.Print();
-  json["run_digest"] = plan.run_digest;
-  json["bundles"] = mark.bundles;
-  json["written_bytes"] = plan.totals.written_bytes;
-  if (!mark.folders.empty()) json["folders"] = mark.folders;
-  json["files"] = mark.files;
-  json["done"] = mark.done;
-  const Result<ObjectInfo> made =
-      WriteSmallObject(destination, MarkName(plan.state_name), PrintJson(json) + "\n",
-                       StateObject(plan.state_name, true));
+  Mark whole = mark;
+  whole.target = plan.target;
+  whole.source = plan.catalog.root.Print();
+  whole.run_digest = plan.run_digest;
+  whole.written_bytes = plan.totals.written_bytes;
+  const Result<ObjectInfo> made = WriteSmallObject(
+      destination, MarkName(plan.state_name), Print(whole), StateObject(plan.state_name, true));
   if (made) return {};
   if (made.error().code != Code::kCannotCreate) return Fail(made.error());
   const std::optional<Mark> other = ReadMark(destination, plan.state_name);
@@ -89,6 +109,12 @@ Result<void> WriteMark(Store& destination, const PlanBase& plan, const Mark& mar
   return Result<void>(Fail(Code::kTemporary, "another run has begun in this destination",
                            "let it end, or name another output"))
       .map_error(Where("folder", destination.root().Print()));
+}
+
+Result<void> ReplaceMark(Store& destination, std::string_view state_name, const Mark& mark) {
+  CKPT_TRY_VOID(
+      WriteSmallObject(destination, MarkName(state_name), Print(mark), {.is_create_only = false}));
+  return {};
 }
 
 Result<bool> IsAllThere(Store& destination, const Mark& mark) {
@@ -152,7 +178,12 @@ bool IsState(std::string_view name) { return name.starts_with(std::string(kState
 bool IsMadeFrom(std::string_view name, std::string_view file) {
   if (!name.starts_with(file)) return false;
   const std::string_view rest = name.substr(file.size());
-  return rest.empty() || rest == ".part" || (rest.starts_with('.') && rest.ends_with(".tmp"));
+  return rest.empty() || rest == ".part" || IsTemporaryEnding(rest);
+}
+
+bool IsMadeFromAny(std::string_view name, std::span<const std::string> files) {
+  return std::any_of(files.begin(), files.end(),
+                     [&](const std::string& file) { return IsMadeFrom(name, file); });
 }
 
 Result<std::vector<ObjectInfo>> ListDestination(Store& destination, std::string_view folder) {

@@ -28,6 +28,9 @@ struct Mark {
 /// Whether everything that the mark's run was to commit stands under its name.
 Result<bool> IsAllThere(Store& destination, const Mark& mark);
 
+/// A mark larger than this is none of ours.
+inline constexpr uint64_t kMostMarkBytes = 16ULL << 20;
+
 /// The mark's name in a destination: ".ckpt-state/state.json", or in the state folder of a run that
 /// shares its destination.
 std::string MarkName(std::string_view state_name = "");
@@ -37,6 +40,8 @@ std::optional<Mark> ReadMark(Store& destination, std::string_view state_name = "
 /// Writes the mark of a run into its state folder. One of the same run that lies there already (of
 /// another shard, or an earlier start) is success; of any other, kTemporary: both began at once.
 Result<void> WriteMark(Store& destination, const PlanBase& plan, const Mark& mark);
+/// Puts another mark in the place of the one that is there, in one step.
+Result<void> ReplaceMark(Store& destination, std::string_view state_name, const Mark& mark);
 
 /// Whether the destination's mark is that of this very run. Best effort: false where it cannot be
 /// read.
@@ -64,8 +69,9 @@ std::string ProbeName(std::string_view state_name = "");
 
 /// An object of the state folder.
 bool IsState(std::string_view name);
-/// FILE, FILE.part or the temporary FILE.*.tmp.
+/// FILE, FILE.part or the temporary FILE.PID-RANDOM.tmp.
 bool IsMadeFrom(std::string_view name, std::string_view file);
+bool IsMadeFromAny(std::string_view name, std::span<const std::string> files);
 
 /// Objects of a destination's folder. A destination that is no folder is an output that cannot be
 /// made, not a damaged source: kCannotCreate.

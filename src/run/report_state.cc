@@ -8,6 +8,17 @@
 #include "run/report.h"
 
 namespace ckpt {
+namespace {
+
+std::string ErrorIn(const nlohmann::json& report) {
+  const auto error = report.find("error");
+  if (error == report.end() || !error->is_object()) return "";
+  const auto what = error->find("what");
+  return what != error->end() && what->is_string() ? what->get<std::string>() : "";
+}
+
+}  // namespace
+
 Result<ReportState> ReadReportState(Store& destination, std::string_view state_name) {
   const Result<std::string> text =
       ReadSmallObject(destination, ReportName(state_name), kMostReportBytes);
@@ -19,10 +30,10 @@ Result<ReportState> ReadReportState(Store& destination, std::string_view state_n
   const auto json = ParseJson(*text);
   if (!json.is_object() || json.value("program", nlohmann::json()) != "ckpt") return ReportState{};
   if (json.value("result", nlohmann::json()) == "failed")
-    return ReportState{ReportState::Kind::kFailed, ""};
+    return ReportState{ReportState::Kind::kFailed, "", ErrorIn(json)};
   const auto digest = json.find("run_digest");
   if (digest == json.end() || !digest->is_string()) return ReportState{};
-  return ReportState{ReportState::Kind::kDone, digest->get<std::string>()};
+  return ReportState{ReportState::Kind::kDone, digest->get<std::string>(), ""};
 }
 
 Result<bool> HasReportOf(Store& destination, const PlanBase& plan) {

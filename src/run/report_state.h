@@ -15,7 +15,8 @@ struct ReportState {
     kDone,
   };
   Kind kind = Kind::kNone;
-  std::string run_digest;  ///< of a finished run
+  std::string run_digest = {};  ///< of a finished run
+  std::string error = {};       ///< of a failed one: what it was
 };
 Result<ReportState> ReadReportState(Store& destination, std::string_view state_name = "");
 

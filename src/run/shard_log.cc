@@ -15,6 +15,7 @@ namespace {
 
 constexpr auto kEvery = std::chrono::seconds(2);
 constexpr uint64_t kMostShardNoteBytes = 1ULL << 20;
+constexpr int kReadTries = 4;
 constexpr std::array<std::string_view, 4> kStates = {"running", "stopped", "failed", "done"};
 
 std::string Now() { return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr))); }
@@ -80,7 +81,10 @@ Result<std::vector<ShardNote>> ReadShardNotes(Store& store, std::string_view sta
   std::vector<ShardNote> notes;
   for (const ObjectInfo& object : objects) {
     if (!object.name.ends_with(".json")) continue;
-    const Result<std::string> text = ReadSmallObject(store, object.name, kMostShardNoteBytes);
+    Result<std::string> text = ReadSmallObject(store, object.name, kMostShardNoteBytes);
+    // A new word may take its place while it is read; whoever runs must not be overlooked.
+    for (int i = 1; i < kReadTries && !text && text.error().code == Code::kBadInput; ++i)
+      text = ReadSmallObject(store, object.name, kMostShardNoteBytes);
     if (!text) {
       if (text.error().code == Code::kNotFound || text.error().code == Code::kBadInput) continue;
       return Fail(text.error());

@@ -9,6 +9,7 @@
 #include "base/buffer.h"
 #include "base/text.h"
 #include "base/units.h"
+#include "plan/chunked_plan.h"
 
 namespace ckpt {
 namespace {

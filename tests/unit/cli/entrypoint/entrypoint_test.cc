@@ -16,7 +16,8 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-const Strings kVerbs = {"convert", "plan", "inspect", "verify", "families", "manifest"};
+const Strings kVerbs = {"convert", "plan",  "inspect",  "verify",
+                        "status",  "clean", "families", "manifest"};
 const Strings kGood = {"-b=bkt", "-m=google/gemma/maxtext/7b-it/2"};
 
 // --------------------------------------------------------------------- who is spoken to
