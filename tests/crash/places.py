@@ -125,8 +125,17 @@ class LocalFolders(Place):
         shutil.copytree(self.folder(name), self.root / f".kept-{name}")
 
     def return_to_kept(self, name: str) -> None:
+        """By links, but for the one kind of file that is written where it lies: any other that is would spoil what is kept, and
+        with it all that comes."""
         self.remove(name)
-        shutil.copytree(self.root / f".kept-{name}", self.folder(name))
+        shutil.copytree(self.root / f".kept-{name}", self.folder(name), copy_function=_linked_or_copied)
+
+
+def _linked_or_copied(source: str, copied: str) -> None:
+    if source.endswith(".part"):
+        shutil.copy2(source, copied)
+    else:
+        os.link(source, copied)
 
 
 class Bucket(Place):
