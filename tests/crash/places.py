@@ -18,12 +18,20 @@ MEMORY = Path("/dev/shm")  # file systems in memory: a SIGKILL loses nothing tha
 NEEDED_MEMORY_BYTES = 6 << 30
 
 
+PREFIX = "ckpt-crash-"
+
+
 def working_folder(name: str) -> Path:
     """An empty folder: in memory where there is room, else on the build folder's disk."""
     roomy = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > NEEDED_MEMORY_BYTES
-    folder = (MEMORY if roomy else support.DATA) / f"ckpt-crash-{os.getpid()}-{name}"
+    parent = MEMORY if roomy else support.DATA
+    parent.mkdir(parents=True, exist_ok=True)
+    for left in parent.glob(f"{PREFIX}*"):  # of a test run that was killed itself
+        if not Path("/proc", left.name.removeprefix(PREFIX).partition("-")[0]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+    folder = parent / f"{PREFIX}{os.getpid()}-{name}"
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir()
     return folder
 
 
@@ -117,8 +125,17 @@ class LocalFolders(Place):
         shutil.copytree(self.folder(name), self.root / f".kept-{name}")
 
     def return_to_kept(self, name: str) -> None:
+        """By links, but for the one kind of file that is written where it lies: any other that is would spoil what is kept, and
+        with it all that comes."""
         self.remove(name)
-        shutil.copytree(self.root / f".kept-{name}", self.folder(name))
+        shutil.copytree(self.root / f".kept-{name}", self.folder(name), copy_function=_linked_or_copied)
+
+
+def _linked_or_copied(source: str, copied: str) -> None:
+    if source.endswith(".part"):
+        shutil.copy2(source, copied)
+    else:
+        os.link(source, copied)
 
 
 class Bucket(Place):

@@ -1,4 +1,4 @@
-"""A run that is stopped, killed or out of room leaves nothing that a loader would take; what it finished is kept for the next one."""
+"""A run that is stopped, killed or out of room leaves nothing that a loader would take; what it finished is kept for the next."""
 
 import os
 import random
