@@ -44,7 +44,8 @@ class StateVerbs : public testing::Test {
     testing::internal::CaptureStdout();
     const Result<void> result = (status->options.is_chosen() ? status : clean)->Run();
     std::fflush(stdout);
-    Ended ended{.out = testing::internal::GetCapturedStdout()};
+    Ended ended;
+    ended.out = testing::internal::GetCapturedStdout();
     if (!result) {
       ended.code = result.error().code;
       ended.what = result.error().what;
