@@ -18,6 +18,7 @@ import readers
 import tracing
 
 RECORDED = re.compile(r'(?:rename|link)\w*\(.*journal.*"(?:[^"]*/)?0*[1-9]\d*"')
+RECORD = re.compile(r"journal/\d+$")
 NAME = "commit"
 UNTRACED_KILLS = 60
 TRIES = 5
