@@ -22,6 +22,7 @@ RECORD = re.compile(r"journal/\d+$")
 NAME = "commit"
 UNTRACED_KILLS = 60
 TRIES = 5
+MOST_SHOWN = 12
 CHANGING_METHODS = ("POST", "PUT", "DELETE")
 
 
@@ -34,21 +35,30 @@ class Commits:
         self.over = 0  # runs that ended before their kill
         self.seen: set[str] = set()
 
-    def kill_everywhere(self, judge: readers.Readers) -> None:
-        """Every step, with all that must hold after it."""
+    def kill_everywhere(self, judge: readers.Readers) -> list[str]:
+        """Every step; what did not hold after one."""
+        faults = []
         for history, ended in self._killed():
-            assert ended.was_killed or ended.status == 0, f"{history}: {ended}"
             self.kills += ended.was_killed
             self.over += not ended.was_killed
-            self.case.place.settle()
-            state = self._state()
-            if state in self.seen:
-                continue
-            self.seen.add(state)
-            judge.check(NAME, history)
-            ended = self.case.run(NAME, threads=1)
-            assert ended.status == 0, f"{history}: the next run: {ended}"
-            self.case.assert_whole(NAME, history)
+            try:
+                self._look(judge, history, ended)
+            except AssertionError as fault:
+                faults.append(str(fault).partition("\nassert ")[0])
+        return faults
+
+    def _look(self, judge: readers.Readers, history: str, ended: cases.Ended) -> None:
+        """After a kill: what readers say, and what the next run makes."""
+        assert ended.was_killed or ended.status == 0, f"{history}: {ended}"
+        self.case.place.settle()
+        state = self._state()
+        if state in self.seen:
+            return
+        self.seen.add(state)
+        judge.check(NAME, history)
+        ended = self.case.run(NAME, threads=1)
+        assert ended.status == 0, f"{history}: the next run: {ended}"
+        self.case.assert_whole(NAME, history)
 
     def _killed(self) -> Iterator[tuple[str, cases.Ended]]:
         """One killed run after the other, each from the kept state, with words that say where it was killed."""
@@ -179,10 +189,11 @@ def test_a_kill_at_any_step_of_the_commit_is_mended_by_the_next_run(target: str,
         judge = readers.readers_of(case)
         commits = (LocalCommits if place == "file" else BucketCommits)(case)
         try:
-            commits.kill_everywhere(judge)
+            faults = commits.kill_everywhere(judge)
         finally:
             judge.stop()
         print(f"crash: {case.name}: {case.whole.bundles} bundles, {commits.kills} kills in the commit, {len(commits.seen)} different "
               f"states; outputs after a kill: {judge.told()}; {commits.over} runs were over before their kill, {commits.hidden} calls "
               "of other threads have the number of one that was killed")
+        assert not faults, "\n".join([f"{len(faults)} times:", *faults[:MOST_SHOWN]])
         assert commits.kills >= 10 and commits.over <= commits.kills // 10
