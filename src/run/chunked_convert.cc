@@ -182,7 +182,7 @@ Result<ChunkedResult> ConvertInto(const ChunkedPlan& plan, const ChunkedTarget& 
                                   std::vector<std::string> folders, MemoryBudget& budget,
                                   const ConvertOptions& options, ShardLog& log, Watch& watch) {
   ChunkedResult result;
-  Journal journal(destination, plan.run_digest, plan.state_name);
+  Journal journal(destination, plan.run_digest, plan.state_name, plan.memory.lanes + 1);
   Progress progress;
   progress.read_bytes = plan.totals.header_bytes;
   Part part;

@@ -129,7 +129,7 @@ Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destin
                                   ShardLog& log, Watch& watch) {
   ConvertResult result;
   Committer committer(plan, source, destination, budget, options);
-  Journal journal(destination, plan.run_digest, plan.state_name);
+  Journal journal(destination, plan.run_digest, plan.state_name, plan.memory.lanes + 1);
   Progress progress;
   progress.read_bytes = plan.totals.header_bytes;
   std::unique_ptr<PositionedWriter> writer;

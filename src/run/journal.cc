@@ -17,7 +17,6 @@ namespace {
 
 constexpr uint64_t kMostRecordBytes = 64ULL << 20;
 constexpr uint64_t kMostSideBytes = 1ULL << 30;
-constexpr size_t kReaders = 8;  // of records at one time: each is one small request
 
 }  // namespace
 
@@ -133,7 +132,8 @@ Result<void> Journal::ForEach(std::span<const uint32_t> numbers,
   {
     // They end with this call; each waits for one small object at a time.
     std::vector<std::jthread> readers;
-    for (size_t i = 1; i < std::min(kReaders, numbers.size()); ++i) readers.emplace_back(work);
+    for (size_t i = 1; i < std::min<size_t>(readers_, numbers.size()); ++i)
+      readers.emplace_back(work);
     work();
   }
   if (first_error) return Fail(*std::move(first_error));

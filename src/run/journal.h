@@ -27,9 +27,12 @@ CreateOptions StateObject(std::string_view state_name, bool is_create_only);
 /// finishes a bundle first records it.
 class Journal {
  public:
-  /// `state_name`: of the run's folder below kStateFolder, or "".
-  Journal(Store& store, std::string run_digest, std::string_view state_name = "")
+  /// `state_name`: of the run's folder below kStateFolder, or "". `readers`: records that may be in
+  /// memory at one time while many are read.
+  Journal(Store& store, std::string run_digest, std::string_view state_name = "",
+          unsigned readers = 1)
       : store_(store),
+        readers_(readers),
         run_digest_(std::move(run_digest)),
         state_name_(state_name),
         folder_(StateFolder(state_name)) {}
@@ -59,6 +62,7 @@ class Journal {
   std::string SideName(uint32_t number) const;
   Result<void> CompareWithOther(const BundleRecord& record, Error exists);
   Store& store_;
+  const unsigned readers_;
   const std::string run_digest_;
   const std::string state_name_;
   const std::string folder_;
