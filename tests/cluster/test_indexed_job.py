@@ -202,9 +202,10 @@ def test_an_indexed_job_survives_lost_pods_memory_kubelet_and_bucket(node, bucke
 
 
 @pytest.mark.parametrize("name, more, code, word", [
-    ("indexed-misspelt", ["--quantise_type=int8"], 64, "quantize_type"), ("indexed-refused", [], 77, "bkt")])
+    ("indexed-misspelt", ["--quantise_type=int8"], 64, "quantize_type"), ("indexed-refused", [], 78, "answered 403")])
 def test_what_no_try_can_mend_ends_an_indexed_job_at_once(node, bucket, model, name, more, code, word):
-    bucket.stub.faults([{"path": "/b/bkt", "status": 403,
+    """Wrong flags, and a bucket that answers 403 to whoever writes: here to somebody without credentials, as none go to a stand-in."""
+    bucket.stub.faults([{"method": "POST|PUT", "status": 403,
                          "body": '{"error": {"code": 403, "message": "no access", "errors": [{"reason": "forbidden"}]}}'}])
     job = ready_job(node, name, [*WORDS, *more], bucket.url, model)
     ended = node.wait(name)
