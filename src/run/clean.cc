@@ -145,10 +145,11 @@ class Cleaner {
     return made.modified_ns != 0 ? made.modified_ns : options_.now_ns;
   }
 
-  // Probes and halves of marks and reports in folders that have no mark.
+  // Probes and halves of marks and reports in state folders that have no mark.
   void FindStrays() {
     for (const ObjectInfo& object : state_) {
-      const std::string_view folder = FolderOf(object.name);
+      std::string_view folder = FolderOf(object.name);
+      if (folder.ends_with("/tmp")) folder = FolderOf(folder);
       const std::string_view name =
           folder == kStateFolder ? std::string_view() : folder.substr(kStateFolder.size() + 1);
       const bool has_run =

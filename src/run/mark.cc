@@ -38,6 +38,14 @@ bool IsTemporaryEnding(std::string_view ending) {
          is_of(middle.substr(dash + 1), "0123456789abcdef");
 }
 
+// A name with that ending.
+bool IsTemporary(std::string_view name) {
+  const size_t end = name.rfind('.');
+  if (end == std::string_view::npos || end == 0) return false;
+  const size_t begin = name.rfind('.', end - 1);
+  return begin != std::string_view::npos && IsTemporaryEnding(name.substr(begin));
+}
+
 std::string Print(const Mark& mark) {
   nlohmann::ordered_json json;
   json["schema_version"] = 2;
@@ -169,6 +177,7 @@ std::string ProbeName(std::string_view state_name) { return StateFolder(state_na
 
 bool IsLeftover(std::string_view name, std::string_view state_name) {
   if (IsMadeFrom(name, ProbeName(state_name))) return true;
+  if (IsTemporary(name) && name.starts_with(TemporaryFolder(state_name) + "/")) return true;
   return name.ends_with(".tmp") &&
          (IsMadeFrom(name, MarkName(state_name)) || IsMadeFrom(name, ReportName(state_name)));
 }

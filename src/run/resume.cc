@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
+
+#include "run/mark.h"
 
 namespace ckpt {
 namespace {
@@ -67,6 +70,9 @@ bool EndFailedRun(Error& error, Store& destination, const PlanBase& plan, ShardL
     const Result<bool> is_committed = committed();
     if (is_committed && *is_committed) return true;
   }
+  // Another run was faster, and the destination is its: nothing there is ours.
+  const std::optional<Mark> mark = ReadMark(destination, plan.state_name);
+  if (mark && mark->run_digest != plan.run_digest) return false;
   const Journal journal(destination, plan.run_digest, plan.state_name);
   const Result<std::vector<uint32_t>> recorded = journal.List();
   const bool may_have_company = !options.shard.is_whole() || (!options.is_alone && IsStop(error));

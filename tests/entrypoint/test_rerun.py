@@ -197,14 +197,15 @@ def test_an_unfinished_run_is_finished_by_the_next(sources: door.Sources, root: 
 
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("name", ["probe", "probe.1-0123456789abcdef.tmp", "state.json.1-0123456789abcdef.tmp",
-                                  "report.json.1-0123456789abcdef.tmp"])
+                                  "report.json.1-0123456789abcdef.tmp", "tmp/state.json.1-0123456789abcdef.tmp"])
 def test_what_a_kill_leaves_of_the_state_is_no_foreign_file(name: str, server: str, sources: door.Sources, root: Path):
     """SIGKILL at any moment: also while the output is tried, or while the state itself is written."""
-    (root / "bkt/o/.ckpt-state").mkdir(parents=True)
-    (root / "bkt/o/.ckpt-state" / name).touch()
+    left = root / "bkt/o/.ckpt-state" / name
+    left.parent.mkdir(parents=True)
+    left.touch()
     done = door.run(*words(server, sources, KIND_OF[server][0]), root=root, expect=0)
     assert done.finals()
-    assert {path.name for path in (root / "bkt/o/.ckpt-state").iterdir()} == {"report.json", "state.json"}
+    assert {path.name for path in (root / "bkt/o/.ckpt-state").rglob("*") if path.is_file()} == {"report.json", "state.json"}
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -180,9 +180,11 @@ TEST(Clean, WhatWasKilledBeforeItsMarkGoesToo) {
   StateStore store;
   store.Put(".ckpt-state/probe", "");
   store.Put(".ckpt-state/7b/state.json.1-0123456789abcdef.tmp", "half");
+  store.Put(".ckpt-state/tmp/state.json.1-0123456789abcdef.tmp", "half");
+  store.Put(".ckpt-state/7b/tmp/state.json.1-0123456789abcdef.tmp", "half");
   store.Put(".ckpt-state/journal/000001", "of nobody");
   const Cleaned cleaned = CleanWell(store, Options(store));
-  EXPECT_THAT(cleaned.strays, SizeIs(2));
+  EXPECT_THAT(cleaned.strays, SizeIs(4));
   EXPECT_EQ(store.All(), (Objects{{".ckpt-state/journal/000001", "of nobody"}}));
 }
 
