@@ -28,6 +28,10 @@ class ChunkedRecords {
       : journal_(journal), log_(log) {}
   /// A lane begins a bundle.
   void Begin(uint32_t number);
+  /// Work on a bundle goes on.
+  void Pulse() {
+    if (log_ != nullptr) log_->Pulse();
+  }
   /// The bundle's files are durable.
   Result<void> Put(BundleRecord record);
   /// Call when no lane runs.

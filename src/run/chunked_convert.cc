@@ -180,10 +180,10 @@ Result<ChunkedResult> ConvertIntoSink(const ChunkedPlan& plan, const ChunkedTarg
 Result<ChunkedResult> ConvertInto(const ChunkedPlan& plan, const ChunkedTarget& target,
                                   Store& source, Store& destination,
                                   std::vector<std::string> folders, MemoryBudget& budget,
-                                  const ConvertOptions& options, ShardLog& log, Watch& watch) {
+                                  const ConvertOptions& options, ShardLog& log, Progress& progress,
+                                  Watch& watch) {
   ChunkedResult result;
   Journal journal(destination, plan.run_digest, plan.state_name, plan.memory.lanes + 1);
-  Progress progress;
   progress.read_bytes = plan.totals.header_bytes;
   Part part;
   const auto begin = [&]() -> Result<void> {
@@ -243,9 +243,10 @@ Result<ChunkedResult> ConvertChunked(const ChunkedPlan& plan, const ChunkedTarge
   if (!destination.KeepsObjects())
     return ConvertIntoSink(plan, target, source, destination, folders, budget, options, watch);
   CKPT_TRY_VOID(ClearDestination(destination, plan, target, options.is_overwriting));
+  Progress progress;  // outlives the log, which tells of it to the end
   ShardLog log(destination, plan.state_name, options.shard);
-  Result<ChunkedResult> result =
-      ConvertInto(plan, target, source, destination, folders, budget, options, log, watch);
+  Result<ChunkedResult> result = ConvertInto(plan, target, source, destination, folders, budget,
+                                             options, log, progress, watch);
   if (result) return result;
   Error error = std::move(result).error();
   const bool is_committed = EndFailedRun(

@@ -48,6 +48,7 @@ Result<void> ChunkedLane::Process(const FedBand& fed) {
   if (!files_) {
     CKPT_TRY(files_, BundleFiles::Open(context_, *fed.bundle, packed_));
   }
+  context_.records.Pulse();
   CKPT_TRY_VOID(WaitForWrites(turn_));
   const BandInput input{fed.band, fed.tile, fed.input};
   std::span<std::byte> rest = out_buffers_[turn_];

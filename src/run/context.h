@@ -29,6 +29,10 @@ class RecordSink {
       : writer_(writer), checks_(checks), journal_(journal), log_(log) {}
   /// A lane begins a bundle; called by the thread that will finish it.
   void Begin(const Bundle& bundle);
+  /// Work on a bundle goes on.
+  void Pulse() {
+    if (log_ != nullptr) log_->Pulse();
+  }
   /// The bundle's bytes are written (and waited for). With a journal: makes them durable, then
   /// records the bundle. The front shares its parts of the file with the head: whoever writes that
   /// makes them durable.

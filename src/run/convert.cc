@@ -126,11 +126,10 @@ Result<ConvertResult> ConvertIntoSink(const Plan& plan, Store& source, Store& de
 
 Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destination,
                                   MemoryBudget& budget, const ConvertOptions& options,
-                                  ShardLog& log, Watch& watch) {
+                                  ShardLog& log, Progress& progress, Watch& watch) {
   ConvertResult result;
   Committer committer(plan, source, destination, budget, options);
   Journal journal(destination, plan.run_digest, plan.state_name, plan.memory.lanes + 1);
-  Progress progress;
   progress.read_bytes = plan.totals.header_bytes;
   std::unique_ptr<PositionedWriter> writer;
   Part part;
@@ -179,9 +178,10 @@ Result<ConvertResult> Convert(const Plan& plan, const Target& target, Store& sou
   if (!destination.KeepsObjects())
     return ConvertIntoSink(plan, source, destination, budget, options, watch);
   CKPT_TRY(Cleared cleared, ClearDestination(destination, plan, target, options.is_overwriting));
+  Progress progress;  // outlives the log, which tells of it to the end
   ShardLog log(destination, plan.state_name, options.shard);
   Result<ConvertResult> result =
-      ConvertInto(plan, source, destination, budget, options, log, watch);
+      ConvertInto(plan, source, destination, budget, options, log, progress, watch);
   if (!result) {
     Error error = std::move(result).error();
     const bool is_committed = EndFailedRun(

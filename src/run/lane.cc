@@ -62,6 +62,7 @@ Result<void> Lane::Process(const FedTile& fed) {
     open_.emplace(OpenBundle{fed.bundle, SegmentWriter(context_.writer, fed.bundle->segment), {}});
     open_->record.number = fed.bundle->number;
   }
+  context_.records.Pulse();
   const Encoding encoding = context_.plan.output.arrays[fed.tile->rows.array].encoding;
   CKPT_TRY_VOID(encoding == Encoding::kQuantBlocks ? ProcessBlocks(fed) : ProcessRows(fed));
   if (fed.is_last_of_job) return FinishBundle();

@@ -132,6 +132,14 @@ void ShardLog::Done(uint32_t bundle) {
   Write(false);
 }
 
+void ShardLog::Pulse() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::chrono::steady_clock::now() < next_ - kEvery + kQuietest) return;
+  }
+  Write(false);
+}
+
 void ShardLog::End(ShardNote::State state, std::string_view error) {
   {
     const std::lock_guard lock(mutex_);

@@ -58,6 +58,9 @@ class ShardLog {
   void Start(uint64_t total, uint64_t most_open_bytes, const Progress& progress);
   void Begin(uint32_t bundle);
   void Done(uint32_t bundle);
+  /// Work goes on: said where nothing else was said for kQuietest. Called with every tile.
+  void Pulse();
+  static constexpr auto kQuietest = std::chrono::seconds(30);
   /// The last word; `error` of a failed run.
   void End(ShardNote::State state, std::string_view error = {});
 
