@@ -22,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kAfterStop = "run ckpt clean again: it goes on";
+constexpr const char* kCleanAgain = "run ckpt clean again: it goes on";
 
 // Whether a loader looks for such an object of an output.
 bool IsMarker(std::string_view target, std::string_view object) {
@@ -71,7 +71,7 @@ class CleanVerb final : public Verb {
     }();
     PrintWarnings(access.remote->TakeWarnings());
     if (!cleaned && cleaned.error().code == Code::kInterrupted && signals.Poll() != 0)
-      return StoppedBy(signals.Poll(), kAfterStop);
+      return StoppedBy(signals.Poll(), kCleanAgain);
     if (!cleaned && cleaned.error().code == Code::kNotFound)
       return Fail(WithPlaceAbove(std::move(cleaned).error(), access));
     if (!cleaned) return Fail(std::move(cleaned).error());

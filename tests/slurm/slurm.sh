@@ -48,7 +48,7 @@ KillWait=10
 MinJobAge=300
 CONF
   for ((number = 1; number <= nodes; number++)); do
-    echo "NodeName=n$number NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + number)) CPUs=2 RealMemory=4096 State=UNKNOWN"
+    echo "NodeName=n$number NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + number)) CPUs=3 RealMemory=4096 State=UNKNOWN"
   done >>"$SLURM_CONF"
   echo "PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP" >>"$SLURM_CONF"
 }

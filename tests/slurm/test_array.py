@@ -9,7 +9,7 @@ import pytest
 
 import containers
 
-SLOWLY = [{"method": "GET", "range_matches": "bytes", "delay": 0.3}]  # at the hub: some seconds for each task
+SLOWLY = [{"method": "GET", "range_matches": "bytes", "delay": 0.4}]  # at the hub: some seconds for each task
 
 
 @pytest.fixture(name="slow")
@@ -26,11 +26,12 @@ def recorded(out):
     return len(list(journal.iterdir())) if journal.is_dir() else 0
 
 
-def wait_until_recorded(out, count, slurm, job):
-    """Until that many are, by all tasks together."""
+def wait_until_begun(out, index, slurm, job):
+    """Until a task of four has finished a bundle, as it says itself."""
+    note = out / f".ckpt-state/shards/{index:05}-of-00004.json"
     until = time.monotonic() + 20
-    while recorded(out) < count:
-        assert time.monotonic() < until, f"{recorded(out)} bundles after 20 s\n{slurm.logs(job)}"
+    while not re.search(r'"bundles_done": *[1-9]', note.read_text(encoding="utf-8") if note.exists() else ""):
+        assert time.monotonic() < until, f"task {index} has finished nothing after 20 s\n{slurm.logs(job)}"
         time.sleep(0.02)
 
 
@@ -50,10 +51,12 @@ def test_stopped_cancelled_and_killed_tasks_are_made_good_by_the_same_line_again
     """The second array was submitted with the first, to run if that fails."""
     job = slurm.submit(out, "--array=0-3")
     again = slurm.submit(out, "--array=0-3", f"--dependency=afternotok:{job}")
-    wait_until_recorded(out, 8, slurm, job)
-    slurm.call("scancel", "--signal=TERM", "--full", f"{job}_1")
-    slurm.call("scancel", f"{job}_2")
+    wait_until_begun(out, 3, slurm, job)
     os.kill(slurm.process(job, 3), signal.SIGKILL)
+    wait_until_begun(out, 1, slurm, job)
+    slurm.call("scancel", "--signal=TERM", "--full", f"{job}_1")
+    wait_until_begun(out, 2, slurm, job)
+    slurm.call("scancel", f"{job}_2")
     codes = slurm.ended(job)
     assert codes[0] == "0:0" and codes[1] == codes[2] == "143:0" and codes[3] == "0:9", (codes, slurm.logs(job))
     assert not committed(slurm, job)
@@ -86,7 +89,7 @@ def test_some_tasks_of_an_array_alone_are_no_certain_parts(slurm, out):
 
 def test_another_split_finishes_what_one_has_begun(slurm, single, slow, out):
     job = slurm.submit(out, "--array=0-3")
-    wait_until_recorded(out, 4, slurm, job)
+    wait_until_begun(out, 0, slurm, job)
     slurm.call("scancel", str(job))
     assert set(slurm.ended(job).values()) == {"143:0"}, slurm.logs(job)
     slow()
