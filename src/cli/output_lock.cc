@@ -69,12 +69,15 @@ Result<OutputLock> OutputLock::Take(const Store& destination, std::string_view s
   lock.is_shard_ = is_shard;
   if (destination.root().scheme() != "file" || !destination.KeepsObjects()) return lock;
   lock.path_ = destination.root().path() + "/" + LockName(state_name);
-  while (true) {
+  // More than one try, as the holder before us may have just tidied up. A folder that can never be
+  // made (/proc) is an output that what comes after refuses.
+  constexpr int kTries = 100;
+  for (int i = 0; i < kTries; ++i) {
     std::vector<std::string> made = MakeFolders(lock.path_.substr(0, lock.path_.rfind('/')));
     lock.folders_.insert(lock.folders_.end(), made.begin(), made.end());
     const int file = open(lock.path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (file < 0) {
-      if (errno == ENOENT) continue;  // the holder before us has just tidied up
+      if (errno == ENOENT) continue;
       return lock;
     }
     if (flock(file, (is_shard ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0) {
@@ -93,6 +96,7 @@ Result<OutputLock> OutputLock::Take(const Store& destination, std::string_view s
     }
     close(file);
   }
+  return lock;
 }
 
 }  // namespace ckpt
