@@ -8,6 +8,7 @@ before them need no second look.
 import hashlib
 import random
 import re
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -81,7 +82,7 @@ class LocalCommits(Commits):
         if tracing.why_not():
             yield from self._killed_at_random()
             return
-        self._prepare(*self._trace_whole_run())
+        self._prepare()
         steps = self._trace(NAME)
         distinct = list({(step.name, step.count): step for step in reversed(steps)}.values())[::-1]
         self.hidden = len(steps) - len(distinct)  # another thread comes to the same count of the same call
@@ -98,26 +99,27 @@ class LocalCommits(Commits):
         finally:
             log.unlink()
 
-    def _trace_whole_run(self) -> tuple[list[tracing.Step], int]:
-        """All steps of a run from nothing, and the place of the last bundle's record among them."""
+    def _prepare(self) -> None:
+        """All bundles recorded, nothing committed: killed right behind the last record, by a run that had few bundles left. (In a
+        long one, notes of how far it is come by the clock, so that calls have other numbers each time.)"""
+        place = self.case.place
+        with self.case.caught(NAME, threads=1, bundles=cases.LEAST_BUNDLES - 10) as running:
+            running.send(signal.SIGKILL)
+            running.end()
+        place.keep(NAME)
+        before = place.recorded(NAME)
         steps = self._trace(NAME)
         self.case.assert_whole(NAME, "a traced run")
-        self.case.place.remove(NAME)
         recording = [at for at, step in enumerate(steps) if RECORDED.match(f"{step.name}({step.text}")]
         assert recording, "no record of a bundle is seen"
-        return steps, recording[-1]
-
-    def _prepare(self, steps: list[tracing.Step], last_record: int) -> None:
-        """All bundles recorded, nothing committed: killed right behind the last record."""
-        wanted = len([step for step in steps[:last_record + 1] if RECORDED.match(f"{step.name}({step.text}")])
-        recorder = steps[last_record].thread  # its calls come in the same order in each run, not so those of the threads that write
-        for step in [step for step in steps[last_record + 1:] if step.thread == recorder][:TRIES]:
-            self.case.place.remove(NAME)
+        recorder = steps[recording[-1]].thread  # its calls come in the same order in each run, not so those of the threads that write
+        for step in [step for step in steps[recording[-1] + 1:] if step.thread == recorder][:TRIES]:
+            place.return_to_kept(NAME)
             self.case.run(NAME, threads=1, before=tracing.killing(step))
-            if self.case.place.recorded(NAME) >= wanted:
-                self.case.place.keep(NAME)
+            if place.recorded(NAME) >= before + len(recording):
+                place.keep(NAME)
                 return
-        raise AssertionError(f"no kill came between the last of {wanted} records and the commit")
+        raise AssertionError(f"no kill came between the last of {before} + {len(recording)} records and the commit")
 
     def _killed_at_random(self) -> Iterator[tuple[str, cases.Ended]]:
         """Where tracing is not allowed: kills at random in the last part of a run."""
