@@ -35,7 +35,8 @@ int StopSignals::Poll() {
   const sigset_t set = StopSet();
   const timespec now{0, 0};
   const int signal = sigtimedwait(&set, nullptr, &now);
-  if (signal > 0 && received_ != 0) is_urgent_ = true;
+  // SIGTERM may come twice by itself: to a script that hands it on, and to its children.
+  if (signal == SIGINT && received_ != 0) is_urgent_ = true;
   if (signal > 0 && received_ == 0) received_ = signal;
   return received_;
 }

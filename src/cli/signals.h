@@ -13,7 +13,7 @@ bool IsStopPending();
 class StopSignals {
  public:
   int Poll();
-  /// Whether a second one has come: the user wants no orderly end.
+  /// Whether a SIGINT has come after the first: the user wants no orderly end.
   bool IsUrgent() const { return is_urgent_; }
 
  private:

@@ -44,7 +44,7 @@ class Slurm:
         return int(self.call("sbatch", "--parsable", f"--chdir={self.folder}", f"--export=ALL,CKPT={program}", *SMALL, *options, JOB,
                              "org/model", destination, *WORDS))
 
-    def ended(self, job, timeout_s=30):
+    def ended(self, job, timeout_s=120):
         """Waits for the end of an array; returns {index: "EXIT:SIGNAL"}."""
         until = time.monotonic() + timeout_s
         while time.monotonic() < until:
