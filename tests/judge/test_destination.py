@@ -78,6 +78,12 @@ def test_a_destination_below_a_file_is_73(model, tmp_path):
     support.assert_refused(ran, 73, "file")
 
 
+def test_a_destination_below_a_link_that_leads_nowhere_is_73(model, tmp_path):
+    (tmp_path / "unmounted").symlink_to(tmp_path / "gone")
+    ran = support.convert(model, tmp_path / "unmounted/out", expect=73)
+    support.assert_refused(ran, 73, "unmounted")
+
+
 def test_the_source_as_destination_is_refused_and_kept(model):
     before = support.contents(model)
     ran = support.convert(model, model, expect=64)
