@@ -113,7 +113,8 @@ Result<void> WriteMark(Store& destination, const PlanBase& plan, const Mark& mar
   if (made) return {};
   if (made.error().code != Code::kCannotCreate) return Fail(made.error());
   const std::optional<Mark> other = ReadMark(destination, plan.state_name);
-  if (other && other->run_digest == plan.run_digest) return {};
+  if (!other) return Fail(made.error());
+  if (other->run_digest == plan.run_digest) return {};
   return Result<void>(Fail(Code::kTemporary, "another run has begun in this destination",
                            "let it end, or name another output"))
       .map_error(Where("folder", destination.root().Print()));

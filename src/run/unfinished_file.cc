@@ -74,6 +74,8 @@ Result<std::unique_ptr<PositionedWriter>> OpenUnfinishedFile(Store& store, Journ
     const std::string own = writer->session();
     writer.reset();
     CKPT_TRY_VOID(store.DropUnfinished(name, own));
+    // Nobody's note is there: ours could not be made.
+    if (!theirs && IsNotFound(theirs.error())) return Fail(told.error());
   }
   return Fail(Code::kTemporary, "other programs begin and remove this output all the time",
               "let one run at a time write it");
