@@ -213,6 +213,7 @@ Result<void> MarkDestination(Store& destination, const ChunkedPlan& plan,
 Result<void> RemoveOwnObjects(Store& destination, const ChunkedPlan& plan,
                               const std::vector<std::string>& folders) {
   for (const std::string& folder : folders) CKPT_TRY_VOID(destination.RemoveAll(folder));
+  CKPT_TRY_VOID(destination.RemoveAll(TemporaryFolder(plan.state_name)));
   const std::string mark = MarkName(plan.state_name);
   CKPT_TRY(const std::vector<ObjectInfo> state, destination.List(StateFolder(plan.state_name)));
   for (const ObjectInfo& object : state) {

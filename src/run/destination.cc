@@ -120,6 +120,7 @@ Result<void> TidyUp(Store& destination, const Plan& plan) {
 
 Result<void> RemoveOwnObjects(Store& destination, const Plan& plan) {
   CKPT_TRY_VOID(DropUnfinishedFile(destination, plan.state_name));
+  CKPT_TRY_VOID(destination.RemoveAll(TemporaryFolder(plan.state_name)));
   CKPT_TRY(const std::vector<ObjectInfo> objects, destination.List(""));
   const std::vector<std::string> files = OwnFiles(plan);
   // The mark goes last: until then what is left is known as ours.
