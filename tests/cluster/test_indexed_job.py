@@ -198,7 +198,8 @@ def test_an_indexed_job_survives_lost_pods_memory_kubelet_and_bucket(node, bucke
         assert (kept(again) or 0) >= stood[index] >= 1, f"index {index}\n{again}"
     assert bucket.contents() == whole
     assert any("Completed quantizing model" in text for texts in logs.values() for text in texts), logs
-    print(f"{time.monotonic() - began:.0f} s; bundles kept by indices 0 and 1: {stood}; pods: {[len(pods[i]) for i in pods]}")
+    codes = {index: [pod["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"] for pod in pods[index]] for index in pods}
+    print(f"{time.monotonic() - began:.0f} s; bundles kept by indices 0 and 1: {stood}; exit codes of the pods that are left: {codes}")
 
 
 @pytest.mark.parametrize("name, more, code, word", [
