@@ -5,24 +5,21 @@ readers look, the next run ends undisturbed, and the bytes are those of an undis
 before them need no second look.
 """
 
+import fnmatch
 import hashlib
-import random
-import re
 import signal
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import cases
 import places
 import readers
-import tracing
+import steps
 
-RECORDED = re.compile(r'(?:rename|link)\w*\(.*journal.*"(?:[^"]*/)?0*[1-9]\d*"')
-RECORD = re.compile(r"journal/\d+$")
 NAME = "commit"
-UNTRACED_KILLS = 60
-TRIES = 5
 MOST_SHOWN = 12
 CHANGING_METHODS = ("POST", "PUT", "DELETE")
 
@@ -75,70 +72,45 @@ class Commits:
 
 
 class LocalCommits(Commits):
-    """Killed by strace."""
+    """Killed by a library before the program."""
 
     def _killed(self) -> Iterator[tuple[str, cases.Ended]]:
-        case = self.case
-        if tracing.why_not():
-            yield from self._killed_at_random()
-            return
+        case, place = self.case, self.case.place
         self._prepare()
-        steps = self._trace(NAME)
-        distinct = list({(step.name, step.count): step for step in reversed(steps)}.values())[::-1]
-        self.hidden = len(steps) - len(distinct)  # another thread comes to the same count of the same call
-        for step in distinct:
-            case.place.return_to_kept(NAME)
-            yield f"{case.name}, killed at {step}", case.run(NAME, threads=1, before=tracing.killing(step))
+        calls = self._calls()
+        for number, call in enumerate(calls, 1):
+            place.return_to_kept(NAME)
+            yield (f"{case.name}, killed at call {number} of {len(calls)}, {call} where nothing kills",
+                   case.run(NAME, threads=1, env=steps.killing(place.folder(NAME), number)))
 
-    def _trace(self, name: str) -> list[tracing.Step]:
-        log = tracing.log_file()
+    def _calls(self) -> list[str]:
+        """Those of a run from here to its end."""
+        log = steps.Log(self.case.place.folder(NAME))
         try:
-            ended = self.case.run(name, threads=1, before=tracing.tracing(log))
+            ended = self.case.run(NAME, threads=1, env=log.env)
             assert ended.status == 0, ended
-            return tracing.steps_of(log, self.case.place.folder(name))
         finally:
-            log.unlink()
+            calls = log.end()
+        self.case.assert_whole(NAME, "a run that was counted")
+        return calls
 
     def _prepare(self) -> None:
-        """All bundles recorded, nothing committed: killed right behind the last record, by a run that had few bundles left. (In a
-        long one, notes of how far it is come by the clock, so that calls have other numbers each time.)"""
+        """All bundles recorded, nothing committed: killed right behind the last record."""
         place = self.case.place
-        with self.case.caught(NAME, threads=1, bundles=cases.LEAST_BUNDLES - 10) as running:
+        with self.case.caught(NAME, threads=1) as running:
             running.send(signal.SIGKILL)
             running.end()
         place.keep(NAME)
         before = place.recorded(NAME)
-        steps = self._trace(NAME)
-        self.case.assert_whole(NAME, "a traced run")
-        recording = [at for at, step in enumerate(steps) if RECORDED.match(f"{step.name}({step.text}")]
-        assert recording, "no record of a bundle is seen"
-        recorder = steps[recording[-1]].thread  # its calls come in the same order in each run, not so those of the threads that write
-        for step in [step for step in steps[recording[-1] + 1:] if step.thread == recorder][:TRIES]:
-            place.return_to_kept(NAME)
-            self.case.run(NAME, threads=1, before=tracing.killing(step))
-            if place.recorded(NAME) >= before + len(recording):
-                place.keep(NAME)
-                return
-        raise AssertionError(f"no kill came between the last of {before} + {len(recording)} records and the commit")
-
-    def _killed_at_random(self) -> Iterator[tuple[str, cases.Ended]]:
-        """Where tracing is not allowed: kills at random in the last part of a run."""
-        case = self.case
-        print(f"crash: {case.name}: {tracing.why_not()}: the commit is killed at {UNTRACED_KILLS} random moments instead")
-        moments = random.Random(case.name)
-        while self.kills < UNTRACED_KILLS:
-            case.place.remove(NAME)
-            with case.start(NAME, threads=1) as running:
-                while not running.is_over() and case.place.recorded(NAME) < case.whole.bundles - 1:
-                    pass
-                delay_s = moments.uniform(0, case.whole.wall_s / 2)
-                yield f"{case.name}, killed {delay_s:.4f} s behind the last record", running.kill_after(delay_s)
+        records = len([call for call in self._calls() if fnmatch.fnmatch(call, steps.RECORDING)])
+        place.return_to_kept(NAME)
+        ended = self.case.run(NAME, threads=1, env=steps.killing_behind_record(place.folder(NAME), records))
+        assert ended.was_killed and place.recorded(NAME) == before + records, f"{before} + {records} records: {ended}"
+        place.keep(NAME)
 
 
 class BucketCommits(Commits):
     """Killed by the stub."""
-
-    hidden = 0
 
     def _killed(self) -> Iterator[tuple[str, cases.Ended]]:
         stub = self.case.place.stub
@@ -195,7 +167,23 @@ def test_a_kill_at_any_step_of_the_commit_is_mended_by_the_next_run(target: str,
         finally:
             judge.stop()
         print(f"crash: {case.name}: {case.whole.bundles} bundles, {commits.kills} kills in the commit, {len(commits.seen)} different "
-              f"states; outputs after a kill: {judge.told()}; {commits.over} runs were over before their kill, {commits.hidden} calls "
-              "of other threads have the number of one that was killed")
+              f"states; outputs after a kill: {judge.told()}; {commits.over} runs were over before their kill")
         assert not faults, "\n".join([f"{len(faults)} times:", *faults[:MOST_SHOWN]])
         assert commits.kills >= 10 and commits.over <= commits.kills // 10
+
+
+@pytest.mark.parametrize("target", list(cases.TARGETS))
+def test_the_calls_that_kills_are_placed_at_are_all_that_strace_sees(target: str, tmp_path: Path):
+    if steps.why_no_strace():
+        print(f"crash: the calls of {target} are not compared with strace's: {steps.why_no_strace()}")
+        return
+    with cases.opened(target, "file") as case:
+        folder = case.place.folder(NAME)
+        log = steps.Log(folder)
+        # The library is the program's alone: strace would write down its own calls else.
+        loaded = ("env", *(f"{name}={value}" for name, value in log.env.items()))
+        ended = case.run(NAME, before=(*steps.strace(tmp_path / "strace"), *loaded))
+        assert ended.status == 0, ended
+        counts = Counter(call.partition(" ")[0] for call in log.end())
+        counts["openat"] += counts.pop("open", 0)
+        assert counts == steps.seen_by_strace(tmp_path / "strace", folder)
