@@ -74,8 +74,8 @@ class ConvertVerb final : public Verb {
     }
     std::string report = was_done ? std::string() : conversion.Report(kVersion);
     if (was_done) {
-      CKPT_TRY(report, ReadSmallObject(*conversion.destination,
-                                       ReportName(conversion.plan().state_name), kMostReportBytes));
+      CKPT_TRY(report, conversion.destination->ReadWhole(ReportName(conversion.plan().state_name),
+                                                         kMostReportBytes));
     }
     auto json = ParseOrderedJson(report);
     json["destination"] = conversion.destination->root().Print();

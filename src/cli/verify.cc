@@ -32,7 +32,7 @@ struct Report {
 };
 
 Result<Report> ReadReport(Store& store, const std::string& state_name) {
-  Result<std::string> text = ReadSmallObject(store, ReportName(state_name), kMostReportBytes);
+  Result<std::string> text = store.ReadWhole(ReportName(state_name), kMostReportBytes);
   if (!text && text.error().code == Code::kNotFound)
     return Fail(Code::kNotFound,
                 "no report beside this output: it is not a finished output of ckpt",
@@ -159,7 +159,7 @@ class VerifyVerb final : public Verb {
     }
     for (const auto& companion : report.json["companions"]) {
       const auto name = companion["name"].get<std::string>();
-      const Result<std::string> text = ReadSmallObject(*place.store, name, kMostReportBytes);
+      const Result<std::string> text = place.store->ReadWhole(name, kMostReportBytes);
       if (!text || companion["crc32c"] != Hex(Crc32c::Of(std::as_bytes(std::span(*text)))))
         faults.push_back(fmt::format("file {} is missing or changed", Printable(name)));
     }

@@ -65,10 +65,10 @@ Result<void> Journal::CompareWithOther(const BundleRecord& record, Error exists)
 }
 
 Result<BundleRecord> Journal::Get(uint32_t number) const {
-  CKPT_TRY(const std::string record, ReadSmallObject(store_, RecordName(number), kMostRecordBytes));
+  CKPT_TRY(const std::string record, store_.ReadWhole(RecordName(number), kMostRecordBytes));
   std::string side;
   if (HasSideFile(record)) {
-    CKPT_TRY(side, ReadSmallObject(store_, SideName(number), kMostSideBytes));
+    CKPT_TRY(side, store_.ReadWhole(SideName(number), kMostSideBytes));
   }
   return DecodeRecord(record, side, run_digest_)
       .map_error(Where("file", store_.root().PrintBelow(RecordName(number))));

@@ -68,8 +68,7 @@ std::string MarkName(std::string_view state_name) {
 }
 
 std::optional<Mark> ReadMark(Store& destination, std::string_view state_name) {
-  const Result<std::string> text =
-      ReadSmallObject(destination, MarkName(state_name), kMostMarkBytes);
+  const Result<std::string> text = destination.ReadWhole(MarkName(state_name), kMostMarkBytes);
   if (!text) return std::nullopt;
   const auto json = ParseJson(*text);
   if (!json.is_object() || json.value("program", nlohmann::json()) != "ckpt") return std::nullopt;

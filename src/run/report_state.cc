@@ -20,8 +20,7 @@ std::string ErrorIn(const nlohmann::json& report) {
 }  // namespace
 
 Result<ReportState> ReadReportState(Store& destination, std::string_view state_name) {
-  const Result<std::string> text =
-      ReadSmallObject(destination, ReportName(state_name), kMostReportBytes);
+  const Result<std::string> text = destination.ReadWhole(ReportName(state_name), kMostReportBytes);
   if (!text) {
     if (text.error().code == Code::kNotFound || text.error().code == Code::kBadInput)
       return ReportState{};

@@ -81,10 +81,10 @@ Result<std::vector<ShardNote>> ReadShardNotes(Store& store, std::string_view sta
   std::vector<ShardNote> notes;
   for (const ObjectInfo& object : objects) {
     if (!object.name.ends_with(".json")) continue;
-    Result<std::string> text = ReadSmallObject(store, object.name, kMostShardNoteBytes);
+    Result<std::string> text = store.ReadWhole(object.name, kMostShardNoteBytes);
     // A new word may take its place while it is read; whoever runs must not be overlooked.
     for (int i = 1; i < kReadTries && !text && text.error().code == Code::kBadInput; ++i)
-      text = ReadSmallObject(store, object.name, kMostShardNoteBytes);
+      text = store.ReadWhole(object.name, kMostShardNoteBytes);
     if (!text) {
       if (text.error().code == Code::kNotFound || text.error().code == Code::kBadInput) continue;
       return Fail(text.error());

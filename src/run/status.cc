@@ -175,7 +175,7 @@ Result<RunStatus> ReadRun(Store& store, const std::string& state_name, Mark mark
 Result<std::optional<Mark>> FindMark(Store& store, const std::string& state_name) {
   std::optional<Mark> mark = ReadMark(store, state_name);
   if (mark) return mark;
-  const Result<std::string> text = ReadSmallObject(store, MarkName(state_name), kMostMarkBytes);
+  const Result<std::string> text = store.ReadWhole(MarkName(state_name), kMostMarkBytes);
   if (text) return ReadMark(store, state_name);
   if (text.error().code == Code::kNotFound || text.error().code == Code::kBadInput) return mark;
   return Fail(text.error());

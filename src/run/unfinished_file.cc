@@ -19,7 +19,7 @@ bool IsNotFound(const Error& error) { return error.code == Code::kNotFound; }
 }  // namespace
 
 Result<Unfinished> ReadUnfinished(Store& store, std::string_view state_name) {
-  CKPT_TRY(const std::string text, ReadSmallObject(store, NoteName(state_name), kMostNoteBytes));
+  CKPT_TRY(const std::string text, store.ReadWhole(NoteName(state_name), kMostNoteBytes));
   const auto json = ParseJson(text);
   const auto word = [&](const char* key) {
     const auto found = json.is_object() ? json.find(key) : json.end();

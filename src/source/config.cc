@@ -143,7 +143,7 @@ Result<std::vector<SourceConfig>> ReadConfigs(Store& store, std::string_view fol
              GrantNow(budget, text_bytes + std::min(kMaxConfigValueBytes, 64 * text_bytes), file)
                  .map_error(InFile(store, name)));
     CKPT_TRY(std::string text,
-             ReadSmallObject(store, name, kMaxConfigBytes).map_error(InFile(store, name)));
+             store.ReadWhole(name, kMaxConfigBytes).map_error(InFile(store, name)));
     CKPT_TRY(SourceConfig config,
              FlattenConfig(kind, file, std::move(text)).map_error(InFile(store, name)));
     configs.push_back(std::move(config));

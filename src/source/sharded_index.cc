@@ -137,7 +137,7 @@ Result<Catalog> ReadIndex(Store& store, std::string_view name, std::string forma
   const uint64_t text_bytes = std::min(info.size_bytes, safetensors::kMaxIndexBytes);
   CKPT_TRY(const Grant grant,
            GrantNow(budget, text_bytes * (1 + safetensors::kDecodeBytesPerIndexByte), "the index"));
-  CKPT_TRY(const std::string text, ReadSmallObject(store, name, safetensors::kMaxIndexBytes));
+  CKPT_TRY(const std::string text, store.ReadWhole(name, safetensors::kMaxIndexBytes));
   CKPT_TRY(safetensors::Index index, safetensors::DecodeIndex(text));
 
   IndexJoin join(store, name, std::move(format), std::move(index));

@@ -54,17 +54,17 @@ Result<void> SafeName(std::string_view name) {
   return {};
 }
 
-Result<std::string> ReadSmallObject(Store& store, std::string_view name, uint64_t limit_bytes) {
-  CKPT_TRY(const ObjectInfo info, store.Stat(name));
+Result<std::string> Store::ReadWhole(std::string_view name, uint64_t limit_bytes) {
+  CKPT_TRY(const ObjectInfo info, Stat(name));
   if (info.size_bytes > limit_bytes) {
     return Result<std::string>(
                Fail(Code::kBadInput,
                     fmt::format("has {}, at most {} are allowed here", FormatBytes(info.size_bytes),
                                 FormatBytes(limit_bytes)),
                     "damaged, or not the file that its name says: fetch it again"))
-        .map_error(Where("file", Printable(store.root().PrintBelow(name))));
+        .map_error(Where("file", Printable(root().PrintBelow(name))));
   }
-  CKPT_TRY(const std::unique_ptr<ObjectReader> reader, store.Open(info));
+  CKPT_TRY(const std::unique_ptr<ObjectReader> reader, Open(info));
   std::string text(info.size_bytes, '\0');
   CKPT_TRY_VOID(reader->Read({0, info.size_bytes}, std::as_writable_bytes(std::span(text))));
   return text;

@@ -138,6 +138,9 @@ class Store {
   virtual Result<ObjectInfo> Stat(std::string_view name) = 0;
   /// Opens the generation that `info` names; kBadInput if the object is another one now.
   virtual Result<std::unique_ptr<ObjectReader>> Open(const ObjectInfo& info) = 0;
+  /// A small object as it is now: Stat(), Open() and Read(), or fewer requests. kBadInput if it is
+  /// larger than `limit_bytes`.
+  virtual Result<std::string> ReadWhole(std::string_view name, uint64_t limit_bytes);
   virtual Result<std::unique_ptr<ObjectWriter>> Create(std::string_view name,
                                                        CreateOptions options) = 0;
   virtual Result<std::unique_ptr<PositionedWriter>> CreatePositioned(std::string_view name,
@@ -170,8 +173,6 @@ class Store {
 /// names the part.
 Result<void> SafeName(std::string_view name);
 
-/// Stat, open and read a whole small object. kBadInput if it is larger than `limit_bytes`.
-Result<std::string> ReadSmallObject(Store& store, std::string_view name, uint64_t limit_bytes);
 /// Create, append, commit.
 Result<ObjectInfo> WriteSmallObject(Store& store, std::string_view name, std::string_view text,
                                     CreateOptions options);

@@ -34,7 +34,7 @@ TEST_F(FaultyStoreTest, LeavesHalfOfAFailedWriteAndPublishesNothing) {
   ASSERT_RESULT(auto writer, store.CreatePositioned("object", 4, {}));
   EXPECT_FAILS(Code::kIo, writer->WriteAt(0, BytesOf("text")).get());
   EXPECT_FAILS(Code::kIo, writer->Commit());
-  EXPECT_EQ(ReadSmallObject(store, "object.part", 4), "te\0\0"s);
+  EXPECT_EQ(store.ReadWhole("object.part", 4), "te\0\0"s);
   writer.reset();
   EXPECT_TRUE(store.List("", {})->empty());
 }

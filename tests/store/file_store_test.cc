@@ -63,7 +63,7 @@ TEST_F(FileStoreTest, FollowsLinksToFilesAsModelCachesHaveThem) {
   fs::create_symlink("../blob", path() + "/snapshot/model.safetensors");
   const auto snapshot = OpenAt(path() + "/snapshot");
   EXPECT_EQ(NamesOf(*snapshot->List("")), std::vector<std::string>{"model.safetensors"});
-  EXPECT_EQ(ReadSmallObject(*snapshot, "model.safetensors", 4), "text");
+  EXPECT_EQ(snapshot->ReadWhole("model.safetensors", 4), "text");
 }
 
 TEST_F(FileStoreTest, NamesTheMissingTargetOfALink) {
@@ -113,15 +113,15 @@ TEST_F(FileStoreTest, ReplacesALinkInsteadOfItsTarget) {
   fs::create_symlink("target", path() + "/link");
   EXPECT_FAILS(Code::kCannotCreate, store().Create("link", {}));
   ASSERT_SUCCEEDS(WriteSmallObject(store(), "link", "new", {.is_create_only = false}));
-  EXPECT_EQ(ReadSmallObject(store(), "target", 9), "kept");
-  EXPECT_EQ(ReadSmallObject(store(), "link", 9), "new");
+  EXPECT_EQ(store().ReadWhole("target", 9), "kept");
+  EXPECT_EQ(store().ReadWhole("link", 9), "new");
 }
 
 TEST_F(FileStoreTest, DoesNotFollowALinkPlantedAsPartFile) {
   WriteFile(path() + "/victim", "kept");
   fs::create_symlink("victim", path() + "/object.part");
   EXPECT_FAILS(Code::kCannotCreate, store().CreatePositioned("object", 1, {}));
-  EXPECT_EQ(ReadSmallObject(store(), "victim", 9), "kept");
+  EXPECT_EQ(store().ReadWhole("victim", 9), "kept");
 }
 
 TEST_F(FileStoreTest, NamesTheFileThatStandsInPlaceOfAFolder) {
@@ -167,13 +167,13 @@ TEST_F(FileStoreTest, KeepsAFileThatAppearedBeforeCommit) {
   writer.reset();
   positioned.reset();
   EXPECT_THAT(NamesOf(*store().List("")), ElementsAre("positioned", "sequential"));
-  EXPECT_EQ(ReadSmallObject(store(), "positioned", 9), "other");
+  EXPECT_EQ(store().ReadWhole("positioned", 9), "other");
 }
 
 TEST_F(FileStoreTest, TakesNamesAsLongAsTheFileSystemDoes) {
   const std::string name(255, 'x');
   ASSERT_SUCCEEDS(WriteSmallObject(store(), name, "text", {}));
-  EXPECT_EQ(ReadSmallObject(store(), name, 4), "text");
+  EXPECT_EQ(store().ReadWhole(name, 4), "text");
 }
 
 TEST_F(FileStoreTest, SubtractsTheUmask) {
@@ -220,7 +220,7 @@ TEST_F(FileStoreTest, KeepsWhatAnotherProcessWroteIntoThePartFile) {
   ASSERT_RESULT(const auto writer, store().CreatePositioned("object", 6, {}));
   ASSERT_SUCCEEDS(writer->WriteAt(0, BytesOf("OU")).get());
   ASSERT_SUCCEEDS(writer->Commit());
-  EXPECT_EQ(ReadSmallObject(store(), "object", 6), "OUeirs");
+  EXPECT_EQ(store().ReadWhole("object", 6), "OUeirs");
 }
 
 TEST_F(FileStoreTest, CutsAPartFileOfAnotherPlan) {
@@ -228,7 +228,7 @@ TEST_F(FileStoreTest, CutsAPartFileOfAnotherPlan) {
   ASSERT_RESULT(const auto writer, store().CreatePositioned("object", 4, {}));
   ASSERT_SUCCEEDS(writer->WriteAt(0, BytesOf("text")).get());
   ASSERT_SUCCEEDS(writer->Commit());
-  EXPECT_EQ(ReadSmallObject(store(), "object", 9), "text");
+  EXPECT_EQ(store().ReadWhole("object", 9), "text");
 }
 
 TEST_F(FileStoreTest, NeitherCommitsNorRemovesAPartFileThatIsNotItsOwn) {

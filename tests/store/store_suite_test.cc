@@ -417,9 +417,9 @@ TEST_P(StoreSuite, ListsByNameAndBelowAFolder) {
 
 TEST_P(StoreSuite, ReadsSmallObjectsUpToALimit) {
   ASSERT_SUCCEEDS(WriteSmallObject(store(), "object", "four", {}));
-  EXPECT_FAILS(Code::kBadInput, ReadSmallObject(store(), "object", 3));
-  EXPECT_FAILS(Code::kNotFound, ReadSmallObject(store(), "missing", 3));
-  const auto text = ReadSmallObject(store(), "object", 4);
+  EXPECT_FAILS(Code::kBadInput, store().ReadWhole("object", 3));
+  EXPECT_FAILS(Code::kNotFound, store().ReadWhole("missing", 3));
+  const auto text = store().ReadWhole("object", 4);
   EXPECT_TRUE(text ? *text == "four" : !GetParam().is_readable) << ErrorOf(text);
 }
 

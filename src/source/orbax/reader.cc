@@ -48,7 +48,7 @@ Result<SmallFile> ReadSmall(OrbaxItem& item, MemoryBudget& budget, std::string_v
   SmallFile file;
   CKPT_TRY(file.grant, GrantNow(budget, info.size_bytes + decode.Of(info.size_bytes),
                                 fmt::format("the checkpoint's {}", name)));
-  CKPT_TRY(file.text, ReadSmallObject(item.store(), info.name, limit_bytes));
+  CKPT_TRY(file.text, item.store().ReadWhole(info.name, limit_bytes));
   return file;
 }
 

@@ -30,7 +30,7 @@ Result<std::map<std::string, std::string>> ReadChecklist(Store& store,
     return BaseName(object.name) == kChecklist;
   });
   if (list == here.end()) return sums;
-  CKPT_TRY(const std::string text, ReadSmallObject(store, list->name, kMostChecklistBytes));
+  CKPT_TRY(const std::string text, store.ReadWhole(list->name, kMostChecklistBytes));
   std::istringstream words(text);
   std::string sum;
   std::string name;
@@ -50,7 +50,7 @@ Result<std::vector<std::string>> HoldToChecklist(Store& store, std::span<const O
     const bool is_small =
         std::find(kSmallFiles.begin(), kSmallFiles.end(), name) != kSmallFiles.end();
     if (!is_small || sum == sums.end() || sum->second.size() != kMd5Digits) continue;
-    CKPT_TRY(const std::string text, ReadSmallObject(store, object.name, kMostSmallBytes));
+    CKPT_TRY(const std::string text, store.ReadWhole(object.name, kMostSmallBytes));
     const std::string found = Md5Hex(text);
     if (found == sum->second) continue;
     return Fail({Code::kBadInput,

@@ -28,9 +28,35 @@ TEST(GsStore, ReadsTheWholeBucketAsItsRoot) {
   stub.Put("a/b", "text");
   for (const std::string root : {"gs://bucket", "gs://bucket/"}) {
     const auto store = stub.Open(root);
-    EXPECT_EQ(*ReadSmallObject(*store, "a/b", 10), "text");
+    EXPECT_EQ(*store->ReadWhole("a/b", 10), "text");
   }
-  EXPECT_EQ(*ReadSmallObject(*stub.Open("gs://bucket/a/"), "b", 10), "text");
+  EXPECT_EQ(*stub.Open("gs://bucket/a/")->ReadWhole("b", 10), "text");
+}
+
+TEST(GsStore, ReadsASmallObjectInOneRequestAndHoldsItToItsSum) {
+  GsStub stub;
+  stub.Put("run/object", "text");
+  const auto store = stub.Open();
+  stub.stub().Script(
+      R"([{"query":"fields=","status":500,"body":"no need to ask this","times":1}])");
+  EXPECT_EQ(*store->ReadWhole("object", 4), "text");
+  const Error none = store->ReadWhole("nothing", 4).error();
+  EXPECT_EQ(none.code, Code::kNotFound);
+  ExpectSays(none, "run/nothing");
+  stub.stub().Script(R"([{"query":"alt=media","status":200,"body":"next","times":1,
+                          "headers":{"x-goog-hash":"crc32c=yZRlqg=="}}])");
+  const Error damaged = store->ReadWhole("object", 4).error();
+  EXPECT_EQ(damaged.code, Code::kIo);
+  ExpectSays(damaged, "arrived with other bytes");
+  ExpectSays(damaged, "run/object");
+}
+
+TEST(GsStore, SaysThatASmallObjectIsTooLarge) {
+  GsStub stub;
+  stub.Put("run/object", "text");
+  const Error error = stub.Open()->ReadWhole("object", 3).error();
+  EXPECT_EQ(error.code, Code::kBadInput);
+  ExpectSays(error, "at most 3");
 }
 
 TEST(GsStore, KeepsNamesWithUnusualCharacters) {
@@ -38,7 +64,7 @@ TEST(GsStore, KeepsNamesWithUnusualCharacters) {
   const auto store = stub.Open();
   const std::string name = "a b/ü+%2F?#&=.json";
   ASSERT_SUCCEEDS(WriteSmallObject(*store, name, "text", {}));
-  EXPECT_EQ(*ReadSmallObject(*store, name, 10), "text");
+  EXPECT_EQ(*store->ReadWhole(name, 10), "text");
   ASSERT_RESULT(const auto infos, store->List(""));
   EXPECT_EQ(infos[0].name, name);
   ASSERT_SUCCEEDS(store->Remove(name));
@@ -80,7 +106,7 @@ TEST(GsStore, ChargesTheProjectThatWasNamed) {
   options.user_project = "mine";
   const auto store = stub.Open("gs://paid/run", options);
   ASSERT_SUCCEEDS(WriteSmallObject(*store, "object", "text", {}));
-  EXPECT_EQ(*ReadSmallObject(*store, "object", 10), "text");
+  EXPECT_EQ(*store->ReadWhole("object", 10), "text");
 }
 
 TEST(GsStore, TellsHowToMakeTheBucketThatIsMissing) {

@@ -69,7 +69,7 @@ TEST_F(HfCache, IsAllThatIsReadOffline) {
   options.cache_folder = folder_.path();
   const Result<std::unique_ptr<Store>> store = OpenHfStore(*HfPlace::Parse("org/name"), options);
   ASSERT_TRUE(store) << store.error().Print();
-  EXPECT_EQ(*ReadSmallObject(**store, "config.json", 100), "{}");
+  EXPECT_EQ(*(*store)->ReadWhole("config.json", 100), "{}");
 
   const Result<std::unique_ptr<Store>> other = OpenHfStore(*HfPlace::Parse("org/none"), options);
   ASSERT_FALSE(other);

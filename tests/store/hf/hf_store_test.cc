@@ -115,14 +115,14 @@ TEST_F(HfStub, ListsTheFilesOfOneCommit) {
 TEST_F(HfStub, ReadsSmallFilesAndRangesOfLargeOnes) {
   Start();
   const std::unique_ptr<Store> store = Opened();
-  EXPECT_EQ(*ReadSmallObject(*store, "config.json", 1000), R"({"model_type": "gemma"})");
-  EXPECT_EQ(*ReadSmallObject(*store, "sub/empty", 1000), "");
+  EXPECT_EQ(*store->ReadWhole("config.json", 1000), R"({"model_type": "gemma"})");
+  EXPECT_EQ(*store->ReadWhole("sub/empty", 1000), "");
   const auto reader = *store->Open(*store->Stat("sub/model.safetensors"));
   const std::string weights = Weights();
   for (const ByteRange range : {ByteRange{0, 8}, ByteRange{123, 4'000'000},
                                 ByteRange{kWeights - 1, kWeights}, ByteRange{7, 7}})
     EXPECT_EQ(ReadThroughWindow(*reader, range), weights.substr(range.begin, range.size()));
-  EXPECT_EQ(*ReadSmallObject(*store, "sub/model.safetensors", kWeights), weights);
+  EXPECT_EQ(*store->ReadWhole("sub/model.safetensors", kWeights), weights);
   EXPECT_FALSE(reader->ReadWindow({kWeights, kWeights + 1}, Window({0, 4096}).span()).get());
 }
 
@@ -200,7 +200,7 @@ TEST_F(HfStub, FollowsARenamedRepositoryWithTheToken) {
   Start({"--renamed", "old/name=org/name", "--private", "org/name"});
   SendToken("hf_known");
   const std::unique_ptr<Store> store = Opened("old/name");
-  EXPECT_EQ(*ReadSmallObject(*store, "config.json", 1000), R"({"model_type": "gemma"})");
+  EXPECT_EQ(*store->ReadWhole("config.json", 1000), R"({"model_type": "gemma"})");
   EXPECT_EQ(ReadThroughWindow(**store->Open(*store->Stat("sub/model.safetensors")), {0, 9}),
             Weights().substr(0, 9));
 }
@@ -209,7 +209,7 @@ TEST_F(HfStub, ReadsOtherRevisionsAndFolders) {
   const fs::path other = fs::path(folder_.path()) / "other";
   WriteText(other / "config.json", "{}");
   Start({"--revision", "org/name@refs/pr/1=" + other.string()});
-  EXPECT_EQ(*ReadSmallObject(*Opened("org/name@refs/pr/1"), "config.json", 1000), "{}");
+  EXPECT_EQ(*Opened("org/name@refs/pr/1")->ReadWhole("config.json", 1000), "{}");
   const std::unique_ptr<Store> sub = Opened("org/name/sub");
   EXPECT_EQ(sub->List("")->size(), 2);
   EXPECT_EQ(sub->Stat("model.safetensors")->size_bytes, kWeights);
@@ -225,13 +225,13 @@ TEST_F(HfStub, ExplainsGatedRepositories) {
         std::pair{"hf_narrow", "fine-grained"}}) {
     SendToken(token);
     const std::unique_ptr<Store> store = Opened();
-    const Result<std::string> text = ReadSmallObject(*store, "config.json", 1000);
+    const Result<std::string> text = store->ReadWhole("config.json", 1000);
     ASSERT_FALSE(text);
     EXPECT_EQ(text.error().code, *token == '\0' ? Code::kNoCredential : Code::kDenied);
     EXPECT_THAT(text.error().Print(), HasSubstr(words));
   }
   SendToken("hf_accepted");
-  EXPECT_TRUE(ReadSmallObject(*Opened(), "config.json", 1000));
+  EXPECT_TRUE(Opened()->ReadWhole("config.json", 1000));
 }
 
 TEST_F(HfStub, ExplainsWhatIsMissing) {
@@ -296,7 +296,7 @@ TEST_F(HfStub, RefusesAPointerInsteadOfTheFile) {
   Start();
   const std::unique_ptr<Store> store = Opened();
   for (const char* name : {"pointer", "page"}) {
-    const Result<std::string> text = ReadSmallObject(*store, name, 1000);
+    const Result<std::string> text = store->ReadWhole(name, 1000);
     ASSERT_FALSE(text) << name;
     EXPECT_EQ(text.error().code, Code::kBadInput);
     EXPECT_THAT(text.error().what, HasSubstr("instead of the file"));
@@ -312,7 +312,7 @@ TEST_F(HfStub, RefusesBytesOfAnotherDigest) {
   stub_->Script(R"([{"method": "GET", "path": "config.json", "status": 206,
                      "headers": {"Content-Range": "bytes 0-22/23"},
                      "body": "{\"model_type\": \"llama\"}"}])");
-  const Result<std::string> text = ReadSmallObject(*store, "config.json", 1000);
+  const Result<std::string> text = store->ReadWhole("config.json", 1000);
   ASSERT_FALSE(text);
   EXPECT_EQ(text.error().code, Code::kBadInput);
   EXPECT_THAT(text.error().what, HasSubstr("digest"));
@@ -328,8 +328,8 @@ TEST_F(HfStub, ReadsFromTheCacheWhatItHasOfTheCommit) {
   WriteText(snapshot / "sub/model.safetensors", Weights());
   WriteText(snapshot / "config.json", "{}");  // of another size: not the file
   const std::unique_ptr<Store> store = Opened();
-  EXPECT_EQ(*ReadSmallObject(*store, "sub/model.safetensors", kWeights), Weights());
-  EXPECT_EQ(*ReadSmallObject(*store, "config.json", 1000), R"({"model_type": "gemma"})");
+  EXPECT_EQ(*store->ReadWhole("sub/model.safetensors", kWeights), Weights());
+  EXPECT_EQ(*store->ReadWhole("config.json", 1000), R"({"model_type": "gemma"})");
   EXPECT_EQ(Requests("GET", "/repos/").count, 0);
 }
 

@@ -111,8 +111,8 @@ TEST_F(KaggleStub, TakesTheNewestVersionWhereNoneIsNamed) {
 TEST_F(KaggleStub, ReadsFilesByRangesThroughSignedAddresses) {
   Start();
   const std::unique_ptr<Store> store = Opened();
-  EXPECT_EQ(*ReadSmallObject(*store, "7b-it/manifest.ocdbt", 100), manifest_);
-  EXPECT_EQ(*ReadSmallObject(*store, "7b-it/empty", 100), "");
+  EXPECT_EQ(*store->ReadWhole("7b-it/manifest.ocdbt", 100), manifest_);
+  EXPECT_EQ(*store->ReadWhole("7b-it/empty", 100), "");
   const auto reader = *store->Open(*store->Stat("7b-it/d/a b+c"));
   EXPECT_EQ(ReadThroughWindow(*reader, {5, 299'000}), weights_.substr(5, 298'995));
   EXPECT_EQ(ReadThroughWindow(*reader, {299'999, 300'003}), "wend");
@@ -126,7 +126,7 @@ TEST_F(KaggleStub, SpeaksTheOlderGenerationWhereTheNewOneIsNotThere) {
   Start();
   stub_->Script(R"([{"path": "ModelApiService", "status": 404}])");
   const std::unique_ptr<Store> store = Opened("google/gemma/maxText/7b-it");
-  EXPECT_EQ(*ReadSmallObject(*store, "7b-it/d/a b+c", 1'000'000), weights_);
+  EXPECT_EQ(*store->ReadWhole("7b-it/d/a b+c", 1'000'000), weights_);
   EXPECT_EQ(Requests("ModelApiService").first, 1);
   EXPECT_GT(Requests("/api/v1/models/google").second, 2);
 }
@@ -134,7 +134,7 @@ TEST_F(KaggleStub, SpeaksTheOlderGenerationWhereTheNewOneIsNotThere) {
 TEST_F(KaggleStub, TakesTokensToo) {
   Start({"--licence", "google/gemma/maxText/7b-it"});
   options_.credential = KaggleCredential::OfToken(Secret("t0ken"), "KAGGLE_API_TOKEN");
-  EXPECT_TRUE(ReadSmallObject(*Opened(), "tokenizer.model", 100));
+  EXPECT_TRUE(Opened()->ReadWhole("tokenizer.model", 100));
 }
 
 TEST_F(KaggleStub, SignsAgainWhatExpired) {
@@ -215,10 +215,10 @@ TEST_F(KaggleStub, ReadsWholeVersionsFromTheCache) {
   options_.cache_folder = folder_.path() + "/cache";
   const fs::path variation = fs::path(options_.cache_folder) / "models/google/gemma/maxText/7b-it";
   WriteText(variation / "2/tokenizer.model", "cached");
-  EXPECT_EQ(*ReadSmallObject(*Opened(), "tokenizer.model", 100), "tokens");
+  EXPECT_EQ(*Opened()->ReadWhole("tokenizer.model", 100), "tokens");
   WriteText(variation / "2.complete", "");
   stub_->Script(R"([{"status": 500}])");
-  EXPECT_EQ(*ReadSmallObject(*Opened(), "tokenizer.model", 100), "cached");
+  EXPECT_EQ(*Opened()->ReadWhole("tokenizer.model", 100), "cached");
 }
 
 TEST_F(KaggleStub, IsReadOnly) {

@@ -98,7 +98,7 @@ TEST_F(MetaStub, ListsWhatTheChecklistNames) {
   EXPECT_EQ(files[1].name, "consolidated.00.pth");
   EXPECT_EQ(files[1].size_bytes, kSize);
   EXPECT_EQ((*store)->held_bytes(), 4 * (options_.reading.window_bytes + (1 << 20)));
-  EXPECT_EQ(*ReadSmallObject(**store, "params.json", 100), "{}");
+  EXPECT_EQ(*(*store)->ReadWhole("params.json", 100), "{}");
   EXPECT_EQ((*store)->root().Print(), stub_->origin() + "/Meta-Llama-3-8B");
 }
 
@@ -109,7 +109,7 @@ TEST_F(MetaStub, FindsTheTokenizerOfLlama2BesideTheFolders) {
   Start();
   const auto store = Open("Llama-2-7b-chat");
   ASSERT_TRUE(store) << store.error().Print();
-  EXPECT_EQ(*ReadSmallObject(**store, "tokenizer.model", 100), "old tokens");
+  EXPECT_EQ(*(*store)->ReadWhole("tokenizer.model", 100), "old tokens");
 }
 
 TEST_F(MetaStub, ReadsAFileInOrderByOneGet) {
@@ -178,7 +178,7 @@ TEST_F(MetaStub, ChecksSmallFilesAgainstTheChecklist) {
   Write("params.json", "{ }");
   const auto store = Open();
   ASSERT_TRUE(store);
-  const auto text = ReadSmallObject(**store, "params.json", 100);
+  const auto text = (*store)->ReadWhole("params.json", 100);
   ASSERT_FALSE(text);
   EXPECT_THAT(text.error().what, HasSubstr("checklist.chk names"));
 }

@@ -69,7 +69,7 @@ TEST_F(WebStub, ReadsOneFileByRanges) {
   ASSERT_EQ(files.size(), 1);
   EXPECT_EQ(files[0].name, "model.gguf");
   EXPECT_EQ(files[0].size_bytes, text_.size());
-  EXPECT_EQ(*ReadSmallObject(**store, "model.gguf", 100'000), text_);
+  EXPECT_EQ(*(*store)->ReadWhole("model.gguf", 100'000), text_);
   EXPECT_EQ(ReadThroughWindow(**(*store)->Open(files[0]), {9'999, 10'003}), "aend");
   EXPECT_EQ((*store)->root().PrintBelow("x").find("s3cret"), std::string::npos);
   EXPECT_THAT(stub_->Get("/_stub/requests"), HasSubstr("token=s3cret"));
@@ -78,7 +78,7 @@ TEST_F(WebStub, ReadsOneFileByRanges) {
 TEST_F(WebStub, FindsNeighboursByName) {
   const auto store = Open();
   ASSERT_TRUE(store);
-  EXPECT_EQ(*ReadSmallObject(**store, "config.json", 100), "{}");
+  EXPECT_EQ(*(*store)->ReadWhole("config.json", 100), "{}");
   const auto none = (*store)->Stat("none.json");
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().code, Code::kNotFound);
