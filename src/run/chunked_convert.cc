@@ -53,9 +53,6 @@ class ChunkedCommitter {
       CKPT_TRY_VOID(WriteSmallObject(destination_, object.name, object.bytes, OwnObject(plan_)));
     }
     for (size_t o = 0; o < plan_.outputs.size(); ++o) CKPT_TRY_VOID(Rename(o));
-    // Of killed runs, which cost storage and are seen in no listing.
-    for (const ChunkedOutput& output : plan_.outputs)
-      CKPT_TRY_VOID(destination_.DropUnfinishedBelow(output.root));
     return {};
   }
 
@@ -227,7 +224,7 @@ Result<ChunkedResult> ConvertInto(const ChunkedPlan& plan, const ChunkedTarget& 
   result.written_bytes = moved->written;
   const auto commit = [&]() -> Result<void> {
     CKPT_TRY_VOID(committer.Commit(records, budget, result, watch));
-    return journal.Clear();
+    return TidyUp(destination, plan, target);
   };
   CKPT_TRY_VOID(RunAlone(commit, progress, watch));
   return result;

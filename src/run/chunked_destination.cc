@@ -197,7 +197,10 @@ Result<bool> IsCommitted(Store& destination, const ChunkedPlan& plan, const Chun
 Result<void> TidyUp(Store& destination, const ChunkedPlan& plan, const ChunkedTarget& target) {
   const std::vector<std::string> folders = WorkFolders(plan, target, destination);
   for (size_t o = 0; o < folders.size(); ++o) {
-    if (folders[o] != plan.outputs[o].root) CKPT_TRY_VOID(destination.RemoveAll(folders[o]));
+    const std::string& root = plan.outputs[o].root;
+    if (folders[o] != root) CKPT_TRY_VOID(destination.RemoveAll(folders[o]));
+    // Of killed runs, which cost storage and are seen in no listing.
+    CKPT_TRY_VOID(destination.DropUnfinishedBelow(root));
   }
   return Journal(destination, plan.run_digest, plan.state_name).Clear();
 }

@@ -163,7 +163,7 @@ Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destin
   result.figures.execute = *std::move(made);
   const auto commit = [&]() -> Result<void> {
     CKPT_TRY_VOID(committer.Commit(*writer, result.figures, watch));
-    return journal.Clear();
+    return TidyUp(destination, plan);
   };
   CKPT_TRY_VOID(RunAlone(commit, progress, watch));
   return result;

@@ -147,9 +147,12 @@ class GsStore final : public Store {
   Result<size_t> DropUnfinishedBelow(std::string_view folder) override {
     if (!folder.empty()) CKPT_TRY_VOID(SafeName(folder));
     size_t count = 0;
-    Result<std::vector<gs::UnfinishedUpload>> uploads = gs::ListUploads(client_, PrefixOf(folder));
+    const std::string prefix = PrefixOf(folder);
+    Result<std::vector<gs::UnfinishedUpload>> uploads =
+        gs::ListUploads(client_, folder.empty() ? prefix : Whole(folder));
     if (uploads) {
       for (gs::UnfinishedUpload& upload : *uploads) {
+        if (upload.object != Whole(folder) && !upload.object.starts_with(prefix)) continue;
         CKPT_TRY_VOID(Drop(upload.object, {false, std::move(upload.upload_id)}));
         ++count;
       }
