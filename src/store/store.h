@@ -163,9 +163,9 @@ class Store {
                                                                std::string_view session);
   /// Removes an unfinished kept object; one that is gone is success.
   virtual Result<void> DropUnfinished(std::string_view name, std::string_view session);
-  /// Removes what writers that were killed left below a folder ("" is all), or of the object of that
-  /// name, and List() does not show: unfinished uploads. Returns how many. Nobody may be writing
-  /// there.
+  /// Removes what writers that were killed left below a folder ("" is all), or of the object of
+  /// that name, and List() does not show: unfinished uploads. Returns how many. Nobody may be
+  /// writing there.
   virtual Result<size_t> DropUnfinishedBelow(std::string_view folder);
 };
 
