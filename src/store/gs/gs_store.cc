@@ -83,18 +83,23 @@ class GsStore final : public Store {
                                 std::move(request), root_);
   }
 
-  // In one request; where the answer is none that is expected, the other way has the words for it.
+  // In one request. What is too large, or packed, the other way has the words for.
   Result<std::string> ReadWhole(std::string_view name, uint64_t limit_bytes) override {
     CKPT_TRY(const std::string object, Object(name));
     http::Request request = client_.Json("GET", "/" + http::PercentEncode(object), "alt=media");
     request.headers.push_back({"Accept-Encoding", "gzip"});
     request.body_limit_bytes = limit_bytes;
-    Result<http::Response> response = client_.Send(request);
-    if (response && response->status == 404)
-      return Result<std::string>(Fail(NotFound())).map_error(client_.At(object));
-    if (!response || response->status != 200 ||
-        http::FindHeader(response->headers, "content-encoding") != nullptr)
+    Result<http::Response> response = client_.Send(request).map_error(client_.At(object));
+    if (!response && response.error().code != Code::kBadInput)
+      return Fail(std::move(response).error());
+    if (!response || http::FindHeader(response->headers, "content-encoding") != nullptr)
       return Store::ReadWhole(name, limit_bytes);
+    if (response->status != 200) {
+      return Result<std::string>(Fail(response->status == 404
+                                          ? NotFound()
+                                          : client_.Explain(*response, gs::kGetObjects)))
+          .map_error(client_.At(object));
+    }
     const std::optional<uint32_t> told = HashIn(response->headers);
     if (told && Crc32c::Of(std::as_bytes(std::span(response->body))).value() != *told)
       return Result<std::string>(Fail(Code::kIo, "arrived with other bytes than it has",
