@@ -103,17 +103,25 @@ def ready_job(node, name, words, url, model):
     return Job(node, name)
 
 
-# Joins the control group of a process and takes memory there until the kernel has ended that process.
+# Joins the control group of a process and takes memory there until the kernel has ended that process. A process that has ended stays
+# in /proc until its parent takes note: who goes on till then is the next that the kernel ends.
 EXHAUST = """
-import os, sys
+import os, re, sys
 number = sys.argv[1]
 groups = [line.strip().split(":", 2) for line in open(f"/proc/{number}/cgroup")]
 (place,) = [path for _, kind, path in groups if kind == "memory"] or [path for _, kind, path in groups if not kind]
 group = ("/sys/fs/cgroup/memory" if os.path.isdir("/sys/fs/cgroup/memory") else "/sys/fs/cgroup") + place
 open(f"/proc/{number}/oom_score_adj", "w").write("1000")
 open(group + "/cgroup.procs", "w").write(str(os.getpid()))
+def resident():
+    try:
+        with open(f"/proc/{number}/status") as status:
+            return int(re.search(r"^VmRSS:\\s+(\\d+) kB", status.read(), re.MULTILINE)[1])
+    except (OSError, TypeError):  # gone, or ended and waiting for its parent
+        return 0
+enough = resident() // 2
 held = []
-while os.path.exists(f"/proc/{number}") and len(held) < 1024:
+while resident() > enough and len(held) < 1024:
     held.append(b"x" * (1 << 20))
 """
 
