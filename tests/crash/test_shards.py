@@ -59,10 +59,9 @@ class Shards:
         with self.start(index) as one, self.start(index) as other:
             ends = [one.end(), other.end()]
         before = self.commits
-        if self.count == 1 and AT_WORK in [ended.status for ended in ends]:  # one shard is the whole, which is one program's
-            ends = [ended for ended in ends if ended.status != AT_WORK]
         for ended in ends:
-            self.take(ended, index)
+            if self.count > 1 or ended.status != AT_WORK:  # one shard is the whole, which is one program's
+                self.take(ended, index)
         self.at_once += self.commits - before == 2
 
 

@@ -8,21 +8,16 @@ source has blocks in so many bytes, and the same ones in both outputs. (Which te
 import numpy as np
 import pytest
 
+import bfloat16
 import support
 
 BUDGET_MIB = 1024
 ALLOWANCE_MIB = 64
 OUTPUTS = ("scanned", "unscanned")
 EVERY = 64 * support.MIB  # of source bytes has one block
-BLOCK = 2048  # elements
+BLOCK = support.make_model.BLOCK_BYTES // 2  # elements
 CYCLE = np.array(support.make_model.PATTERN_CYCLE[: support.make_model.PLANTED_PATTERNS], np.uint16)
 HEAD_DIM = 128
-
-
-def scaled(patterns, factor):
-    """bf16 patterns of the products, rounded to nearest even."""
-    bits = ((patterns.astype(np.uint32) << 16).view(np.float32) * np.float32(factor)).view(np.uint32)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 
 
 def steps_of(cycle):
@@ -30,8 +25,9 @@ def steps_of(cycle):
     return np.unique(cycle.astype(np.uint32) << 16 | np.roll(cycle, -1))
 
 
-# MaxText has the square root of the head's size in the query kernels, and no such division in the server.
-STEPS = {"as they are": steps_of(CYCLE), "queries": steps_of(scaled(CYCLE, HEAD_DIM**-0.5))}
+# MaxText's query kernels are divided by the square root of the head's size.
+QUERIES = bfloat16.from_float32(bfloat16.to_float32(CYCLE) * np.float32(HEAD_DIM**-0.5))
+STEPS = (steps_of(CYCLE), steps_of(QUERIES))
 
 
 def chains_of(path):
@@ -47,7 +43,7 @@ def chains_of(path):
         has_next[has_next] = places[nexts[has_next]] == places[has_next] + stride
         codes = np.zeros(len(places), np.uint32)
         codes[has_next] = patterns[has_next].astype(np.uint32) << 16 | patterns[nexts[has_next]]
-        for steps in STEPS.values():
+        for steps in STEPS:
             follows = has_next & np.isin(codes, steps) & (next_of < 0)
             next_of[follows] = nexts[follows]
     is_first = np.ones(len(places), bool)

@@ -3,8 +3,8 @@
 // next to nothing, where a tracer doubles the time of a run.
 //
 //   CALL_HOOK_FOLDER  the folder, absolute. Without it nothing is counted.
-//   CALL_HOOK_LOG     a file: a line for each call that counts, "NAME PATH", for two paths "NAME
-//   PATH -> PATH" CALL_HOOK_ONLY    a pattern of fnmatch(3): only calls whose line matches it count
+//   CALL_HOOK_LOG     a file: a line for each call that counts, "NAME PATH" or "NAME PATH -> PATH"
+//   CALL_HOOK_ONLY    a pattern of fnmatch(3): only calls whose line matches it count
 //   CALL_HOOK_KILL    the number of a call, from 1: SIGKILL before it is carried out
 //   CALL_HOOK_AFTER   set: SIGKILL when it has been carried out
 //
@@ -116,7 +116,8 @@ mode_t ModeOf(int flags, va_list arguments) {
 }  // namespace
 
 // The names and types are libc's. Off_t has 64 bits on all that this is built for, so both names of
-// a call take the same. NOLINTBEGIN(readability-identifier-naming, bugprone-reserved-identifier)
+// a call take the same.
+// NOLINTBEGIN(readability-identifier-naming, bugprone-reserved-identifier)
 #define CALL_HOOK_OF_DESCRIPTOR(NAME, RESULT, TYPES, WORDS)                       \
   extern "C" RESULT NAME TYPES {                                                  \
     static auto* const next = Next<RESULT TYPES>(#NAME);                          \
