@@ -126,6 +126,10 @@ class Case:
         self.whole = Whole(self.place.outputs("whole"), self.place.state("whole"), ended.wall_s, self.planned()["bundles"])
         assert self.whole.bundles >= LEAST_BUNDLES, f"{self.name}: {self.whole.bundles} bundles"
 
+    def is_committed(self, name: str) -> bool:
+        """Whether the outputs are all in place, whatever is left beside them."""
+        return self.whole is not None and self.place.outputs(name) == self.whole.outputs
+
     def assert_whole(self, name: str, history: str) -> None:
         """The destination holds what an undisturbed run makes, and nothing else. `history` says how it came to be."""
         assert self.whole is not None

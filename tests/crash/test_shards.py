@@ -53,6 +53,9 @@ class Shards:
             return
         self.killed += 1
         self.history += f" {index} (killed)"
+        if not self.commits and self.case.is_committed(self.name):  # it was killed before it could say so
+            self.commits += 1
+            self.history += " after its commit"
 
     def let_two_run(self, index: int) -> None:
         """Two at once. Which of them is first is open; neither may be harmed."""
