@@ -267,6 +267,8 @@ def rooted(stage: Stage) -> None:
     finally:
         stop = {"cluster": "tools/cluster.sh", "slurm": "tests/slurm/slurm.sh"}
         if name in stop:  # nodes that the tests could not stop themselves
+            if name == "cluster":
+                stage.run(ROOT / "tools/world.sh", "stop", BUILD / "cluster/node", must=False)
             stage.run(ROOT / stop[name], "stop", BUILD / name / "node", must=False)
         left = stage.run(sys.executable, "tests/cluster/leftovers.py", must=False)
         stage.count("something is left running or mounted", left == 0)

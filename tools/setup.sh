@@ -15,7 +15,7 @@ test=("${demo[@]}" git libgtest-dev libgmock-dev libbenchmark-dev clang-16 clang
 image=("${build[@]}" ca-certificates)  # inside the container that compiles the image
 slurm=(munge slurmctld slurmd slurm-client)
 cluster=(python3 python3-venv git gcc libc6-dev openssl buildah podman runc mmdebstrap catatonit docker-registry etcd-server
-  containerd containernetworking-plugins iptables iproute2 procps "${slurm[@]}")  # tests of the image, of Kubernetes Jobs, of Slurm arrays
+  containerd containernetworking-plugins iptables iproute2 dnsmasq-base procps "${slurm[@]}")  # tests of the image, of Kubernetes Jobs, of Slurm arrays
 
 case ${1:-} in
   build) wanted=("${build[@]}") ;;

@@ -43,12 +43,16 @@ Result<void> CheckMemory(const Conversion& conversion) {
   const uint64_t needed = conversion.planned_peak_bytes() + kBesideBudgetBytes;
   const uint64_t there = MachineMemoryBytes();
   if (needed <= there) return {};
+  std::string remedy = fmt::format("raise the container's memory limit to {} MiB or more",
+                                   (needed + kMiB - 1) / kMiB);
+  // Less than the least budget is refused as it is.
+  if (there >= kLeastMemoryBytes + kBesideBudgetBytes)
+    remedy += fmt::format(", or give --memory {} MiB", (there - kBesideBudgetBytes) / kMiB);
   return Fail(
       Code::kResources,
       fmt::format("the conversion needs up to {} of memory, this machine or container has {}",
                   FormatMemory(needed), FormatMemory(there)),
-      fmt::format("raise the container's memory limit, or give --memory {} or less",
-                  FormatMemory(kLeastMemoryBytes)));
+      std::move(remedy));
 }
 
 }  // namespace ckpt

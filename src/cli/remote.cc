@@ -138,7 +138,7 @@ Result<SourcePlace> Remote::FindOnHub(const std::string& argument) {
   CKPT_TRY(HfOptions options,
            HfOptionsFromEnvironment(
                environment_, engine,
-               token.empty() ? Credential() : Credential{token, "the container's token"}));
+               token.empty() ? Credential() : Credential{token, "HF_TOKEN or the mounted secret"}));
   CKPT_TRY(std::unique_ptr<Store> store, OpenHfStore(std::move(place), std::move(options)));
   return SourcePlace{std::shared_ptr<Store>(std::move(store)), file};
 }

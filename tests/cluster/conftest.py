@@ -8,6 +8,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "image"))
 
 import node as nodes  # noqa: E402
+import world as worlds  # noqa: E402
+from published import published  # noqa: E402
 
 
 @pytest.fixture(scope="session", name="node")
@@ -24,3 +26,10 @@ def _folder(node, request):
     folder.mkdir(parents=True)
     folder.chmod(0o777)
     return folder
+
+
+@pytest.fixture(scope="session", name="world")
+def _world(node):
+    """The services under their public names, around the node; a bucket for each published Job."""
+    with worlds.running(node, [job.bucket for job in published()]) as world:
+        yield world

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""What tests of the image, of Jobs and of Slurm left behind on this machine: processes, mounts, network links, control groups.
+"""What tests of the image, of Jobs and of Slurm left behind on this machine: processes, mounts, network links, control groups, rules.
 
 usage: tests/cluster/leftovers.py      prints each; exit status 1 if there is one. Run as root, after the tests
 
-Only what is ours counts: what names a folder of these tests, or has a name that tools/cluster.sh gives. The checker
+Only what is ours counts: what names a folder of these tests, or has a name that tools/cluster.sh or tools/world.sh gives. The checker
 proves first that it would find something, by a process and a mount of its own.
 """
 
@@ -77,9 +77,15 @@ def self_test():
         assert not mounts([folder]) and not processes([folder])
 
 
+def rules():
+    """Of tools/world.sh."""
+    said = subprocess.run(["iptables-save"], capture_output=True, text=True, check=False).stdout
+    return [f"iptables: {line}" for line in said.splitlines() if "CKPT-WORLD" in line]
+
+
 def leftovers():
     """All of them."""
-    return processes(FOLDERS) + mounts(FOLDERS) + links() + control_groups()
+    return processes(FOLDERS) + mounts(FOLDERS) + links() + control_groups() + rules()
 
 
 if __name__ == "__main__":

@@ -68,6 +68,27 @@ class Node:
         events = self.kubectl("describe", "job,pod", "-l", f"job-name={name}", expect=None).stdout
         raise AssertionError(f"Job {name} did not end within {timeout_s} s\n{events[-6000:]}")
 
+    def wait_for_end_of_pod(self, name, timeout_s=60):
+        """Waits until a pod of a Job has ended, which may be tried again; how its container ended."""
+        until = time.monotonic() + timeout_s
+        while time.monotonic() < until:
+            for pod in self.get("pods", "-l", f"job-name={name}")["items"]:
+                for container in pod["status"].get("containerStatuses", []):
+                    if "terminated" in container["state"]:
+                        return container["state"]["terminated"]
+            time.sleep(0.2)
+        raise AssertionError(self.kubectl("describe", "job,pod", "-l", f"job-name={name}", expect=None).stdout[-6000:])
+
+    def wait_for_event(self, name, reason, timeout_s=60):
+        """Waits until something of this kind is told of a pod of a Job."""
+        until = time.monotonic() + timeout_s
+        while time.monotonic() < until:
+            for event in self.get("events")["items"]:
+                if event["reason"] == reason and event["involvedObject"]["name"].startswith(name):
+                    return
+            time.sleep(0.2)
+        raise AssertionError(self.kubectl("describe", "job,pod", "-l", f"job-name={name}", expect=None).stdout[-6000:])
+
     def kubelet(self, command):
         """`stop` and `start` of the kubelet alone; the pods go on without it."""
         containers.call(SCRIPT, "kubelet", self.folder / "node", command, env=self.environment)
@@ -101,7 +122,8 @@ def running():
     """Builds the image, and starts registry and node while the block runs. A node that an earlier run left is ended."""
     containers.lock()
     home = FOLDER / "node"
-    subprocess.run([SCRIPT, "stop", home], check=True, stdin=subprocess.DEVNULL, timeout=300)
+    for script in (SCRIPT.with_name("world.sh"), SCRIPT):
+        subprocess.run([script, "stop", home], check=True, stdin=subprocess.DEVNULL, timeout=300)
     shutil.rmtree(FOLDER)
     (FOLDER / "bin").mkdir(parents=True)
     containers.build()

@@ -104,6 +104,12 @@ def explain(*arguments: object, **how: object) -> dict:
     return json.loads(run("--explain", *arguments, expect=0, **how).stdout)
 
 
+def made_nothing(root: Path) -> bool:
+    """Whether all that lies below a root of buckets is why a run failed, for whoever looks when its pod is gone."""
+    names = set(support.contents(root))
+    return bool(names) and {Path(name).parts[-2:] for name in names} == {(".ckpt-state", "report.json"), (".ckpt-state", "state.json")}
+
+
 def many(lists: list[list], **how: object) -> list[Said]:
     """One run for each argument list, some side by side."""
     with ThreadPoolExecutor(os.cpu_count() or 2) as pool:

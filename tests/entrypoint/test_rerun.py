@@ -135,7 +135,7 @@ def test_a_truncated_shard_ends_the_run_before_anything_is_written(server: str, 
     shard.write_bytes(shard.read_bytes()[:-1])
     said = door.run(*words(server, sources, KIND_OF[server][0], f"--input_directory={tmp_path / 'in'}"), root=root)
     door.assert_refused(said, 65, shard.name)
-    assert support.contents(root) == {}
+    assert door.made_nothing(root)
     door.run(*words(server, sources, KIND_OF[server][0]), root=root, expect=0)
 
 
@@ -145,7 +145,7 @@ def test_a_missing_shard_is_named_before_anything_is_written(sources: door.Sourc
     said = door.run(*words("jetstream-pytorch", sources, "int8_blockwise", f"--input_directory={tmp_path / 'in'}"),
                     root=root)
     door.assert_refused(said, 65, "model-00002-of-00002.safetensors")
-    assert support.contents(root) == {}
+    assert door.made_nothing(root)
 
 
 @pytest.mark.parametrize("is_there", [False, True], ids=["no-folder", "empty-folder"])
@@ -155,7 +155,7 @@ def test_a_source_that_is_not_there_is_refused(is_there: bool, sources: door.Sou
     said = door.run(*words("jetstream-pytorch", sources, "int8_blockwise", f"--input_directory={tmp_path / 'in'}"),
                     root=root)
     door.assert_refused(said, 66, str(tmp_path / "in"))
-    assert support.contents(root) == {}
+    assert door.made_nothing(root)
 
 
 @pytest.mark.parametrize("flags", [[], ["--dry_run"], ["--overwrite=True"]], ids=["run", "dry-run", "overwrite"])

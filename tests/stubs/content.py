@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import socket
+import ssl
 import threading
 
 import crc32c
@@ -79,7 +80,12 @@ class FileContent:
 
     def send(self, sink: socket.socket, opened, begin: int, end: int) -> None:
         while begin < end:
-            sent = os.sendfile(sink.fileno(), opened.fileno(), begin, end - begin)
+            if isinstance(sink, ssl.SSLSocket):  # the kernel cannot encrypt
+                piece = os.pread(opened.fileno(), min(end - begin, 1 << 20), begin)
+                sink.sendall(piece)
+                sent = len(piece)
+            else:
+                sent = os.sendfile(sink.fileno(), opened.fileno(), begin, end - begin)
             if sent == 0:
                 raise ConnectionError(f"{self.path} became shorter")
             begin += sent

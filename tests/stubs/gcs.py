@@ -279,7 +279,7 @@ def main() -> None:
     given = parser.parse_args()
     store = Store([*given.bucket, *given.requester_pays], given.folder, given.sums)
     service = Gcs(store, Tokens(given.tokens, given.permissions), set(given.requester_pays), given.page_size)
-    serve(Listener(service, given.port))
+    serve(Listener(service, given.port), given.tls)
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ class Access(Service):
         return "bucket" if permission.split(".")[1] == "buckets" or permission.endswith(".list") else "object"
 
     def base(self, request: Request) -> str:
-        return f"http://{request.host or f'127.0.0.1:{request.port}'}"
+        return request.base
 
     def shown(self, request: Request, bucket: str, value: Object, status: int = 200) -> Answer:
         resource = value.resource(bucket, self.base(request))

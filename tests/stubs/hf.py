@@ -14,7 +14,7 @@ import urllib.parse
 from dataclasses import dataclass, field
 
 from content import FileContent
-from service import Answer, Listener, Refused, Request, Service, json_answer, options, ranged, say, serve, text_answer
+from service import Answer, Listener, Refused, Request, Service, beside, json_answer, options, ranged, serve, text_answer
 
 SHA256_LIMIT = 4 << 30  # larger (sparse) files get a digest that only names them
 KEY = os.urandom(32)  # of this run's signatures
@@ -106,7 +106,7 @@ class Hub(Service):
         self.lfs_over, self.page_size, self.size_cap, self.url_life_s = (
             given.lfs_over, given.page_size, given.size_cap, given.url_life)
         self.digests = Digests()
-        self.cdn_port = 0
+        self.cdn_url = ""
         self._signed: dict[str, tuple[str, str]] = {}  # key of an address: path, SHA-256
 
     def answer(self, request: Request) -> Answer:
@@ -190,7 +190,7 @@ class Hub(Service):
         headers = [("X-Repo-Commit", commit)]
         if first + size < len(names):
             more = urllib.parse.urlencode({**request.parameters, "cursor": first + size})
-            headers.append(("Link", f'<http://{request.host}{request.path}?{more}>; rel="next"'))
+            headers.append(("Link", f'<{request.base}{request.path}?{more}>; rel="next"'))
         return json_answer([entries[name] for name in names[first:first + size]], 200, *headers)
 
     def _entry(self, folder: str, path: str) -> dict:
@@ -236,7 +236,7 @@ class Hub(Service):
         self._signed[key] = (place, sha256)
         expires = int(time.time() + self.url_life_s)
         query = f"Expires={expires}&Signature={signature(key, expires)}&Key-Pair-Id=STUB"
-        return f"http://localhost:{self.cdn_port}/repos/{key}/{sha256}?{query}"
+        return f"{self.cdn_url}/repos/{key}/{sha256}?{query}"
 
     def cdn(self, request: Request) -> Answer:
         """The CDN: knows signatures, not tokens."""
@@ -281,6 +281,7 @@ def main() -> None:
     parser.add_argument("--page-size", type=int, default=1000, help="entries of a tree's page")
     parser.add_argument("--size-cap", type=int, default=0, metavar="BYTES", help="the CDN answers 400 to a plain GET of more")
     parser.add_argument("--url-life", type=float, default=3600, metavar="SECONDS", help="of signed addresses")
+    parser.add_argument("--cdn-url", help="what signed addresses begin with, instead of this CDN's own address")
     given = parser.parse_args()
     repositories: dict[str, Repository] = {}
     for text in given.repo:
@@ -297,10 +298,8 @@ def main() -> None:
     for name in given.disabled:
         repositories[name].is_disabled = True
     hub = Hub(repositories, dict(text.split("=", 1) for text in given.renamed), given)
-    cdn = Listener(hub, 0, hub.cdn).begin()
-    hub.cdn_port = cdn.port
-    say(f"cdn http://localhost:{cdn.port}")
-    serve(Listener(hub, given.port))
+    hub.cdn_url = beside(hub, hub.cdn, given.tls, "cdn", given.cdn_url)
+    serve(Listener(hub, given.port), given.tls)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import urllib.parse
 
 import crc32c
 from content import Content, FileContent, MemoryContent
-from service import Answer, Listener, Refused, Request, Service, json_answer, options, ranged, say, serve, text_answer
+from service import Answer, Listener, Refused, Request, Service, beside, json_answer, options, ranged, serve, text_answer
 
 KEY = os.urandom(32)  # of this run's signatures
 RPC = "models.ModelApiService"
@@ -233,12 +233,11 @@ def main() -> None:
     parser.add_argument("--url-life", type=float, default=3600, metavar="SECONDS", help="of signed addresses")
     parser.add_argument("--archive-only", action="store_true", help="listing files is refused")
     parser.add_argument("--strict-redirect", action="store_true", help="signed addresses refuse Authorization")
+    parser.add_argument("--storage-url", help="what signed addresses begin with, instead of this storage's own address")
     given = parser.parse_args()
     service = Kaggle(given)
-    storage = Listener(service, 0, service.signed).begin()
-    service.signed_base = f"http://localhost:{storage.port}"
-    say(f"storage {service.signed_base}")
-    serve(Listener(service, given.port))
+    service.signed_base = beside(service, service.signed, given.tls, "storage", given.storage_url)
+    serve(Listener(service, given.port), given.tls)
 
 
 if __name__ == "__main__":

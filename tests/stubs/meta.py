@@ -89,8 +89,8 @@ class Meta(Service):
                 with self._lock:
                     self.counts.clear()
                 return Answer(204)
-            case "GET", "link":  # ?expires=SECONDS from now
-                base = f"http://{request.host}"
+            case "GET", "link":  # ?expires=SECONDS from now, ?base=https://HOST
+                base = request.parameters.get("base", request.base)
                 return text_answer(self.link(base, int(time.time() + float(request.parameters.get("expires", 86400)))))
         return super().control(request, what)
 
@@ -117,7 +117,7 @@ def main() -> None:
     service = Meta(given)
     listener = Listener(service, given.port)
     say(f"link {service.link(f'http://127.0.0.1:{listener.port}', int(time.time() + given.expires))}")
-    serve(listener)
+    serve(listener, given.tls)
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ class Oauth(Service):
         match form.get("grant_type"):
             case grant if grant == JWT_BEARER:
                 self.count("jwt")
-                whom = self.service_account(form.get("assertion", ""), f"http://{request.host}/token")
+                whom = self.service_account(form.get("assertion", ""), f"{request.base}/token")
             case "refresh_token":
                 self.count("refresh")
                 if (form.get("client_id"), form.get("client_secret")) != (self.given.client_id, self.given.client_secret):
@@ -272,7 +272,7 @@ def main() -> None:
     if given.tokens_file:
         open(given.tokens_file, "a", encoding="utf-8").close()
         os.chmod(given.tokens_file, 0o600)
-    serve(Listener(Oauth(given), given.port))
+    serve(Listener(Oauth(given), given.port), given.tls)
 
 
 if __name__ == "__main__":

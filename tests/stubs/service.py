@@ -14,6 +14,7 @@ import re
 import select
 import signal
 import socket
+import ssl
 import struct
 import sys
 import termios
@@ -85,6 +86,7 @@ class Request:
         self.headers = handler.headers
         self.port: int = handler.server.server_address[1]
         self.host: str = self.headers.get("Host", "")
+        self.base = f"{handler.server.scheme}://{self.host or f'127.0.0.1:{self.port}'}"  # as the client calls this server
         self.fault: dict = {}
         self.entry: dict = {}
         self._handler = handler
@@ -440,8 +442,13 @@ class Listener(ThreadingHTTPServer):
     request_queue_size = 256
     allow_reuse_address = True
 
-    def __init__(self, service: Service, port: int, answer=None):
+    def __init__(self, service: Service, port: int, answer=None, tls: list[str] | None = None):
         super().__init__(("127.0.0.1", port), _Handler)
+        self.scheme = "https" if tls else "http"
+        self._tls: ssl.SSLContext | None = None
+        if tls:
+            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._tls.load_cert_chain(*tls)
         self.service = service
         self.answer = answer or service.answer
         self.port = self.server_address[1]
@@ -451,6 +458,12 @@ class Listener(ThreadingHTTPServer):
     def count_connections(self, change: int) -> None:
         with self._count_lock:
             self.connections += change
+
+    def get_request(self):
+        connection, address = super().get_request()
+        if self._tls:  # greeted in the connection's own thread, so that one that says nothing holds up no other
+            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def handle_error(self, request, client_address):
         """A client that goes away is no news."""
@@ -468,6 +481,7 @@ def options(description: str) -> argparse.ArgumentParser:
     """The parser that every stub starts from."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
+    parser.add_argument("--tls", nargs=2, metavar=("CERTIFICATE", "KEY"), help="PEM files: the same over TLS, on ports of its own")
     return parser
 
 
@@ -475,10 +489,21 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def serve(listener: Listener) -> None:
+def beside(service: Service, answer, tls: list[str] | None, name: str, public: str | None) -> str:
+    """Starts a second server of a stub, such as the hub's CDN, and says where it is; returns the address to send clients to."""
+    listener = Listener(service, 0, answer).begin()
+    say(f"{name} http://localhost:{listener.port}")
+    if tls:
+        say(f"{name}-tls {Listener(service, 0, answer, tls).begin().port}")
+    return public or f"http://localhost:{listener.port}"
+
+
+def serve(listener: Listener, tls: list[str] | None = None) -> None:
     """Says where it listens (the last line of the start), and runs until standard input closes or SIGTERM comes."""
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     listener.begin()
+    if tls:
+        say(f"tls {Listener(listener.service, 0, listener.answer, tls).begin().port}")
     say(f"listening on http://127.0.0.1:{listener.port}")
     descriptor = sys.stdin.fileno()
     while True:

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdio>
 #include <memory>
+#include <optional>
 
 #include "base/text.h"
 #include "cli/conversion.h"
@@ -85,9 +86,16 @@ int Run(std::string_view program, std::span<const std::string> arguments,
     fmt::print("{}\n", ExplainJson(contract));
     return std::fflush(stdout) == 0 ? 0 : ExitStatus(Code::kIo);
   }
+  std::optional<int> told;
+  const auto tell = [&](const Error& error) {
+    if (!told) told = fail(InContractWords(AsStopped(error, "run the Job again")));
+  };
   const Result<std::string> ended =
-      Guarded<std::string>([&] { return RunJob(contract, *settled, environment, log); });
-  if (!ended) return fail(InContractWords(AsStopped(ended.error(), "run the Job again")));
+      Guarded<std::string>([&] { return RunJob(contract, *settled, environment, log, tell); });
+  if (!ended) {
+    tell(ended.error());
+    return *told;
+  }
   LeaveTermination(words.Get(Flag::kTerminationLog), *ended);
   // A log that did not arrive is a failure, not a success.
   return log.is_lost() ? ExitStatus(Code::kIo) : 0;

@@ -19,6 +19,7 @@
 #include "cli/version.h"
 #include "cli/watched.h"
 #include "model/family.h"
+#include "plan/memory.h"
 #include "run/mark.h"
 #include "run/report_state.h"
 #include "source/reading.h"
@@ -38,12 +39,14 @@ class Job {
         log_(log),
         begin_(std::chrono::steady_clock::now()) {}
 
-  Result<std::string> Run() {
+  Result<std::string> Run(const std::function<void(const Error&)>& tell) {
     for (const std::string& line : contract_.opening_lines) log_.Info(line);
     for (const std::string& line : contract_.notices) log_.Notice(line);
     for (const std::string& line : contract_.warnings) log_.Warn(line);
     Result<std::string> ended = Work();
-    if (!ended) LeaveFailure(ended.error());
+    if (ended) return ended;
+    tell(ended.error());
+    LeaveFailure(ended.error());
     return ended;
   }
 
@@ -113,8 +116,9 @@ class Job {
       }
       const bool is_last = &candidate == &candidates.places.back() && !candidates.beyond;
       if (prepared.error().code != Code::kNotFound || is_last) return Fail(prepared.error());
-      log_.Warn(
-          fmt::format("{} holds no model: {}", Redacted(candidate.shown), prepared.error().what));
+      if (candidate.is_usual)
+        log_.Warn(
+            fmt::format("{} holds no model: {}", Redacted(candidate.shown), prepared.error().what));
     }
     return Fail(
         candidates.beyond.value_or(Error{Code::kInternal, "no place to read from", {}, {}, {}}));
@@ -226,11 +230,37 @@ class Job {
                        fmt::join(places, "\n"));
   }
 
-  // The reason of a failure, where the output can be reached and nothing else lies there.
+  // Whether a run that had not begun to write tells its failure in the destination: not for what
+  // the arguments say, nor where the destination, or a service, is what failed.
+  static bool IsToldUnbegun(Code code) {
+    return code == Code::kBadInput || code == Code::kNotFound || code == Code::kResources ||
+           code == Code::kDenied || code == Code::kNoCredential;
+  }
+
+  // The destination that a run was going to have, for a failure's few bytes.
+  Result<std::shared_ptr<Store>> UnbegunDestination(MemoryBudget& budget) {
+    CKPT_TRY(arguments_.destination, FindDestination(contract_, environment_));
+    CKPT_TRY(const Settings settings, ParseSettings(arguments_));
+    return OpenDestination(arguments_.destination, settings.access, &budget);
+  }
+
   void LeaveFailure(const Error& error) {
-    if (!is_ours_ || contract_.is_dry_run || error.code == Code::kCannotCreate ||
-        error.code == Code::kTemporary)
+    if (contract_.is_dry_run || error.code == Code::kCannotCreate ||
+        error.code == Code::kTemporary || (!is_ours_ && !IsToldUnbegun(error.code)))
       return;
+    // Best effort: the failure itself is what counts.
+    if (conversion_) {
+      (void)WriteFailureReport(*conversion_->destination, FailureText(error), conversion_->plan());
+      return;
+    }
+    MemoryBudget budget(kLeastMemoryBytes);
+    const Result<std::shared_ptr<Store>> destination = UnbegunDestination(budget);
+    PlanBase unplanned;
+    unplanned.state_name = contract_.state_name;
+    if (destination) (void)WriteFailureReport(**destination, FailureText(error), unplanned);
+  }
+
+  static std::string FailureText(const Error& error) {
     nlohmann::ordered_json json;
     json["schema_version"] = 1;
     json["program"] = "ckpt";
@@ -244,9 +274,7 @@ class Job {
                      {"details", error.details},
                      {"where", where},
                      {"remedy", error.remedy}};
-    // Best effort: the failure itself is what counts.
-    (void)WriteFailureReport(*conversion_->destination, HideSecrets(PrintJson(json)) + "\n",
-                             conversion_->plan());
+    return HideSecrets(PrintJson(json)) + "\n";
   }
 
   const Contract& contract_;
@@ -264,8 +292,9 @@ class Job {
 }  // namespace
 
 Result<std::string> RunJob(const Contract& contract, const Arguments& arguments,
-                           const Environment& environment, Log& log) {
-  return Job(contract, arguments, environment, log).Run();
+                           const Environment& environment, Log& log,
+                           const std::function<void(const Error&)>& tell) {
+  return Job(contract, arguments, environment, log).Run(tell);
 }
 
 }  // namespace ckpt::contract

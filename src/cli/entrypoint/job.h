@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "cli/entrypoint/log.h"
@@ -9,8 +10,10 @@ namespace ckpt::contract {
 
 /// Checks source, outputs and credentials, converts, and says so in the contract's lines; those
 /// that users wait for come after the commit. Returns the container's last message. Errors: those
-/// of the conversion; each is also left as .ckpt-state/report.json where the output is ours.
+/// of the conversion; each goes to `tell` first, then it is left as .ckpt-state/report.json where
+/// the output can be reached and holds no state of another run.
 Result<std::string> RunJob(const Contract& contract, const Arguments& arguments,
-                           const Environment& environment, Log& log);
+                           const Environment& environment, Log& log,
+                           const std::function<void(const Error&)>& tell);
 
 }  // namespace ckpt::contract

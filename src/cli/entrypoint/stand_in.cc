@@ -34,8 +34,9 @@ bool AddBaseCopy(const Contract& contract, const Source& source, const Environme
   const std::string variation = base + "/" + Split(source.name, '/')[3];
   const bool is_bucket = IsBucketUri(base);
   if (!is_bucket && !IsFolder(base)) return false;
-  if (is_bucket || IsFolder(variation)) candidates.push_back({variation, contract.base_copy});
-  if (is_bucket || !IsFolder(variation)) candidates.push_back({base, contract.base_copy});
+  if (is_bucket || IsFolder(variation))
+    candidates.push_back({variation, contract.base_copy, false});
+  if (is_bucket || !IsFolder(variation)) candidates.push_back({base, contract.base_copy, false});
   return !is_bucket;
 }
 

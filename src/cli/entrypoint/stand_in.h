@@ -19,6 +19,7 @@ std::string Reached(std::string_view place, const Environment& environment);
 struct Candidate {
   std::string argument;  ///< what `ckpt convert` takes
   std::string shown;     ///< what the user called it
+  bool is_usual = true;  ///< false: that nothing is there is no news
 };
 /// The places to try, and why nothing comes after them.
 struct Candidates {
