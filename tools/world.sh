@@ -8,7 +8,7 @@
 #   world.sh status DIR                           names that were asked for and are not in the world; packets that were refused
 #   world.sh stop DIR                             before `cluster.sh stop DIR`; may be repeated
 #
-# `ca` leaves DIR/world/{ca,server}.pem, server.key and DIR/world/image (FROM $BASE, plus the test CA as the only one).
+# `ca` leaves DIR/world/{ca,server,other}.pem, {server,other}.key (other: of a name that is not in the world) and DIR/world/image (FROM $BASE, plus the test CA as the only one).
 # The cluster's pods ask 10.88.77.1 for names. dnsmasq answers each with an address of its own in 198.18.77.0/24, which is reserved for
 # tests and lies on no interface; iptables sends those, and 169.254.169.254:80, to loopback, and refuses what would leave the bridge.
 # Needs root, the packages of `tools/setup.sh cluster`. One at a time on a machine, as the bridge's address is fixed.
@@ -31,6 +31,12 @@ make_certificates() {  # make_certificates HOST...
   printf 'subjectAltName=%s\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n' "$names" >"$world/extensions"
   openssl x509 -req -in "$world/server.csr" -CA "$world/ca.pem" -CAkey "$world/ca.key" -CAcreateserial -days 30 \
     -extfile "$world/extensions" -out "$world/server.pem" 2>/dev/null
+  # A certificate of the same CA that names somebody else.
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=other.example" \
+    -keyout "$world/other.key" -out "$world/other.csr" 2>/dev/null
+  printf 'subjectAltName=DNS:other.example\nbasicConstraints=CA:FALSE\nextendedKeyUsage=serverAuth\n' >"$world/extensions"
+  openssl x509 -req -in "$world/other.csr" -CA "$world/ca.pem" -CAkey "$world/ca.key" -CAcreateserial -days 30 \
+    -extfile "$world/extensions" -out "$world/other.pem" 2>/dev/null
   cp "$world/ca.pem" "$world/image/ca-certificates.crt"
   # shellcheck disable=SC2016  # BASE is the builder's
   printf 'ARG BASE\nFROM $BASE\nCOPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt\n' >"$world/image/Dockerfile"

@@ -8,7 +8,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "image"))
 
 import node as nodes  # noqa: E402
-import world as worlds  # noqa: E402
+import world as worlds  # noqa: E402  (it makes the stubs known, too)
+import soak  # noqa: E402
 from published import published  # noqa: E402
 
 
@@ -30,6 +31,6 @@ def _folder(node, request):
 
 @pytest.fixture(scope="session", name="world")
 def _world(node):
-    """The services under their public names, around the node; a bucket for each published Job."""
-    with worlds.running(node, [job.bucket for job in published()]) as world:
+    """The services under their public names, around the node; a bucket for each published Job, and one for the soak."""
+    with worlds.running(node, [*(job.bucket for job in published()), soak.BUCKET]) as world:
         yield world

@@ -12,10 +12,12 @@ from pathlib import Path
 import containers
 import node as nodes
 
-sys.path[:0] = [str(containers.ROOT / "tests" / name) for name in ("stubs", "judge", "entrypoint")]
+sys.path[:0] = [str(containers.ROOT / name) for name in ("tests/stubs", "tests/judge", "tests/entrypoint", "tools")]
 
 import door  # noqa: E402
+import make_model  # noqa: E402
 import services  # noqa: E402
+import soak  # noqa: E402
 from started import Stub, started  # noqa: E402
 
 SCRIPT = containers.ROOT / "tools/world.sh"
@@ -75,6 +77,8 @@ def stand_ins(folder: Path) -> tuple[dict[str, Path], Path]:
     """{repository of the hub: folder}, and the folder that Meta's link stands for."""
     sources = door.Sources(folder)
     repositories = services.repositories(sources)
+    repositories[soak.MEDIUM] = folder / "medium"
+    make_model.make(repositories[soak.MEDIUM], make_model.Shape(4, 512, 8, 2, 1024, 4096, 64), 2)  # 26 MB
     repositories["google/gemma-2b-pytorch"] = repositories["google/gemma-2b-it-pytorch"]
     return repositories, services.lay_out_meta(folder / "meta-link")
 
@@ -100,7 +104,7 @@ def running(node: nodes.Node, bucket_names: list[str]) -> Iterator[World]:
     containers.build(home / "world/image", "--build-arg", f"BASE={containers.TAG}", tag=TAG)
     repositories, meta_folder = stand_ins(folder / "sources")
     make_secrets(node, folder / "secrets")
-    tls = ("--tls", str(home / "world/server.pem"), str(home / "world/server.key"))
+    tls = ("--tls", *(str(home / "world" / f"{name}.{kind}") for name in ("server", "other") for kind in ("pem", "key")))
     tokens = str(folder / "tokens")
     for name in bucket_names:  # also an empty bucket can be mounted
         (folder / "gs" / name).mkdir(parents=True)

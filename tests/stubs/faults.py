@@ -1,5 +1,6 @@
 """Scripted faults: which requests they meet, and what then happens. README.md lists them."""
 
+import random
 import re
 import threading
 from typing import TYPE_CHECKING
@@ -11,10 +12,11 @@ if TYPE_CHECKING:
 class Faults:
     """The rules that are in force, in order. Thread-safe."""
 
-    MATCHING = ("method", "path", "query", "range_matches", "body_over", "skip", "times")
+    MATCHING = ("method", "path", "query", "range_matches", "body_over", "skip", "times", "chance")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._chances = random.Random(0)
         self._rules: list[dict] = []
 
     def add(self, rules: list[dict]) -> None:
@@ -31,12 +33,23 @@ class Faults:
         with self._lock:
             return [dict(rule) for rule in self._rules]
 
+    def is_greeted_wrongly(self) -> bool:
+        """Whether a new connection is shown the certificate of another name."""
+        with self._lock:
+            for rule in self._rules:
+                if rule.get("other_name") and self._chances.random() < rule.get("chance", 1):
+                    rule["applied"] += 1
+                    return True
+        return False
+
     def applied_to(self, request: "Request") -> dict:
         """The actions of all rules that match, merged; each is counted as used."""
         actions: dict = {}
         with self._lock:
             for rule in self._rules:
-                if not self._matches(rule, request):
+                if rule.get("other_name") or not self._matches(rule, request):
+                    continue
+                if "chance" in rule and self._chances.random() >= rule["chance"]:
                     continue
                 if rule["skip"] > 0:
                     rule["skip"] -= 1

@@ -401,6 +401,8 @@ class _Handler(BaseHTTPRequestHandler):
         lines = [f"HTTP/1.1 {answer.status} {phrase}", f"Date: {self.date_time_string()}"]
         names = {name.lower() for name, _ in answer.headers}
         for name, value in answer.headers:
+            if name.lower() == "x-goog-hash" and "hash" in request.fault:
+                value = request.fault["hash"]
             if name.lower() == "content-range" and "range" in request.fault and answer.status == 206:
                 value = request.fault["range"]
             lines.append(f"{name}: {value}")
@@ -435,6 +437,12 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(0.01)
 
 
+def _context(certificate: str, key: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
 class Listener(ThreadingHTTPServer):
     """One port of a stub; `answer` may be another one than the service's (a CDN beside its hub)."""
 
@@ -445,10 +453,7 @@ class Listener(ThreadingHTTPServer):
     def __init__(self, service: Service, port: int, answer=None, tls: list[str] | None = None):
         super().__init__(("127.0.0.1", port), _Handler)
         self.scheme = "https" if tls else "http"
-        self._tls: ssl.SSLContext | None = None
-        if tls:
-            self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._tls.load_cert_chain(*tls)
+        self._tls = [_context(*tls[at:at + 2]) for at in range(0, len(tls or ()), 2)]
         self.service = service
         self.answer = answer or service.answer
         self.port = self.server_address[1]
@@ -462,7 +467,8 @@ class Listener(ThreadingHTTPServer):
     def get_request(self):
         connection, address = super().get_request()
         if self._tls:  # greeted in the connection's own thread, so that one that says nothing holds up no other
-            connection = self._tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+            context = self._tls[-1] if self.service.faults.is_greeted_wrongly() else self._tls[0]
+            connection = context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
         return connection, address
 
     def handle_error(self, request, client_address):
@@ -481,7 +487,8 @@ def options(description: str) -> argparse.ArgumentParser:
     """The parser that every stub starts from."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--port", type=int, default=0, help="0: any free one")
-    parser.add_argument("--tls", nargs=2, metavar=("CERTIFICATE", "KEY"), help="PEM files: the same over TLS, on ports of its own")
+    parser.add_argument("--tls", nargs="+", metavar="PEM", help="certificate and key: the same over TLS, on ports of its own; those of "
+                                                                "another name behind them are for the fault other_name")
     return parser
 
 
