@@ -54,6 +54,11 @@ std::string Error::Print() const {
 
 std::function<Error(Error)> Where(std::string kind, std::string value) {
   return [place = Place{std::move(kind), std::move(value)}](Error error) {
+    // Told once, as it is told last: "a.safetensors" is also "hf://org/name/a.safetensors".
+    std::erase_if(error.where, [&](const Place& inner) {
+      return inner.kind == place.kind &&
+             (inner.value == place.value || place.value.ends_with("/" + inner.value));
+    });
     error.where.push_back(place);
     return error;
   };

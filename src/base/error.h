@@ -58,7 +58,7 @@ struct Error {
   std::string Print() const;
 };
 
-/// For map_error: adds one level of the place.
+/// For map_error: adds one level of the place, in the stead of the same one that was told before.
 ///   return DecodeHeader(json).map_error(Where("file", uri));
 std::function<Error(Error)> Where(std::string kind, std::string value);
 

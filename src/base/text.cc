@@ -66,10 +66,10 @@ std::vector<std::string> Split(std::string_view text, char separator) {
 }
 
 std::string_view Trimmed(std::string_view text) {
-  constexpr std::string_view kWhite = " \t\n\v\f\r";
-  const size_t begin = text.find_first_not_of(kWhite);
+  constexpr std::string_view white = " \t\n\v\f\r";
+  const size_t begin = text.find_first_not_of(white);
   if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kWhite) + 1 - begin);
+  return text.substr(begin, text.find_last_not_of(white) + 1 - begin);
 }
 
 std::string Lower(std::string_view text) {

@@ -49,8 +49,10 @@ void ParseTarget(const Arguments& arguments, Settings& settings, Faults& faults)
 void ParseResources(const Arguments& arguments, Settings& settings, Faults& faults) {
   Resources& resources = settings.plan.resources;
   resources.threads = arguments.threads > 0 ? arguments.threads : CoreCount();
-  resources.most_memory_bytes = MachineMemoryBytes() / 2;
-  resources.least_memory_bytes = DefaultMemoryBytes(CoreCount(), MachineMemoryBytes());
+  const uint64_t there = MachineMemoryBytes();
+  resources.most_memory_bytes =
+      std::max(there / 2, there - std::min<uint64_t>(there, kBesideBudgetBytes));
+  resources.least_memory_bytes = DefaultMemoryBytes(CoreCount(), there);
   if (!arguments.memory.empty()) {
     const Result<uint64_t> bytes = ParseBytes(arguments.memory);
     if (!bytes) {

@@ -21,6 +21,7 @@ class FileConversion final : public PlannedConversion<Plan> {
   uint64_t written_bytes() const override { return plan_.totals.written_bytes; }
   std::vector<std::string> Beside() const override {
     std::vector<std::string> names;
+    names.reserve(plan_.output.companions.size());
     for (const CompanionSpec& companion : plan_.output.companions) names.push_back(companion.name);
     return names;
   }
@@ -65,9 +66,9 @@ class FileConversion final : public PlannedConversion<Plan> {
                                      std::string_view /*root*/) const override {
     std::vector<std::string> lines = plan_.output.how_to_load;
     for (std::string& line : lines) {
-      constexpr std::string_view kKey = "DEST";
-      if (const size_t found = line.find(kKey); found != std::string::npos)
-        line.replace(found, kKey.size(), at);
+      constexpr std::string_view key = "DEST";
+      if (const size_t found = line.find(key); found != std::string::npos)
+        line.replace(found, key.size(), at);
     }
     return lines;
   }

@@ -14,6 +14,7 @@
 #include "base/units.h"
 #include "cli/machine.h"
 #include "cli/paths.h"
+#include "plan/memory.h"
 
 namespace ckpt {
 namespace {

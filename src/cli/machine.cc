@@ -44,6 +44,7 @@ uint64_t ControlGroupLimit() {
 }  // namespace
 
 std::optional<std::string> ReadEnvironment(const char* name) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets variables once threads run
   const char* value = std::getenv(name);
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
 }

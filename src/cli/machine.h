@@ -16,8 +16,4 @@ uint64_t MachineMemoryBytes();
 /// A variable of this process's environment (base/environment.h).
 std::optional<std::string> ReadEnvironment(const char* name);
 
-/// The program itself, its threads and libraries, the catalog: what a run may hold above its
-/// budget.
-inline constexpr uint64_t kBesideBudgetBytes = 64ULL << 20;
-
 }  // namespace ckpt

@@ -103,6 +103,7 @@ Result<int> Run(int argc, char** argv) {
   verbs.push_back(AddManifest(root));
   const std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
   std::vector<std::string> names;
+  names.reserve(verbs.size());
   for (const std::unique_ptr<Verb>& verb : verbs) names.push_back(verb->options.verb());
   const std::string_view program = argc > 0 ? argv[0] : "ckpt";
   if (contract::IsAddressed(program, words, names))

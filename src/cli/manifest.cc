@@ -21,6 +21,7 @@
 #include "cli/verbs.h"
 #include "cli/version.h"
 #include "cli/yaml.h"
+#include "plan/memory.h"
 
 // A Job is what `convert` would do here, said to a cluster: the same words with absolute paths, the
 // folders that they name, and the plan's own figures as resources. Budget and threads are always

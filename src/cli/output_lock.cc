@@ -71,8 +71,8 @@ Result<OutputLock> OutputLock::Take(const Store& destination, std::string_view s
   lock.path_ = destination.root().path() + "/" + LockName(state_name);
   // More than one try, as the holder before us may have just tidied up. A folder that can never be
   // made (/proc) is an output that what comes after refuses.
-  constexpr int kTries = 100;
-  for (int i = 0; i < kTries; ++i) {
+  constexpr int tries = 100;
+  for (int i = 0; i < tries; ++i) {
     std::vector<std::string> made = MakeFolders(lock.path_.substr(0, lock.path_.rfind('/')));
     lock.folders_.insert(lock.folders_.end(), made.begin(), made.end());
     const int file = open(lock.path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);

@@ -63,7 +63,7 @@ Result<std::shared_ptr<http::Engine>> Remote::Engine() {
        {"STORAGE_EMULATOR_HOST", "HF_ENDPOINT", "KAGGLE_API_ENDPOINT", kMetaEndpoint}) {
     std::string given = environment_(name).value_or("");
     if (given.empty()) continue;
-    if (given.find("://") == std::string::npos) given = "http://" + given;
+    if (given.find("://") == std::string::npos) given.insert(0, "http://");
     CKPT_TRY(const http::Url url,
              Result<http::Url>(http::Url::Parse(given).map_error(Where("variable", name))));
     options.trusted_origins.push_back(url.Origin());
@@ -145,17 +145,16 @@ Result<SourcePlace> Remote::FindOnHub(const std::string& argument) {
 
 Result<SourcePlace> Remote::FindOnKaggle(const std::string& argument) {
   CKPT_TRY(const std::shared_ptr<http::Engine> engine, Engine());
-  CKPT_TRY(KaggleHandle handle, KaggleHandle::Parse(argument));
+  CKPT_TRY(const KaggleHandle handle, KaggleHandle::Parse(argument));
   CKPT_TRY(KaggleOptions options, KaggleOptionsFromEnvironment(environment_, engine));
   const Credentials& given = settings_.credentials;
   if (!given.kaggle_key.empty()) {
-    constexpr const char* kSource = "the container's credential";
-    options.credential =
-        given.kaggle_user.empty()
-            ? KaggleCredential::OfToken(given.kaggle_key, kSource)
-            : KaggleCredential::OfKey(given.kaggle_user, given.kaggle_key, kSource);
+    constexpr const char* source = "the container's credential";
+    options.credential = given.kaggle_user.empty()
+                             ? KaggleCredential::OfToken(given.kaggle_key, source)
+                             : KaggleCredential::OfKey(given.kaggle_user, given.kaggle_key, source);
   }
-  CKPT_TRY(std::unique_ptr<Store> store, OpenKaggleStore(std::move(handle), std::move(options)));
+  CKPT_TRY(std::unique_ptr<Store> store, OpenKaggleStore(handle, std::move(options)));
   return SourcePlace{std::shared_ptr<Store>(std::move(store)), ""};
 }
 

@@ -68,7 +68,7 @@ Result<void> MapBoxRows(const ArraySpec& spec, const BoundRole& bound, const Ten
                         ArrayPlan& array) {
   const auto refuse = [&](std::string_view why) {
     return Fail(Code::kBadInput,
-                fmt::format("\"{}\" cannot be laid out as \"{}\": {}", tensor.name, spec.name, why),
+                fmt::format(R"("{}" cannot be laid out as "{}": {})", tensor.name, spec.name, why),
                 "convert from the Hugging Face, Meta or GGUF form of this model, or mend the "
                 "family table's layout");
   };

@@ -237,14 +237,18 @@ uint64_t LeastBudget(const std::function<bool(uint64_t)>& fits) {
 
 tl::unexpected<Error> FailBudget(const Resources& resources, uint64_t budget_bytes,
                                  uint64_t least_bytes) {
-  const uint64_t most = std::max(resources.most_memory_bytes, kLeastMemoryBytes);
-  return Fail(
-      Code::kUsage,
-      resources.memory_bytes > 0
-          ? fmt::format("--memory {} is too small for this conversion", FormatMemory(budget_bytes))
-          : fmt::format("this conversion needs {} of memory, half of this machine is {}",
-                        FormatMemory(least_bytes), FormatMemory(most)),
-      fmt::format("the least budget that would do is --memory {}MiB", CeilDiv(least_bytes, kMiB)));
+  if (resources.memory_bytes > 0)
+    return Fail(
+        Code::kUsage,
+        fmt::format("--memory {} is too small for this conversion", FormatMemory(budget_bytes)),
+        fmt::format("the least budget that would do is --memory {}MiB",
+                    CeilDiv(least_bytes, kMiB)));
+  return Fail(Code::kResources,
+              fmt::format("the conversion needs a memory budget of {}, this machine or container "
+                          "can give {}",
+                          FormatMemory(least_bytes), FormatMemory(resources.most_memory_bytes)),
+              fmt::format("raise the container's memory limit to {} MiB or more",
+                          CeilDiv(least_bytes + kBesideBudgetBytes, kMiB)));
 }
 
 Result<void> PlanMemory(Plan& plan, const Resources& resources) {

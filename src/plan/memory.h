@@ -9,6 +9,9 @@
 namespace ckpt {
 
 inline constexpr uint64_t kLeastMemoryBytes = 128ULL << 20;  ///< no budget below this is taken
+/// The program itself, its threads and libraries, the catalog: what a run may hold above its
+/// budget.
+inline constexpr uint64_t kBesideBudgetBytes = 64ULL << 20;
 
 /// What a reader of boxes holds beside its window, for zstd.
 inline constexpr uint64_t kDecompressorBytes = 8ULL << 20;
@@ -48,7 +51,7 @@ Result<MemoryPlanT> FitBudget(
 }
 
 /// Fills plan.memory and the passes of transposed arrays: lanes, tile and hold sizes that fit the
-/// budget. Errors: kUsage with the least budget that would do.
+/// budget. Errors, with the least that would do: kUsage for a given budget, kResources without one.
 Result<void> PlanMemory(Plan& plan, const Resources& resources);
 
 }  // namespace ckpt

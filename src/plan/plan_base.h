@@ -13,7 +13,7 @@ namespace ckpt {
 struct Resources {
   uint64_t memory_bytes = 0;        ///< the budget; 0: choose
   uint64_t least_memory_bytes = 0;  ///< the default without --memory
-  uint64_t most_memory_bytes = 0;   ///< half of what the machine or its control group has
+  uint64_t most_memory_bytes = 0;   ///< the most that a budget that nobody gave rises to
   unsigned threads = 1;
   /// What the source's store holds beside the windows that it is given.
   uint64_t source_held_bytes = 0;

@@ -304,14 +304,12 @@ class Cleaner {
     };
     for (const ObjectInfo& object : state_) {
       if (!IsBelow(object.name, folder)) continue;
-      if (is_in(left.records, object.name) || is_in(left.state, object.name)) {
-        Take(run, object);
-      } else if (IsEndOfState(status, object.name)) {
-        Take(run, object);
-        left.state.objects.push_back(object.name);
-      } else if (object.name == MarkName(status.state_name) && status.committed.empty()) {
-        Take(run, object);
-      }
+      const bool is_inside = is_in(left.records, object.name) || is_in(left.state, object.name);
+      const bool is_end = !is_inside && IsEndOfState(status, object.name);
+      const bool is_mark = object.name == MarkName(status.state_name);
+      if (!is_inside && !is_end && !(is_mark && status.committed.empty())) continue;
+      Take(run, object);
+      if (is_end) left.state.objects.push_back(object.name);
     }
   }
 

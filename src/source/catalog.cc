@@ -34,7 +34,7 @@ uint64_t MemoryBytes(const Catalog& catalog) {
   bytes += catalog.tensors.capacity() * sizeof(TensorEntry);
   for (const TensorEntry& tensor : catalog.tensors) add_tensor(tensor);
   for (const std::vector<TensorEntry>& shard : catalog.shards) {
-    bytes += sizeof(shard) + shard.capacity() * sizeof(TensorEntry);
+    bytes += sizeof(std::vector<TensorEntry>) + shard.capacity() * sizeof(TensorEntry);
     for (const TensorEntry& tensor : shard) add_tensor(tensor);
   }
   bytes += catalog.checks.capacity() * sizeof(StoredCheck);

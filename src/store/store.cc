@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cctype>
+#include <utility>
 
 #include "base/text.h"
 #include "base/units.h"
@@ -96,7 +97,7 @@ Result<size_t> Store::DropUnfinishedBelow(std::string_view /*folder*/) { return 
 
 Result<ObjectInfo> WriteSmallObject(Store& store, std::string_view name, std::string_view text,
                                     CreateOptions options) {
-  CKPT_TRY(const std::unique_ptr<ObjectWriter> writer, store.Create(name, options));
+  CKPT_TRY(const std::unique_ptr<ObjectWriter> writer, store.Create(name, std::move(options)));
   CKPT_TRY_VOID(writer->Append(std::as_bytes(std::span(text))));
   return writer->Commit();
 }

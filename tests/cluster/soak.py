@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import time
 from collections import Counter
@@ -69,6 +70,7 @@ class Told:
 
     verdicts: Counter = field(default_factory=Counter)  # by kind and verdict
     codes: Counter = field(default_factory=Counter)  # of containers
+    errors: Counter = field(default_factory=Counter)  # their first lines
     deleted: int = 0
     resolver_stops: int = 0
     faults: Counter = field(default_factory=Counter)  # how often each was met
@@ -80,6 +82,7 @@ class Told:
                 f"{sum(self.verdicts.values()) - complete} failed as documented; {self.deleted} pods deleted, "
                 f"{sum(self.faults.values())} faults met of {len(self.faults)} kinds, the resolver stopped {self.resolver_stops} times",
                 f"exit codes of containers: {dict(sorted(self.codes.items()))}",
+                *(f"{count} x {text}" for text, count in sorted(self.errors.items())),
                 "Jobs: " + ", ".join(f"{kind} {verdict} {count}" for (kind, verdict), count in sorted(self.verdicts.items())),
                 "faults: " + ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))]
 
@@ -210,9 +213,16 @@ class Soak:
         verdict = condition["type"]
         self.told.verdicts[kind.name, verdict] += 1
         pods = self.world.node.get("pods", "-l", f"job-name={name}")["items"]
-        ends = [status["state"]["terminated"] for pod in pods for status in pod["status"].get("containerStatuses", [])
-                if "terminated" in status["state"]]
+        ends = [{"pod": pod["metadata"]["name"], **status["state"]["terminated"]} for pod in pods
+                for status in pod["status"].get("containerStatuses", []) if "terminated" in status["state"]]
+        # A pod may have been deleted since.
+        named = re.search(r"failed with exit code (\d+)", condition.get("message", ""))
+        reason = int(named[1]) if named else None
         self.told.codes.update(end["exitCode"] for end in ends)
+        for end in ends:
+            if end["exitCode"]:
+                said = self.world.node.kubectl("logs", end["pod"], expect=None).stdout
+                self.told.errors[(re.findall(r"ckpt: .*(?:\n  .*)*", said) or [f"nothing, exit {end['exitCode']}"])[-1]] += 1
         complaints = [f"a container ended with {end['exitCode']}: {end.get('message', '')}" for end in ends
                       if end["exitCode"] not in DOCUMENTED | GONE]
         if verdict == "Complete":
@@ -222,9 +232,9 @@ class Soak:
             left = [upload for names in self.world.buckets.uploads().values() for upload in names if f"{name}/" in upload]
             if left:
                 complaints.append(f"uploads that nobody ended: {left}")
-        elif not any(end["exitCode"] in nodes.HOPELESS for end in ends) and condition.get("reason") != "BackoffLimitExceeded":
+        elif reason not in DOCUMENTED and condition.get("reason") != "BackoffLimitExceeded":
             complaints.append(f"failed without a reason: {condition}")
-        elif not all(end.get("message") for end in ends if end["exitCode"] not in {0, *GONE}):
+        elif kind.args[0] != "convert" and not all(end.get("message") for end in ends if end["exitCode"] not in {0, *GONE}):
             complaints.append("a failure without a termination message")
         self.told.wrong += [f"{name}: {verdict}: {complaint}" for complaint in complaints]
 

@@ -75,7 +75,7 @@ std::string ErrorOf(const Result<T>& result) {
 
 #define EXPECT_FAILS(expected_code, ...)                          \
   do {                                                            \
-    const auto expect_fails_result = (__VA_ARGS__);               \
+    const auto& expect_fails_result = (__VA_ARGS__);              \
     ASSERT_FALSE(expect_fails_result.has_value()) << "succeeded"; \
     EXPECT_EQ(expect_fails_result.error().code, expected_code)    \
         << expect_fails_result.error().Print();                   \

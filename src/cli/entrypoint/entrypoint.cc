@@ -40,10 +40,10 @@ std::string TerminationText(const Error& error) {
 
 // What a conversion says in the words of the verbs, in those of the contract.
 Error InContractWords(Error error) {
-  constexpr std::string_view kVerbs = "--quantize ";
-  constexpr std::string_view kOurs = "--quantize_type=";
-  if (const size_t at = error.remedy.find(kVerbs); at != std::string::npos)
-    error.remedy.replace(at, kVerbs.size(), kOurs);
+  constexpr std::string_view verbs = "--quantize ";
+  constexpr std::string_view ours = "--quantize_type=";
+  if (const size_t at = error.remedy.find(verbs); at != std::string::npos)
+    error.remedy.replace(at, verbs.size(), ours);
   return error;
 }
 

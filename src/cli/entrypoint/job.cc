@@ -31,10 +31,9 @@ constexpr std::string_view kItems = "/items";
 
 class Job {
  public:
-  Job(const Contract& contract, const Arguments& arguments, const Environment& environment,
-      Log& log)
+  Job(const Contract& contract, Arguments arguments, const Environment& environment, Log& log)
       : contract_(contract),
-        arguments_(arguments),
+        arguments_(std::move(arguments)),
         environment_(environment),
         log_(log),
         begin_(std::chrono::steady_clock::now()) {}

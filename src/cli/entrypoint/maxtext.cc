@@ -132,7 +132,7 @@ void Interpreter::SettleOfKaggle(const KnownFamily& family, const NamedModel* na
     contract_.model = NameByWord(family, parts[1] + "-" + parts[3]);
     TakeSource(Source{Source::Kind::kKaggle, path_, ""});
     if (parts.size() == 4)
-      contract_.notices.push_back("no version in the Kaggle handle: the latest is taken");
+      contract_.notices.emplace_back("no version in the Kaggle handle: the latest is taken");
   } else if (IsRepository(parts)) {
     if (!is_huggingface_)
       Warn(fmt::format("{} is taken for a Hugging Face repository: a Kaggle handle has five parts",

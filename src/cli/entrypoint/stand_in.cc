@@ -73,7 +73,7 @@ Result<void> AddPlaces(const Contract& contract, const Source& source,
 std::string Reached(std::string_view place, const Environment& environment) {
   if (!IsBucketUri(place)) return std::string(place);
   const std::string root = environment(kRootVariable).value_or("");
-  const std::string collapsed = Collapsed(place);
+  std::string collapsed = Collapsed(place);
   if (root.empty()) return collapsed;
   return fmt::format("{}/{}{}", Collapsed(root), BucketOf(collapsed), BehindBucket(collapsed));
 }

@@ -7,11 +7,11 @@ namespace ckpt::contract {
 
 std::string CutForTermination(std::string text) {
   if (text.size() <= kMostTerminationBytes) return text;
-  constexpr std::string_view kMore = "...\n";
-  size_t end = kMostTerminationBytes - kMore.size();
+  constexpr std::string_view more = "...\n";
+  size_t end = kMostTerminationBytes - more.size();
   while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
   text.resize(end);
-  text += kMore;
+  text += more;
   return text;
 }
 

@@ -65,6 +65,7 @@ class Parser {
       const std::vector<const FlagInfo*> candidates = FindPrefix(split.name);
       if (candidates.size() > 1) {
         std::vector<std::string> names;
+        names.reserve(candidates.size());
         for (const FlagInfo* candidate : candidates)
           names.push_back(fmt::format("--{}", candidate->name));
         faults_.Add(
@@ -203,9 +204,9 @@ class Parser {
 }  // namespace
 
 const std::string& Words::Get(Flag flag) const {
-  static const std::string kNone;
+  static const std::string none;
   const auto value = values.find(flag);
-  return value == values.end() ? kNone : value->second;
+  return value == values.end() ? none : value->second;
 }
 
 bool IsServer(std::string_view word) { return word == kMaxTextServer || word == kPytorchServer; }
@@ -215,11 +216,11 @@ Words ParseWords(std::span<const std::string> arguments, Faults& faults) {
 }
 
 std::optional<bool> ParseBoolean(std::string_view word) {
-  constexpr std::array<std::string_view, 6> kTrue = {"true", "t", "yes", "y", "on", "1"};
-  constexpr std::array<std::string_view, 7> kFalse = {"false", "f", "no", "n", "off", "0", ""};
+  constexpr std::array<std::string_view, 6> yes = {"true", "t", "yes", "y", "on", "1"};
+  constexpr std::array<std::string_view, 7> no = {"false", "f", "no", "n", "off", "0", ""};
   const std::string lower = Lower(word);
-  if (std::find(kTrue.begin(), kTrue.end(), lower) != kTrue.end()) return true;
-  if (std::find(kFalse.begin(), kFalse.end(), lower) != kFalse.end()) return false;
+  if (std::find(yes.begin(), yes.end(), lower) != yes.end()) return true;
+  if (std::find(no.begin(), no.end(), lower) != no.end()) return false;
   return std::nullopt;
 }
 

@@ -114,7 +114,7 @@ class FileWriter final : public ObjectWriter {
 
 Result<std::unique_ptr<ObjectWriter>> CreateFileWriter(FolderTree& folders, std::string_view name,
                                                        std::string place, CreateOptions options) {
-  auto writer = std::make_unique<FileWriter>(folders, name, place, options);
+  auto writer = std::make_unique<FileWriter>(folders, name, place, std::move(options));
   if (Result<void> opened = writer->Open(); !opened)
     return Result<std::unique_ptr<ObjectWriter>>(tl::unexpected<Error>(std::move(opened).error()))
         .map_error(Where("file", std::move(place)));

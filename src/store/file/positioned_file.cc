@@ -137,7 +137,8 @@ class PositionedFile final : public PositionedWriter {
 Result<std::unique_ptr<PositionedWriter>> CreatePositionedFile(
     IoPool& pool, IoMode mode, FolderTree& folders, std::string_view name, std::string place,
     uint64_t size_bytes, CreateOptions options) {
-  auto writer = std::make_unique<PositionedFile>(pool, folders, name, place, size_bytes, options);
+  auto writer =
+      std::make_unique<PositionedFile>(pool, folders, name, place, size_bytes, std::move(options));
   if (Result<void> opened = writer->Open(mode); !opened)
     return Result<std::unique_ptr<PositionedWriter>>(
                tl::unexpected<Error>(std::move(opened).error()))

@@ -80,7 +80,7 @@ SplitName TemporaryName(const SplitName& name, const CreateOptions& options) {
 
 Result<NewFile> OpenNewFile(FolderTree& folders, const SplitName& name, const SplitName& temporary,
                             int flags, const CreateOptions& options) {
-  constexpr int kFlags = O_RDWR | O_CLOEXEC | O_NOFOLLOW;
+  constexpr int always = O_RDWR | O_CLOEXEC | O_NOFOLLOW;
   if (temporary.folder != name.folder) {
     CKPT_TRY(const Descriptor folder, folders.Open(name.folder));
     if (folder.is_open()) CKPT_TRY_VOID(CheckReplaceable(folder.get(), name.leaf, options));
@@ -92,7 +92,7 @@ Result<NewFile> OpenNewFile(FolderTree& folders, const SplitName& name, const Sp
     if (temporary.folder == name.folder)
       CKPT_TRY_VOID(CheckReplaceable(made.folder.get(), name.leaf, options));
     made.file =
-        Descriptor(openat(made.folder.get(), temporary.leaf.c_str(), kFlags | flags, kFileMode));
+        Descriptor(openat(made.folder.get(), temporary.leaf.c_str(), always | flags, kFileMode));
     if (made.file.is_open()) return made;
     const int error = errno;
     if (error == ENOENT && (flags & O_CREAT) != 0 && tries_left > 1) continue;

@@ -29,11 +29,11 @@ constexpr int kRemovals = 5;  // of one object that comes back
 
 // The CRC-32C of an answer's whole object: the service tells it in the first x-goog-hash.
 std::optional<uint32_t> HashIn(const http::Headers& headers) {
-  constexpr std::string_view kKind = "crc32c=";
+  constexpr std::string_view kind = "crc32c=";
   const std::string* hashes = http::FindHeader(headers, "x-goog-hash");
-  const size_t at = hashes == nullptr ? std::string::npos : hashes->find(kKind);
+  const size_t at = hashes == nullptr ? std::string::npos : hashes->find(kind);
   if (at == std::string::npos) return std::nullopt;
-  const std::string_view value = std::string_view(*hashes).substr(at + kKind.size());
+  const std::string_view value = std::string_view(*hashes).substr(at + kind.size());
   return gs::ParseCrc32c(value.substr(0, value.find_first_of(", ")));
 }
 

@@ -92,14 +92,14 @@ std::optional<uint32_t> ParseCrc32c(std::string_view text) {
 
 int64_t ParseTime(std::string_view text) {
   // "YYYY-MM-DDThh:mm:ss", then a fraction, then "Z" or an offset.
-  constexpr std::string_view kForm = "0000-00-00T00:00:00";
-  if (text.size() <= kForm.size()) return 0;
+  constexpr std::string_view form = "0000-00-00T00:00:00";
+  if (text.size() <= form.size()) return 0;
   const auto number = [&](size_t at, size_t count) {
     int value = -1;
     return ParseDecimal(text.substr(at, count), value) ? value : -1;
   };
-  for (size_t i = 0; i < kForm.size(); ++i) {
-    if (kForm[i] != '0' && text[i] != kForm[i]) return 0;
+  for (size_t i = 0; i < form.size(); ++i) {
+    if (form[i] != '0' && text[i] != form[i]) return 0;
   }
   const std::array parts = {number(0, 4),  number(5, 2),  number(8, 2),
                             number(11, 2), number(14, 2), number(17, 2)};
@@ -112,7 +112,7 @@ int64_t ParseTime(std::string_view text) {
   if (!day.ok()) return 0;
   int64_t seconds = std::chrono::sys_days(day).time_since_epoch().count() * 86400LL +
                     parts[3] * 3600LL + parts[4] * 60LL + parts[5];
-  std::string_view rest = text.substr(kForm.size());
+  std::string_view rest = text.substr(form.size());
   int64_t nanoseconds = 0;
   if (rest.front() == '.') {
     rest.remove_prefix(1);

@@ -7,10 +7,10 @@
 namespace ckpt::gs {
 
 Result<void> RemoveObjects(Client& client, std::vector<ObjectMeta> objects) {
-  constexpr size_t kAtOnce = 32;
+  constexpr size_t at_once = 32;
   Result<void> result;
-  for (size_t begin = 0; begin < objects.size(); begin += kAtOnce) {
-    const size_t end = std::min(objects.size(), begin + kAtOnce);
+  for (size_t begin = 0; begin < objects.size(); begin += at_once) {
+    const size_t end = std::min(objects.size(), begin + at_once);
     std::vector<std::future<Result<http::Response>>> answers;
     for (size_t i = begin; i < end; ++i)
       answers.push_back(

@@ -21,6 +21,9 @@ bool IsTransient(const Result<http::Response>& answer) {
   return answer->status >= 500 || answer->status == 408 || answer->status == 429;
 }
 
+bool IsEnd(int status) { return status == 200 || status == 201 || status == 412; }
+bool IsGone(int status) { return status == 404 || status == 410; }
+
 }  // namespace
 
 std::string PrintContentRange(const ByteRange& range, std::optional<uint64_t> total) {
@@ -31,11 +34,11 @@ std::string PrintContentRange(const ByteRange& range, std::optional<uint64_t> to
 
 std::optional<uint64_t> ParseAcknowledged(const std::string* range_header) {
   if (range_header == nullptr) return 0;
-  constexpr std::string_view kBegin = "bytes=0-";
-  if (!range_header->starts_with(kBegin)) return std::nullopt;
+  constexpr std::string_view prefix = "bytes=0-";
+  if (!range_header->starts_with(prefix)) return std::nullopt;
   uint64_t last = 0;
   const char* const end = range_header->data() + range_header->size();
-  const auto [stop, error] = std::from_chars(range_header->data() + kBegin.size(), end, last);
+  const auto [stop, error] = std::from_chars(range_header->data() + prefix.size(), end, last);
   if (error != std::errc() || stop != end || last == UINT64_MAX) return std::nullopt;
   return last + 1;
 }
@@ -113,49 +116,55 @@ Result<http::Response> ResumableUpload::Drive(std::span<const std::byte> bytes, 
         is_question ? Ask(total) : Put(bytes.subspan(acknowledged_bytes_ - begin), total);
     const bool was_question = std::exchange(is_question, false);
     if (IsTransient(answer)) {
-      if (backoff.Wait()) {
-        is_question = true;
-        continue;
-      }
-      if (!answer) return answer;
-      return Fail(client_->Explain(*answer, kCreateObjects));
-    }
-    if (!answer) return answer;
-    const int status = answer->status;
-    if (is_last && (status == 200 || status == 201 || status == 412)) return answer;
-    if (status == 308) {
-      const auto acknowledged = ParseAcknowledged(http::FindHeader(answer->headers, "Range"));
-      if (!acknowledged || *acknowledged < acknowledged_bytes_ || *acknowledged > end)
-        return Fail(Code::kIo,
-                    fmt::format("the service acknowledges bytes that it cannot have: {} of {} to "
-                                "{} that were sent",
-                                acknowledged ? std::to_string(*acknowledged) : "an unknown number",
-                                acknowledged_bytes_, end),
-                    "run again");
-      const bool is_progress = *acknowledged > acknowledged_bytes_;
-      acknowledged_bytes_ = *acknowledged;
-      if (acknowledged_bytes_ == end && !is_last) return answer;
-      if (is_progress) backoff.Reset();
-      if (!is_progress && !was_question && !backoff.Wait())
-        return Fail(Code::kUnavailable, "the service takes no more bytes of this upload",
-                    "try again later");
-      is_question = acknowledged_bytes_ == end;  // all is there: the question says that it is all
+      if (!backoff.Wait()) return Explained(std::move(answer));
+      is_question = true;
       continue;
     }
-    if ((status == 404 || status == 410) && begin == 0 && restarts++ < kMostRestarts) {
-      // The session is gone, and all its bytes are still here.
-      CKPT_TRY_VOID(Open());
+    if (!answer || (is_last && IsEnd(answer->status))) return answer;
+    if (IsGone(answer->status)) {
+      CKPT_TRY_VOID(Restart(begin, restarts++));
       continue;
     }
-    if (status == 404 || status == 410)
-      return Fail(
-          Code::kIo,
-          fmt::format("the upload session ended at byte {} of an object that cannot be sent "
-                      "again from its beginning",
-                      begin),
-          "run again");
-    return Fail(client_->Explain(*answer, kCreateObjects));
+    if (answer->status != 308) return Explained(std::move(answer));
+    const uint64_t before = acknowledged_bytes_;
+    CKPT_TRY_VOID(Acknowledge(*answer, end));
+    if (acknowledged_bytes_ == end && !is_last) return answer;
+    if (acknowledged_bytes_ > before) {
+      backoff.Reset();
+    } else if (!was_question && !backoff.Wait()) {
+      return Fail(Code::kUnavailable, "the service takes no more bytes of this upload",
+                  "try again later");
+    }
+    is_question = acknowledged_bytes_ == end;  // all is there: the question says that it is all
   }
+}
+
+Result<http::Response> ResumableUpload::Explained(Result<http::Response> answer) const {
+  if (!answer) return answer;
+  return Fail(client_->Explain(*answer, kCreateObjects));
+}
+
+Result<void> ResumableUpload::Acknowledge(const http::Response& answer, uint64_t end) {
+  const auto acknowledged = ParseAcknowledged(http::FindHeader(answer.headers, "Range"));
+  if (!acknowledged || *acknowledged < acknowledged_bytes_ || *acknowledged > end)
+    return Fail(Code::kIo,
+                fmt::format("the service acknowledges bytes that it cannot have: {} of {} to "
+                            "{} that were sent",
+                            acknowledged ? std::to_string(*acknowledged) : "an unknown number",
+                            acknowledged_bytes_, end),
+                "run again");
+  acknowledged_bytes_ = *acknowledged;
+  return {};
+}
+
+Result<void> ResumableUpload::Restart(uint64_t begin, int restarts) {
+  // The session is gone, and all its bytes are still here.
+  if (begin == 0 && restarts < kMostRestarts) return Open();
+  return Fail(Code::kIo,
+              fmt::format("the upload session ended at byte {} of an object that cannot be sent "
+                          "again from its beginning",
+                          begin),
+              "run again");
 }
 
 void ResumableUpload::Cancel() {

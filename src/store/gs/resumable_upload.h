@@ -40,6 +40,11 @@ class ResumableUpload {
   Result<http::Response> Put(std::span<const std::byte> bytes, std::optional<uint64_t> total);
   Result<http::Response> Ask(std::optional<uint64_t> total);
   Result<http::Response> Drive(std::span<const std::byte> bytes, bool is_last);
+  Result<http::Response> Explained(Result<http::Response> answer) const;
+  /// Takes note of what a 308 acknowledges of the bytes up to `end`.
+  Result<void> Acknowledge(const http::Response& answer, uint64_t end);
+  /// Begins again where the session is gone, if what was sent before `begin` is nothing.
+  Result<void> Restart(uint64_t begin, int restarts);
 
   Client* client_;
   std::string object_;

@@ -131,7 +131,7 @@ std::vector<std::string> HfApi::KnownRevisions() {
   return names;
 }
 
-Result<std::vector<HfFile>> HfApi::Tree(const std::string& commit, std::stop_token stop) {
+Result<std::vector<HfFile>> HfApi::Tree(const std::string& commit, const std::stop_token& stop) {
   http::Request request = Ask(fmt::format("/api/models/{}/tree/{}", place_.repo, commit));
   request.url = request.url.WithQuery("recursive=true&expand=false");
   std::vector<HfFile> files;

@@ -35,7 +35,7 @@ class HfApi {
   Result<std::string> ResolveRevision();
   /// All files of the commit, in the Hub's order. kBadInput for names that are not safe and for
   /// more pages than a repository can have.
-  Result<std::vector<HfFile>> Tree(const std::string& commit, std::stop_token stop);
+  Result<std::vector<HfFile>> Tree(const std::string& commit, const std::stop_token& stop);
 
   /// A request of the Hub with the token; `path` is encoded and begins with '/'.
   http::Request Ask(const std::string& path) const;

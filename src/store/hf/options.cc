@@ -14,7 +14,7 @@ bool IsOn(const Environment& environment, const char* name) {
 }
 
 std::string HfHome(const Environment& environment) {
-  if (const std::string home = VariableOr(environment, "HF_HOME"); !home.empty()) return home;
+  if (std::string home = VariableOr(environment, "HF_HOME"); !home.empty()) return home;
   const std::string caches = VariableOr(environment, "XDG_CACHE_HOME");
   if (!caches.empty()) return Below(caches, "huggingface");
   const std::string user = VariableOr(environment, "HOME");

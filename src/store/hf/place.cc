@@ -61,7 +61,7 @@ Result<void> CheckRepoId(std::string_view repo) {
   for (const std::string& part : parts) {
     if (const std::string_view defect = RepoPartDefect(part); !defect.empty())
       return Fail(Code::kUsage,
-                  fmt::format("\"{}\" is no repository id: the part \"{}\" {}", Excerpt(repo),
+                  fmt::format(R"("{}" is no repository id: the part "{}" {})", Excerpt(repo),
                               Excerpt(part), defect),
                   std::string(kForm));
   }

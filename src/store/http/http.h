@@ -53,7 +53,7 @@ struct Request {
   /// whose size is the range's. What arrived before a broken connection stays, and the next try
   /// asks for the rest. A 200 is an error unless the range begins at 0 and the whole body is the
   /// range's size; so is a Content-Range that is not what was asked for, or whose total is not
-  /// `total_bytes` (0: not compared).
+  /// `total_bytes` (0: not compared). Such an answer is asked for again a few times.
   std::optional<ByteRange> range;
   std::span<std::byte> into;
   uint64_t total_bytes = 0;

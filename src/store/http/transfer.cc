@@ -19,6 +19,7 @@ namespace {
 constexpr unsigned kMostRedirects = 5;
 // A name that does not resolve is mostly a wrong one: ten minutes of tries would only hide that.
 constexpr unsigned kMostUnresolved = 5;
+constexpr unsigned kMostWrongAnswers = 3;
 // Of answers that explain a failure; the rest has no use.
 constexpr uint64_t kMostExplanationBytes = 64 * kKiB;
 
@@ -163,7 +164,7 @@ Step Transfer::OnEnd(const Ending& ending, const Moment& moment) {
     last_progress_ = moment.now;
     failures_ = 0;
   }
-  if (failure_) return GiveUp(*failure_);
+  if (failure_) return OnWrongAnswer(moment);
   if (ending.kind == Ending::Kind::kWhole || is_enough_) return OnAnswer(moment);
   return OnBroken(ending, moment);
 }
@@ -227,6 +228,15 @@ Step Transfer::OnBroken(const Ending& ending, const Moment& moment) {
   Error error = NoAnswer(ending, url_, tries_);
   if (!key.empty() && !is_safe) error.what += "; not sent again, as it may have taken effect";
   return GiveUp(std::move(error));
+}
+
+// A proxy in between may have slipped; one that slips again and again does not keep to HTTP.
+Step Transfer::OnWrongAnswer(const Moment& moment) {
+  const auto delay = DelayBefore(moment, std::nullopt);
+  if (++wrong_answers_ >= kMostWrongAnswers || !request_.is_repeatable || !delay)
+    return GiveUp(*failure_);
+  reached_bytes_ = 0;  // which of its bytes were right is not known
+  return Retry("wrong answer", *delay);
 }
 
 // Nothing where the deadline would have passed by then.

@@ -83,6 +83,7 @@ class Transfer final : public Receiver {
   Step OnRedirect();
   Step OnBadStatus(const Moment& moment);
   Step OnBroken(const Ending& ending, const Moment& moment);
+  Step OnWrongAnswer(const Moment& moment);
   std::optional<std::chrono::milliseconds> DelayBefore(
       const Moment& moment, std::optional<std::chrono::milliseconds> asked) const;
   Step Retry(std::string key, std::chrono::milliseconds delay);
@@ -112,6 +113,7 @@ class Transfer final : public Receiver {
   uint64_t known_total_bytes_ = 0;
   unsigned tries_ = 0;
   unsigned failures_ = 0;  // since the last progress
+  unsigned wrong_answers_ = 0;
   Time last_progress_{};
   bool has_progressed_ = false;  // in the present try
   bool is_late_ = false;

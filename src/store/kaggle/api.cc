@@ -146,7 +146,7 @@ KaggleApi::Call KaggleApi::Listing(const std::string& page) const {
           fmt::format("/{}/files", handle_.version), query};
 }
 
-Result<std::vector<KaggleFile>> KaggleApi::Files(std::stop_token stop) {
+Result<std::vector<KaggleFile>> KaggleApi::Files(const std::stop_token& stop) {
   std::vector<KaggleFile> files;
   std::string next;
   for (size_t pages = 0; pages < kMostPages; ++pages) {
@@ -167,7 +167,7 @@ Result<std::vector<KaggleFile>> KaggleApi::Files(std::stop_token stop) {
 // Why there is no listing: a refusal, a missing version (with those there are), or a version that
 // comes as an archive only.
 Error KaggleApi::NotFiles(int status, std::string_view body) {
-  const Error refusal = ExplainKaggle(Question(), status, body);
+  Error refusal = ExplainKaggle(Question(), status, body);
   const bool may_be_archive =
       status == 400 || status == 403 || status == 404 || status == 405 || status == 501;
   if (!may_be_archive) return refusal;

@@ -32,7 +32,7 @@ class KaggleApi {
   Result<void> ResolveVersion();
   /// All files, in the service's order. Where the service lists none of a version that it gives as
   /// an archive: kCannotCreate with the archive's size. kBadInput for unsafe names.
-  Result<std::vector<KaggleFile>> Files(std::stop_token stop);
+  Result<std::vector<KaggleFile>> Files(const std::stop_token& stop);
   /// The signed address of a file, or of the whole version's archive (""), which gets no
   /// credential.
   Result<http::Url> Sign(const std::string& file) const;

@@ -76,7 +76,7 @@ Result<KaggleHandle> KaggleHandle::Parse(std::string_view text) {
   for (const std::string& part : parts) {
     if (!IsSlug(part))
       return Fail(Code::kUsage,
-                  fmt::format("\"{}\" is no Kaggle handle: the part \"{}\" is no name",
+                  fmt::format(R"("{}" is no Kaggle handle: the part "{}" is no name)",
                               Excerpt(text), Excerpt(part)),
                   std::string(kForm));
   }

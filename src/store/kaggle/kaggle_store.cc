@@ -69,7 +69,7 @@ class KaggleStore final : public ReadOnlyStore {
 
 }  // namespace
 
-Result<std::unique_ptr<Store>> OpenKaggleStore(KaggleHandle handle, KaggleOptions options) {
+Result<std::unique_ptr<Store>> OpenKaggleStore(const KaggleHandle& handle, KaggleOptions options) {
   const std::string cache_folder = options.cache_folder;
   const auto api = std::make_shared<KaggleApi>(std::move(options), handle);
   // A version never changes, so that a cached one needs no question; what the newest is does.

@@ -17,6 +17,6 @@ namespace ckpt {
 ///    requests for them; its reader's info() has the storage's CRC-32C.
 /// Requests and bytes are in the engine's counts. Errors: store/kaggle/explain.h; kCannotCreate for
 /// a version that can be had as an archive only. Readers must not outlive the store.
-Result<std::unique_ptr<Store>> OpenKaggleStore(KaggleHandle handle, KaggleOptions options);
+Result<std::unique_ptr<Store>> OpenKaggleStore(const KaggleHandle& handle, KaggleOptions options);
 
 }  // namespace ckpt

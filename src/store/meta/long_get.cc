@@ -88,8 +88,11 @@ class CurlLongGet final : public LongGet, private http::Receiver {
     if (status != 206) return false;
     const std::string* value = http::FindHeader(headers, "Content-Range");
     const auto found = value == nullptr ? std::nullopt : http::ParseContentRange(*value);
-    if (!found || !found->range || *found->range != range_)
-      return Reject(fmt::format("bytes {} asked for, others answered", ToString(range_)));
+    if (!found || !found->range || *found->range != range_) {
+      // As a broken connection: a proxy in between may have slipped.
+      broken_ = fmt::format("bytes {} asked for, others answered", ToString(range_));
+      return false;
+    }
     if (found->total_bytes.value_or(total_bytes_) != total_bytes_)
       return Reject(
           fmt::format("the file has {} bytes, {} expected", *found->total_bytes, total_bytes_));
@@ -119,7 +122,7 @@ class CurlLongGet final : public LongGet, private http::Receiver {
     const http::Ending ending = End(curl_code);
     if (status_ != 0 && status_ != 206) return {Pulled::Kind::kRefused, status_, ""};
     if (window_.held().end == range_.end) return {Pulled::Kind::kEnd, status_, ""};
-    return {Pulled::Kind::kBroken, status_, ending.words};
+    return {Pulled::Kind::kBroken, status_, broken_.empty() ? ending.words : broken_};
   }
 
   http::Ending End(int curl_code) {
@@ -141,6 +144,7 @@ class CurlLongGet final : public LongGet, private http::Receiver {
   bool has_bytes_ = false;
   bool is_paused_ = false;
   int status_ = 0;
+  std::string broken_;  // in our words
   std::optional<Error> wrong_;
 };
 

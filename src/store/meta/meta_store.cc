@@ -39,8 +39,8 @@ class MetaStore final : public ReadOnlyStore {
 
   /// A window and libcurl's buffer for each stream.
   uint64_t held_bytes() const override {
-    constexpr uint64_t kConnectionBytes = 1 << 20;
-    return files_.size() * (options_.reading.window_bytes + kConnectionBytes);
+    constexpr uint64_t connection_bytes = 1 << 20;
+    return files_.size() * (options_.reading.window_bytes + connection_bytes);
   }
 
   Result<std::vector<ObjectInfo>> List(std::string_view prefix, std::stop_token /*stop*/) override {

@@ -17,12 +17,13 @@ namespace {
 /// Thread-safe. What was committed.
 class Committed {
  public:
-  Result<void> CheckReplaceable(const std::string& name, CreateOptions options) {
+  Result<void> CheckReplaceable(const std::string& name, const CreateOptions& options) {
     const std::lock_guard lock(mutex_);
     return Check(name, options);
   }
 
-  Result<ObjectInfo> Commit(const std::string& name, const Crc32c& crc32c, CreateOptions options) {
+  Result<ObjectInfo> Commit(const std::string& name, const Crc32c& crc32c,
+                            const CreateOptions& options) {
     const std::lock_guard lock(mutex_);
     CKPT_TRY_VOID(Check(name, options));
     ObjectInfo info{name, crc32c.size_bytes(), {std::to_string(++last_generation_)}, 0, crc32c};
@@ -59,7 +60,7 @@ class Committed {
   }
 
  private:
-  Result<void> Check(const std::string& name, CreateOptions options) const {
+  Result<void> Check(const std::string& name, const CreateOptions& options) const {
     if (!options.is_create_only || !infos_.contains(name)) return {};
     return Result<void>(Fail(Code::kCannotCreate, "exists already",
                              "name another output, or replace this one with --overwrite"))
@@ -74,7 +75,7 @@ class Committed {
 class NullWriter final : public ObjectWriter {
  public:
   NullWriter(Committed& committed, std::string name, CreateOptions options)
-      : committed_(committed), name_(std::move(name)), options_(options) {}
+      : committed_(committed), name_(std::move(name)), options_(std::move(options)) {}
 
   Result<void> Append(std::span<const std::byte> bytes) override {
     crc32c_.Append(bytes);
@@ -93,7 +94,10 @@ class NullPositionedWriter final : public PositionedWriter {
  public:
   NullPositionedWriter(Committed& committed, std::string name, uint64_t size_bytes,
                        CreateOptions options)
-      : committed_(committed), name_(std::move(name)), size_bytes_(size_bytes), options_(options) {}
+      : committed_(committed),
+        name_(std::move(name)),
+        size_bytes_(size_bytes),
+        options_(std::move(options)) {}
 
   IoFuture WriteAt(uint64_t offset, std::span<const std::byte> bytes) override {
     CKPT_CHECK(offset <= size_bytes_ && bytes.size() <= size_bytes_ - offset);
@@ -151,7 +155,7 @@ class NullStore final : public Store {
                                                CreateOptions options) override {
     CKPT_TRY_VOID(SafeName(name));
     CKPT_TRY_VOID(committed_.CheckReplaceable(std::string(name), options));
-    return std::make_unique<NullWriter>(committed_, std::string(name), options);
+    return std::make_unique<NullWriter>(committed_, std::string(name), std::move(options));
   }
 
   Result<std::unique_ptr<PositionedWriter>> CreatePositioned(std::string_view name,
@@ -160,7 +164,7 @@ class NullStore final : public Store {
     CKPT_TRY_VOID(SafeName(name));
     CKPT_TRY_VOID(committed_.CheckReplaceable(std::string(name), options));
     return std::make_unique<NullPositionedWriter>(committed_, std::string(name), size_bytes,
-                                                  options);
+                                                  std::move(options));
   }
 
   Result<void> Remove(std::string_view name) override {

@@ -175,7 +175,7 @@ TEST_F(GsTokenCache, RenewsOnceForRequestsThatFailedTogether) {
 /// The stub of Google's token services, and an environment of a test's own.
 class GsCredentials : public testing::Test {
  protected:
-  void Start(std::vector<std::string> arguments = {}) {
+  void Start(const std::vector<std::string>& arguments = {}) {
     stub_.emplace("oauth", arguments);
     http::EngineOptions options;
     options.first_delay = std::chrono::milliseconds(2);
@@ -184,7 +184,7 @@ class GsCredentials : public testing::Test {
     engine_ = *http::Engine::Make(std::move(options));
   }
   std::string Write(const std::string& name, const std::string& text) {
-    const std::string path = folder_.path() + "/" + name;
+    std::string path = folder_.path() + "/" + name;
     std::ofstream(path) << text;
     return path;
   }
@@ -242,12 +242,12 @@ TEST_F(GsCredentials, SignForServiceAccounts) {
   EVP_PKEY* key = EVP_RSA_gen(2048);
   const std::string private_path = folder_.path() + "/private.pem";
   const std::string public_path = folder_.path() + "/public.pem";
-  FILE* file = fopen(private_path.c_str(), "w");
-  PEM_write_PKCS8PrivateKey(file, key, nullptr, nullptr, 0, nullptr, nullptr);
-  fclose(file);
-  file = fopen(public_path.c_str(), "w");
-  PEM_write_PUBKEY(file, key);
-  fclose(file);
+  BIO* file = BIO_new_file(private_path.c_str(), "w");
+  PEM_write_bio_PKCS8PrivateKey(file, key, nullptr, nullptr, 0, nullptr, nullptr);
+  BIO_free(file);
+  file = BIO_new_file(public_path.c_str(), "w");
+  PEM_write_bio_PUBKEY(file, key);
+  BIO_free(file);
   EVP_PKEY_free(key);
   std::ifstream pem(private_path);
   const std::string text((std::istreambuf_iterator<char>(pem)), std::istreambuf_iterator<char>());

@@ -29,7 +29,7 @@ Result<void> Fill(PositionedWriter& writer, const std::string& text,
   return {};
 }
 
-Result<ObjectInfo> WriteAll(Store& store, const std::string& text, CreateOptions options) {
+Result<ObjectInfo> WriteAll(Store& store, const std::string& text, const CreateOptions& options) {
   CKPT_TRY(const auto writer, store.CreatePositioned("object", text.size(), options));
   CKPT_TRY_VOID(Fill(*writer, text, options.borders));
   CKPT_TRY_VOID(writer->Settle({0, text.size()}));
@@ -167,11 +167,11 @@ TEST(GsPositioned, ComposesWhereMultipartUploadsAreDenied) {
 TEST(GsPositioned, ComposesManyPartsInATree) {
   GsStub stub;
   gs::Client client("bucket", stub.Options());
-  constexpr size_t kParts = 32 * 3 + 5;
-  const auto sink = gs::MakeComposeParts(client, "run/object", "run/.ckpt-tmp", "", kParts);
+  constexpr size_t parts = 32 * 3 + 5;
+  const auto sink = gs::MakeComposeParts(client, "run/object", "run/.ckpt-tmp", "", parts);
   std::string text;
   gs::UploadBuffer buffer = gs::UploadBuffer::OnHeap(10);
-  for (size_t i = 0; i < kParts; ++i) {
+  for (size_t i = 0; i < parts; ++i) {
     const std::string part = std::to_string(i);
     std::memcpy(buffer.bytes().data(), part.data(), part.size());
     text += part;

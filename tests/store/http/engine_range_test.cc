@@ -73,7 +73,25 @@ TEST(HttpRange, TakesAWholeObjectOnlyWhereItIsTheRange) {
   EXPECT_EQ(response.total_bytes, 1000U);
   for (const ByteRange range : {ByteRange{0, 999}, ByteRange{1, 1001}, ByteRange{0, 1001}})
     EXPECT_FAILS(Code::kBadInput, engine->Send(GetRange(server.Address(), range, into)));
-  EXPECT_EQ(server.received().size(), 4U);
+  EXPECT_EQ(server.received().size(), 1U + 3 * 3);
+}
+
+TEST(HttpRange, AsksAgainAfterAWrongAnswer) {
+  const std::string object = RandomText(1000, 9);
+  const Answer whole{.body = object};
+  const Answer other{
+      .status = 206, .headers = {{"Content-Range", "bytes 1-2/3"}}, .body = object.substr(1, 2)};
+  for (const Answer& wrong : {whole, other}) {
+    TestServer server([&](const Received& request) {
+      return request.number < 2 ? wrong : AnswerWith(object, request);
+    });
+    std::string into;
+    ASSERT_RESULT(const Response response,
+                  MakeEngine()->Send(GetRange(server.Address(), {100, 300}, into)));
+    EXPECT_EQ(into, object.substr(100, 200));
+    EXPECT_EQ(response.total_bytes, 1000U);
+    EXPECT_EQ(server.received().size(), 3U);
+  }
 }
 
 TEST(HttpRange, BeginsAnewWhereTheRestComesAsAWhole) {
@@ -101,7 +119,7 @@ std::string ErrorFor(const std::string& content_range, const std::string& body,
   const auto response = engine->Send(std::move(request));
   if (response) return "";
   EXPECT_EQ(response.error().code, Code::kBadInput);
-  EXPECT_EQ(server.received().size(), 1U);
+  EXPECT_EQ(server.received().size(), 3U);
   EXPECT_THAT(response.error().Print(), testing::Not(HasSubstr("planted")));
   return response.error().what;
 }

@@ -120,6 +120,7 @@ TEST(HttpEngine, WorksWithAnyNumberOfThreads) {
     options.connections = connections;
     const auto engine = MakeEngine(options);
     std::vector<std::future<Result<Response>>> answers;
+    answers.reserve(20);
     for (int i = 0; i < 20; ++i) answers.push_back(engine->Start(Get(server.Address())));
     for (auto& answer : answers) {
       ASSERT_RESULT(const Response response, answer.get());
@@ -142,6 +143,7 @@ TEST(HttpEngine, SendsLessAtOnceToAServiceThatHasEnough) {
   options.connections = 16;
   const auto engine = MakeEngine(options);
   std::vector<std::future<Result<Response>>> answers;
+  answers.reserve(32);
   for (int i = 0; i < 32; ++i) answers.push_back(engine->Start(Get(server.Address())));
   for (auto& answer : answers) {
     ASSERT_RESULT(const Response response, answer.get());

@@ -168,7 +168,8 @@ class TestServer {
   bool Send(int fd, const Received& request, const Answer& answer) {
     if (answer.is_hang_up || !Wait(answer.delay)) return false;
     std::string text = "HTTP/1.1 " + std::to_string(answer.status) + " Status\r\n";
-    for (const auto& [name, value] : answer.headers) text.append(name + ": " + value + "\r\n");
+    for (const auto& [name, value] : answer.headers)
+      text.append(name).append(": ").append(value).append("\r\n");
     text +=
         "Content-Length: " + std::to_string(answer.announced_bytes.value_or(answer.body.size())) +
         "\r\n\r\n";

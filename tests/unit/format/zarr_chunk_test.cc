@@ -15,7 +15,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-ZarrArrayMeta Meta(DType dtype, Shape chunk, ZarrCodecs codecs = {}) {
+ZarrArrayMeta Meta(DType dtype, const Shape& chunk, ZarrCodecs codecs = {}) {
   ZarrArrayMeta meta = MakeZarrMeta(ZarrForm::kV3, dtype, chunk, chunk);
   meta.codecs = codecs;
   return meta;

@@ -86,6 +86,7 @@ TEST(Aqt, FloatsSaturateAtTheirLargest) {
 TEST(ValueSteps, RoundEachStepWhereAsked) {
   for (const bool is_bf16 : {false, true}) {
     std::vector<float> x;
+    x.reserve(78);
     for (int i = 0; i < 77; ++i)
       x.push_back(std::ldexp(1.0F + static_cast<float>(i) / 97, i % 9 - 4));
     x.push_back(std::nanf(""));

@@ -1,5 +1,6 @@
 // The kernels beside the bytes of the original tools: ggml's dequantizers and JetStream-PyTorch's
 // converter.
+#include <array>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -42,7 +43,7 @@ class GgufReader {
     return std::string(file_.substr(at_ - size, size));
   }
   void SkipValue(uint32_t type) {
-    constexpr size_t sizes[] = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
+    constexpr std::array<size_t, 13> sizes = {1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8};
     if (type == 8) {
       String();
     } else if (type == 9) {
@@ -60,8 +61,8 @@ class GgufReader {
 };
 
 struct GgufTensor {
-  DType dtype;
-  size_t elements;
+  DType dtype = DType::kF32;
+  size_t elements = 0;
   std::string_view bytes;
 };
 std::map<std::string, GgufTensor> ReadGguf(std::string_view file) {

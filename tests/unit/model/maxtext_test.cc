@@ -115,8 +115,8 @@ TEST(MaxtextLlama, OutProjectionIsTransposedHeadByHead) {
   const Model model = BindHf(kGolden);
   const BoundRole& role = *FindRole(model, "layer.0.attention.o");  // e h d
   const View& view = CellOf(model, role, "maxtext-unscanned").view;
-  EXPECT_EQ(role.view.strides, (std::vector<uint64_t>{64, 16, 1}));  // Wo[e, h * D + d]
-  EXPECT_EQ(view.strides, (std::vector<uint64_t>{1, 16 * 64, 64}));  // out[h, d, e]
+  EXPECT_EQ(role.view.strides, (std::vector<uint64_t>{64, 16, 1}));     // Wo[e, h * D + d]
+  EXPECT_EQ(view.strides, (std::vector<uint64_t>{1, 16ULL * 64, 64}));  // out[h, d, e]
 }
 
 TEST(MaxtextLlama, OnlyTheQueryIsScaled) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <optional>
 #include <set>
 
 #include "plan/chunk_box.h"
@@ -34,44 +35,49 @@ class ChunkedPlanTest : public testing::Test {
     return shared;
   }
   // Written once: it is large.
-  static std::shared_ptr<Store> WideSource() { return *wide_; }
+  static std::shared_ptr<Store> WideSource() { return wide; }
   static void SetUpTestSuite() {
-    wide_folder_ = new TempFolder;
-    wide_ =
-        new std::shared_ptr<Store>(*OpenFileStore(*Uri::Parse(wide_folder_->path() + "/wide"), {}));
-    Wide().WriteTo(**wide_);
+    wide_folder.emplace();
+    wide = *OpenFileStore(*Uri::Parse(wide_folder->path() + "/wide"), {});
+    Wide().WriteTo(*wide);
   }
   static void TearDownTestSuite() {
-    delete wide_;
-    delete wide_folder_;
+    wide.reset();
+    wide_folder.reset();
   }
 
   TempFolder folder_;
   int count_ = 0;
-  static inline TempFolder* wide_folder_ = nullptr;
-  static inline std::shared_ptr<Store>* wide_ = nullptr;
+  static inline std::optional<TempFolder> wide_folder;
+  static inline std::shared_ptr<Store> wide;
 };
+
+// The numbers of the chunks of an array: {output, array}.
+using MadeChunks = std::map<std::pair<size_t, size_t>, std::set<uint64_t>>;
+
+// Adds the chunks that a band makes, none of which may have been made before.
+void AddBand(const ChunkedPlan& plan, const RoleWork& work, uint64_t band, MadeChunks& made) {
+  for (const Product& product : work.products) {
+    for (const SliceRef& ref : product.slices) {
+      const size_t array = plan.outputs[ref.output].slices[ref.slice].array;
+      const auto chunks = BandChunks(plan, work, ref, band);
+      EXPECT_EQ(chunks.size(), product.chunks);
+      std::set<uint64_t>& numbers = made[std::pair(ref.output, array)];
+      for (const BandChunk& chunk : chunks) EXPECT_TRUE(numbers.insert(chunk.number).second);
+    }
+  }
+}
 
 TEST_F(ChunkedPlanTest, MakesEveryChunkOfEveryArrayOnce) {
   for (const auto& source : {Source(TinyLlama()), WideSource()}) {
     const auto plan = MakeTinyMaxTextPlan(source, {});
     ASSERT_TRUE(plan) << plan.error().what;
-    std::map<std::pair<size_t, size_t>, std::set<uint64_t>> made;
+    MadeChunks made;
     for (const ChunkedBundle& bundle : plan->bundles) {
       for (const BandSpan& span : bundle.spans) {
         const RoleWork& work = plan->works[span.work];
-        for (uint64_t band = span.band_begin; band < span.band_end; ++band) {
-          for (const Product& product : work.products) {
-            for (const SliceRef& ref : product.slices) {
-              const size_t array = plan->outputs[ref.output].slices[ref.slice].array;
-              const auto chunks = BandChunks(*plan, work, ref, band);
-              EXPECT_EQ(chunks.size(), product.chunks);
-              std::set<uint64_t>& numbers = made[std::pair(ref.output, array)];
-              for (const BandChunk& chunk : chunks)
-                EXPECT_TRUE(numbers.insert(chunk.number).second);
-            }
-          }
-        }
+        for (uint64_t band = span.band_begin; band < span.band_end; ++band)
+          AddBand(*plan, work, band, made);
       }
     }
     for (size_t o = 0; o < plan->outputs.size(); ++o) {

@@ -34,7 +34,7 @@ Made MakeArray(uint64_t rows, uint64_t columns, uint64_t pieces, std::vector<Row
 
 // The object's byte at an offset, as a test pattern.
 uint8_t Pattern(uint32_t object, uint64_t offset) {
-  return static_cast<uint8_t>(object * 101 + offset * 7 + (offset >> 8));
+  return static_cast<uint8_t>(uint64_t{object} * 101 + offset * 7 + (offset >> 8));
 }
 
 void ExpectRightRows(const Made& made, const RowSpan& span) {
@@ -76,13 +76,13 @@ void ExpectRightRows(const Made& made, const RowSpan& span) {
 }
 
 TEST(Tile, HoldsItsRowsWhateverPiecesAndOrder) {
-  constexpr uint64_t kHeads = 3, kPairs = 8, kColumns = 60;
-  const std::vector<RowAxis> plain = {{kHeads * 2 * kPairs, kColumns}};
+  constexpr uint64_t heads = 3, pairs = 8, columns = 60;
+  const std::vector<RowAxis> plain = {{heads * 2 * pairs, columns}};
   const std::vector<RowAxis> rotary = {
-      {kHeads, 2 * kPairs * kColumns}, {kPairs, kColumns}, {2, kPairs * kColumns}};
+      {heads, 2 * pairs * columns}, {pairs, columns}, {2, pairs * columns}};
   for (const uint64_t pieces : {1U, 2U, 3U}) {
     for (const auto& axes : {plain, rotary}) {
-      const Made made = MakeArray(kHeads * 2 * kPairs, kColumns, pieces, axes);
+      const Made made = MakeArray(heads * 2 * pairs, columns, pieces, axes);
       std::mt19937_64 random(pieces);
       ExpectRightRows(made, {0, 0, made.array.rows.n_rows});
       for (int i = 0; i < 50; ++i) {
@@ -97,21 +97,21 @@ TEST(Tile, HoldsItsRowsWhateverPiecesAndOrder) {
 TEST(Tile, RowsOfShardsFitTheCapacity) {
   for (const bool is_by_rows : {true, false}) {
     for (const uint64_t shards : {2U, 8U}) {
-      constexpr uint64_t kRows = 64;
-      constexpr uint64_t kShardColumns = 2048;
-      Made made = MakeArray(kRows, kShardColumns, shards, {{kRows, kShardColumns}});
+      constexpr uint64_t all_rows = 64;
+      constexpr uint64_t shard_columns = 2048;
+      Made made = MakeArray(all_rows, shard_columns, shards, {{all_rows, shard_columns}});
       if (is_by_rows) {
-        const uint64_t part = kRows / shards;
+        const uint64_t part = all_rows / shards;
         for (uint64_t p = 0; p < shards; ++p) {
-          made.tensor.pieces[p].box = {{p * part, 0}, {(p + 1) * part, kShardColumns}};
-          made.tensor.pieces[p].byte_strides = {kShardColumns * 2, 2};
+          made.tensor.pieces[p].box = {{p * part, 0}, {(p + 1) * part, shard_columns}};
+          made.tensor.pieces[p].byte_strides = {shard_columns * 2, 2};
         }
       }
       for (const uint64_t capacity : {uint64_t{96} << 10U, uint64_t{1} << 20U}) {
         const uint64_t rows = RowsPerTile(made.array, made.tensor, capacity, 1 << 20);
-        for (uint64_t row = 0; row < kRows; row += rows) {
+        for (uint64_t row = 0; row < all_rows; row += rows) {
           Tile tile;
-          MakeTile(made.array.rows, made.tensor, {0, row, std::min(kRows, row + rows)}, tile);
+          MakeTile(made.array.rows, made.tensor, {0, row, std::min(all_rows, row + rows)}, tile);
           EXPECT_LE(tile.ranges.size(), shards) << "one range a shard";
           EXPECT_LE(tile.ranges.back().window_offset + tile.ranges.back().window_bytes, capacity);
         }
@@ -121,7 +121,7 @@ TEST(Tile, RowsOfShardsFitTheCapacity) {
 }
 
 TEST(Tile, AWholeHeadOfAPermutedProjectionIsOneRange) {
-  const Made made = MakeArray(32, 64, 1, {{2, 16 * 64}, {8, 64}, {2, 8 * 64}});
+  const Made made = MakeArray(32, 64, 1, {{2, 16ULL * 64}, {8, 64}, {2, 8ULL * 64}});
   Tile tile;
   MakeTile(made.array.rows, made.tensor, {0, 0, 16}, tile);
   EXPECT_EQ(tile.ranges.size(), 1U);
@@ -132,7 +132,7 @@ TEST(Tile, AWholeHeadOfAPermutedProjectionIsOneRange) {
 TEST(Tile, RowsFitTheCapacityThatTheyWereMeantFor) {
   for (const uint64_t pieces : {1U, 2U}) {
     for (const uint64_t capacity : {uint64_t{20000}, uint64_t{50000}, uint64_t{100000}}) {
-      const Made made = MakeArray(96, 600, pieces, {{6, 16 * 600}, {8, 600}, {2, 8 * 600}});
+      const Made made = MakeArray(96, 600, pieces, {{6, 16ULL * 600}, {8, 600}, {2, 8ULL * 600}});
       const uint64_t rows = RowsPerTile(made.array, made.tensor, capacity, UINT64_MAX);
       ASSERT_GE(rows, 1U);
       for (uint64_t row = 0; row < 96; row += rows) {

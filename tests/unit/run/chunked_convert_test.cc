@@ -125,6 +125,60 @@ class Places {
   uint64_t strides_[8] = {};  // NOLINT(modernize-avoid-c-arrays)
 };
 
+// Each element of a slice, and of its scales, from the elements of the source's file.
+void ExpectSlice(const ChunkedPlan& plan, const ChunkedOutput& output, const ChunkedSlice& slice,
+                 const std::string& file, const std::map<std::string, std::string>& tensors) {
+  const ChunkedArray& array = output.arrays[slice.array];
+  const BoundRole& bound = plan.model.roles[slice.role];
+  const TensorEntry& tensor = plan.catalog.tensors[bound.tensor];
+  const char* values = file.data() + tensor.pieces.front().offset_bytes;
+  uint64_t elements = 1;
+  for (const uint64_t extent : slice.view.extents) elements *= extent;
+  const Places source(bound.view, {});
+  const Places stored(slice.view, {});
+  const Places kept(slice.view, slice.reduce);
+  const auto value = [&](uint64_t i) {
+    uint16_t bits = 0;
+    std::memcpy(&bits, values + 2 * source.At(i), 2);
+    return ToBF16(ApplyValue(slice.value, ToF32(BF16{bits})));
+  };
+  const bool is_quantized = array.making == ChunkMaking::kQuantize;
+  const AqtType type = array.quant == QuantType::kInt8   ? AqtType::kInt8
+                       : array.quant == QuantType::kInt4 ? AqtType::kInt4
+                                                         : AqtType::kFp8E4M3;
+  // By index of what is not reduced; one more than the largest, and 0 where there is none.
+  std::vector<uint32_t> maxima(is_quantized ? array.shape.Elements().value() : 0);
+  for (uint64_t i = 0; is_quantized && i < elements; ++i) {
+    uint32_t& most = maxima[kept.At(i)];
+    most = std::max<uint32_t>(most, 1U + (value(i).bits & 0x7fffU));
+  }
+  const std::string& made = tensors.at(array.name);
+  uint64_t wrong = 0;
+  for (uint64_t i = 0; i < elements; ++i) {
+    const uint64_t at = stored.At(i);
+    if (!is_quantized) {
+      wrong += U16(made, at) != value(i).bits ? 1 : 0;
+      continue;
+    }
+    const AqtScale scale = AqtScaleOf(static_cast<uint16_t>(maxima[kept.At(i)] - 1), type);
+    const BF16 x = value(i);
+    std::byte q{};
+    reference::AqtQuantizeRow(&x, 1, scale.reciprocal, type, &q);
+    wrong += static_cast<char>(q) != made[at] ? 1 : 0;
+  }
+  EXPECT_EQ(wrong, 0U) << output.name << " " << array.name;
+  if (!is_quantized) return;
+  // Scales: one per index that is not reduced, in the order of the kernel's axes.
+  const std::string& scales = tensors.at(output.arrays[array.scales].name);
+  uint64_t at = 0;
+  for (const uint32_t most : maxima) {
+    if (most == 0) continue;
+    ASSERT_LT(2 * at, scales.size());
+    EXPECT_EQ(U16(scales, at++), AqtScaleOf(static_cast<uint16_t>(most - 1), type).scale.bits);
+  }
+  EXPECT_EQ(2 * at, scales.size());
+}
+
 // The definition: each element of each array of the tree, one by one, from the source's elements.
 TEST_F(ChunkedConvertTest, EveryElementIsWhatTheViewsAndTheArithmeticSay) {
   TinyLlama model;
@@ -144,58 +198,8 @@ TEST_F(ChunkedConvertTest, EveryElementIsWhatTheViewsAndTheArithmeticSay) {
     for (const ChunkedOutput& output : plan_->outputs) {
       const auto tensors = TensorsOf(Out(rope) + "/" + output.root);
       ASSERT_EQ(tensors.size(), output.arrays.size());
-      for (const ChunkedSlice& slice : output.slices) {
-        const ChunkedArray& array = output.arrays[slice.array];
-        const BoundRole& bound = plan_->model.roles[slice.role];
-        const TensorEntry& tensor = plan_->catalog.tensors[bound.tensor];
-        const char* values = file.data() + tensor.pieces.front().offset_bytes;
-        uint64_t elements = 1;
-        for (const uint64_t extent : slice.view.extents) elements *= extent;
-        const Places source(bound.view, {});
-        const Places stored(slice.view, {});
-        const Places kept(slice.view, slice.reduce);
-        const auto value = [&](uint64_t i) {
-          uint16_t bits = 0;
-          std::memcpy(&bits, values + 2 * source.At(i), 2);
-          return ToBF16(ApplyValue(slice.value, ToF32(BF16{bits})));
-        };
-        const bool is_quantized = array.making == ChunkMaking::kQuantize;
-        const AqtType type = array.quant == QuantType::kInt8   ? AqtType::kInt8
-                             : array.quant == QuantType::kInt4 ? AqtType::kInt4
-                                                               : AqtType::kFp8E4M3;
-        // By index of what is not reduced; one more than the largest, and 0 where there is none.
-        std::vector<uint32_t> maxima(is_quantized ? array.shape.Elements().value() : 0);
-        for (uint64_t i = 0; is_quantized && i < elements; ++i) {
-          uint32_t& most = maxima[kept.At(i)];
-          most = std::max<uint32_t>(most, 1U + (value(i).bits & 0x7fffU));
-        }
-        const std::string& made = tensors.at(array.name);
-        uint64_t wrong = 0;
-        for (uint64_t i = 0; i < elements; ++i) {
-          const uint64_t at = stored.At(i);
-          if (!is_quantized) {
-            wrong += U16(made, at) != value(i).bits ? 1 : 0;
-            continue;
-          }
-          const AqtScale scale = AqtScaleOf(static_cast<uint16_t>(maxima[kept.At(i)] - 1), type);
-          const BF16 x = value(i);
-          std::byte q{};
-          reference::AqtQuantizeRow(&x, 1, scale.reciprocal, type, &q);
-          wrong += static_cast<char>(q) != made[at] ? 1 : 0;
-        }
-        EXPECT_EQ(wrong, 0U) << output.name << " " << array.name;
-        if (!is_quantized) continue;
-        // Scales: one per index that is not reduced, in the order of the kernel's axes.
-        const std::string& scales = tensors.at(output.arrays[array.scales].name);
-        uint64_t at = 0;
-        for (const uint32_t most : maxima) {
-          if (most == 0) continue;
-          ASSERT_LT(2 * at, scales.size());
-          EXPECT_EQ(U16(scales, at++),
-                    AqtScaleOf(static_cast<uint16_t>(most - 1), type).scale.bits);
-        }
-        EXPECT_EQ(2 * at, scales.size());
-      }
+      for (const ChunkedSlice& slice : output.slices)
+        ExpectSlice(*plan_, output, slice, file, tensors);
     }
   }
 }

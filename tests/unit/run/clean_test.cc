@@ -57,15 +57,15 @@ void PutCommitted(StateStore& store, const std::string& root) {
 
 // What no run made: none of it may ever change.
 Objects PutForeign(StateStore& store) {
-  const Objects foreign = {{"notes.txt", "mine"},
-                           {"int8_weight_only.json.old", "mine"},
-                           {"int8_weight_only.json.mine.tmp", "mine"},
-                           {"int8-of-another/d/1", "mine"},
-                           {"bf16/readme", "mine"},
-                           {".ckpt-state/notes.txt", "mine"},
-                           {".ckpt-state-of-mine/state.json", "mine"},
-                           {"params.json.bak", "mine"},
-                           {"other/model.safetensors.part", "mine"}};
+  Objects foreign = {{"notes.txt", "mine"},
+                     {"int8_weight_only.json.old", "mine"},
+                     {"int8_weight_only.json.mine.tmp", "mine"},
+                     {"int8-of-another/d/1", "mine"},
+                     {"bf16/readme", "mine"},
+                     {".ckpt-state/notes.txt", "mine"},
+                     {".ckpt-state-of-mine/state.json", "mine"},
+                     {"params.json.bak", "mine"},
+                     {"other/model.safetensors.part", "mine"}};
   for (const auto& [name, bytes] : foreign) store.Put(name, bytes);
   return foreign;
 }

@@ -22,7 +22,7 @@ BundleRecord Example(size_t side_bytes) {
 
 TEST(Record, ComesBackWhole) {
   for (const size_t side_bytes :
-       {size_t{0}, size_t{100}, size_t{64 * 1024 - 5}, size_t{64 * 1024}, size_t{1 << 20}}) {
+       {size_t{0}, size_t{100}, size_t{(64 << 10) - 5}, size_t{64 << 10}, size_t{1 << 20}}) {
     const BundleRecord record = Example(side_bytes);
     const EncodedRecord encoded = EncodeRecord(record, kDigest);
     EXPECT_EQ(HasSideFile(encoded.record), side_bytes + 5 > kMostInlineSideBytes);

@@ -57,20 +57,19 @@ TEST(SegmentWriter, WritesEveryByteOnceInWholeBlocks) {
   MemoryBudget budget(1 << 20);
   auto buffer = Buffer::Allocate(*budget.Acquire(1 << 17));
   ASSERT_TRUE(buffer);
-  constexpr uint64_t kSize = 40000;
-  const std::vector<std::vector<uint64_t>> borders = {
-      {0, kSize},
-      {0, 4096, kSize},
-      {0, 1, 2, kSize},
-      {0, 100, 4095, 4097, 8192, 8193, 20000, kSize},
-      {0, 39999, kSize}};
+  constexpr uint64_t size = 40000;
+  const std::vector<std::vector<uint64_t>> borders = {{0, size},
+                                                      {0, 4096, size},
+                                                      {0, 1, 2, size},
+                                                      {0, 100, 4095, 4097, 8192, 8193, 20000, size},
+                                                      {0, 39999, size}};
   for (const auto& cuts : borders) {
     for (const uint64_t step :
-         {uint64_t{1}, uint64_t{7}, uint64_t{4095}, uint64_t{4096}, uint64_t{5000}, kSize}) {
-      RecordingWriter file(kSize);
+         {uint64_t{1}, uint64_t{7}, uint64_t{4095}, uint64_t{4096}, uint64_t{5000}, size}) {
+      RecordingWriter file(size);
       for (size_t i = 0; i + 1 < cuts.size(); ++i)
         WriteSegment(file, {cuts[i], cuts[i + 1]}, step, buffer->span());
-      for (uint64_t at = 0; at < kSize; ++at) {
+      for (uint64_t at = 0; at < size; ++at) {
         ASSERT_EQ(file.times[at], 1) << at << " step " << step;
         ASSERT_EQ(file.bytes[at], Value(at)) << at << " step " << step;
       }

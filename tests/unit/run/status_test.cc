@@ -124,9 +124,9 @@ TEST(Status, WhereAStoreTellsNoTimeTheSpeakersClockCounts) {
   PutNote(laid, {});
   MemoryStore store;  // all its times are 0
   for (const auto& [name, bytes] : laid.All()) store.Put(name, bytes);
-  constexpr int64_t kSaid = 1795910520;  // 2026-11-29T00:02:00Z
+  constexpr int64_t said_s = 1795910520;  // 2026-11-29T00:02:00Z
   for (const int64_t age_s : {10, 200}) {
-    const auto runs = ReadStatus(store, (kSaid + age_s) * StateStore::kSecond);
+    const auto runs = ReadStatus(store, (said_s + age_s) * StateStore::kSecond);
     ASSERT_TRUE(runs);
     EXPECT_DOUBLE_EQ(runs->at(0).shards.at(0).age_s, static_cast<double>(age_s));
     EXPECT_EQ(runs->at(0).shards[0].is_silent, age_s == 200);

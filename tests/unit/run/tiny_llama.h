@@ -62,7 +62,7 @@ struct TinyLlama {
   }
 
   std::string Config() const {
-    return "{\"architectures\": [\"LlamaForCausalLM\"], \"hidden_size\": " + std::to_string(dim) +
+    return R"({"architectures": ["LlamaForCausalLM"], "hidden_size": )" + std::to_string(dim) +
            ", \"num_hidden_layers\": " + std::to_string(layers) +
            ", \"num_attention_heads\": " + std::to_string(heads) +
            ", \"num_key_value_heads\": " + std::to_string(kv_heads) +
@@ -83,15 +83,15 @@ struct TinyLlama {
       }
       const uint64_t count = tensor.data.size() / 2;
       // Pointers: without calls in a debug build.
-      const auto values = std::make_unique_for_overwrite<uint16_t[]>(count);
-      uint16_t* const end = values.get() + count;
-      for (uint16_t* value = values.get(); value != end; ++value) {
+      std::vector<uint16_t> values(count);
+      uint16_t* const end = values.data() + count;
+      for (uint16_t* value = values.data(); value != end; ++value) {
         state = state * 1664525U + 1013904223U;
         // Finite, of many magnitudes and both signs.
         *value = static_cast<uint16_t>((state >> 16 & 0x80ffU) | (0x3a00U + (state >> 8 & 0x400U)));
       }
-      spoil(tensor.name, {values.get(), count});
-      file.append(reinterpret_cast<const char*>(values.get()), tensor.data.size());
+      spoil(tensor.name, values);
+      file.append(reinterpret_cast<const char*>(values.data()), tensor.data.size());
     }
     return file;
   }

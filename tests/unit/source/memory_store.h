@@ -81,7 +81,7 @@ class MemoryStore : public Store {
   Result<std::unique_ptr<ObjectWriter>> Create(std::string_view name,
                                                CreateOptions options) override {
     CKPT_TRY_VOID(CheckCreate(name, options));
-    return std::make_unique<Writer>(*this, std::string(name), options);
+    return std::make_unique<Writer>(*this, std::string(name), std::move(options));
   }
 
   Result<std::unique_ptr<PositionedWriter>> CreatePositioned(std::string_view name,
@@ -97,7 +97,8 @@ class MemoryStore : public Store {
       if (!kept || kept->size() != size_bytes) kept = bytes;
       bytes = kept;
     }
-    return std::make_unique<AtWriter>(*this, std::string(name), std::move(bytes), options);
+    return std::make_unique<AtWriter>(*this, std::string(name), std::move(bytes),
+                                      std::move(options));
   }
   Result<void> DropUnfinished(std::string_view name, std::string_view /*session*/) override {
     const std::lock_guard lock(mutex_);
@@ -181,7 +182,7 @@ class MemoryStore : public Store {
   class Writer : public ObjectWriter {
    public:
     Writer(MemoryStore& store, std::string name, CreateOptions options)
-        : store_(store), name_(std::move(name)), options_(options) {}
+        : store_(store), name_(std::move(name)), options_(std::move(options)) {}
     Result<void> Append(std::span<const std::byte> bytes) override {
       bytes_.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
       return {};
@@ -231,14 +232,15 @@ class MemoryStore : public Store {
     return {name, object.bytes->size(), {std::to_string(object.writes)}, 0, std::nullopt};
   }
 
-  Result<void> CheckCreate(std::string_view name, CreateOptions options) const {
+  Result<void> CheckCreate(std::string_view name, const CreateOptions& options) const {
     CKPT_TRY_VOID(SafeName(name));
     if (options.is_create_only && Has(std::string(name)))
       return Fail(Code::kCannotCreate, fmt::format("{} exists", name), "name another");
     return {};
   }
 
-  Result<ObjectInfo> Publish(const std::string& name, std::string bytes, CreateOptions options) {
+  Result<ObjectInfo> Publish(const std::string& name, std::string bytes,
+                             const CreateOptions& options) {
     CKPT_TRY_VOID(CheckCreate(name, options));
     Put(name, std::move(bytes));
     return Stat(name);

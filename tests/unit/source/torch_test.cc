@@ -133,7 +133,7 @@ TEST_F(TorchTest, RefusesZipsThatAreNoCheckpoint) {
 
 TEST_F(TorchTest, HoldsTheDirectoryAgainstThePickle) {
   const std::string pickle = TorchPickle({{"w", {4}, "abcd"}});
-  const auto with = [&](const std::string& data, ZipBuilder::Options options = {}) {
+  const auto with = [&](const std::string& data, const ZipBuilder::Options& options = {}) {
     return ZipBuilder().Add("a/data.pkl", pickle).Add("a/data/0", data, options).Finish();
   };
   ExpectRefusal(ZipBuilder().Add("a/data.pkl", pickle).Finish(),

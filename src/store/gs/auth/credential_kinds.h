@@ -30,8 +30,8 @@ Result<std::unique_ptr<TokenSource>> MakeImpersonated(const nlohmann::json& json
 /// Tokens of the service account in `url` (".../EMAIL:generateAccessToken"), asked for with those
 /// of `source`, whose scope is kCloudPlatform.
 std::unique_ptr<TokenSource> Impersonate(std::unique_ptr<TokenSource> source, http::Url url,
-                                         std::vector<std::string> delegates, std::string scope,
-                                         const TokenContext& context);
+                                         const std::vector<std::string>& delegates,
+                                         std::string scope, const TokenContext& context);
 inline constexpr const char* kCloudPlatform = "https://www.googleapis.com/auth/cloud-platform";
 
 /// A non-empty text, or kNoCredential.

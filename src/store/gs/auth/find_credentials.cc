@@ -37,11 +37,11 @@ class GivenToken final : public gs::TokenSource {
 };
 
 std::string GcloudFile(const Environment& environment) {
-  constexpr std::string_view kName = "application_default_credentials.json";
+  constexpr std::string_view name = "application_default_credentials.json";
   if (const auto folder = environment("CLOUDSDK_CONFIG"); folder && !folder->empty())
-    return Below(*folder, kName);
+    return Below(*folder, name);
   if (const auto home = environment("HOME"); home && !home->empty())
-    return Below(Below(*home, ".config/gcloud"), kName);
+    return Below(Below(*home, ".config/gcloud"), name);
   return "";
 }
 

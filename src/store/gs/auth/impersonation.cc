@@ -24,11 +24,11 @@ std::string AccountOf(const http::Url& url) {
 class Impersonation final : public TokenSource {
  public:
   Impersonation(std::unique_ptr<TokenSource> source, http::Url url, std::string body,
-                const TokenContext& context)
+                TokenContext context)
       : source_(std::move(source)),
         url_(std::move(url)),
         body_(std::move(body)),
-        context_(context) {}
+        context_(std::move(context)) {}
 
   Result<Token> Fetch() override {
     CKPT_TRY(const Token own, source_->Fetch());
@@ -71,10 +71,10 @@ class Impersonation final : public TokenSource {
 }  // namespace
 
 std::unique_ptr<TokenSource> Impersonate(std::unique_ptr<TokenSource> source, http::Url url,
-                                         std::vector<std::string> delegates, std::string scope,
-                                         const TokenContext& context) {
+                                         const std::vector<std::string>& delegates,
+                                         std::string scope, const TokenContext& context) {
   nlohmann::ordered_json body = {{"scope", {std::move(scope)}}, {"lifetime", "3600s"}};
-  if (!delegates.empty()) body["delegates"] = std::move(delegates);
+  if (!delegates.empty()) body["delegates"] = delegates;
   return std::make_unique<Impersonation>(std::move(source), std::move(url), PrintJsonLine(body),
                                          context);
 }
@@ -97,8 +97,7 @@ Result<std::unique_ptr<TokenSource>> MakeImpersonated(const nlohmann::json& json
       if (delegate.is_string()) delegates.push_back(delegate.get<std::string>());
     }
   }
-  return Impersonate(std::move(own.source), std::move(url), std::move(delegates), std::move(scope),
-                     context);
+  return Impersonate(std::move(own.source), std::move(url), delegates, std::move(scope), context);
 }
 
 }  // namespace ckpt::gs

@@ -1,14 +1,15 @@
 #include "store/gs/auth/run_program.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
-#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <csignal>
 
 #include "base/text.h"
 
@@ -51,7 +52,8 @@ Result<Secret> RunProgram(const Program& program) {
   std::vector<std::string> variables;
   for (char** variable = environ; *variable != nullptr; ++variable)
     variables.emplace_back(*variable);
-  for (const auto& [name, value] : program.variables) variables.push_back(name + "=" + value);
+  for (const auto& [name, value] : program.variables)
+    variables.push_back(fmt::format("{}={}", name, value));
   const auto failed = [&](const char* what) {
     return Result<Secret>(Fail(Code::kNoCredential, what, "run it by hand and see what it prints"))
         .map_error(Where("program", Printable(program.words.front())));

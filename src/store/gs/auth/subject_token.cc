@@ -88,10 +88,10 @@ Result<std::unique_ptr<SubjectTokenSource>> MakeProgram(const nlohmann::json& ac
   if (program.words.empty())
     return Fail(Code::kNoCredential, "\"command\" is empty", "make the credential file again");
   const auto timeout = executable.find("timeout_millis");
-  constexpr int64_t kLeast = 5'000;
-  constexpr int64_t kMost = 120'000;
+  constexpr int64_t least = 5'000;
+  constexpr int64_t most = 120'000;
   if (timeout != executable.end() && timeout->is_number_integer())
-    program.timeout = std::chrono::milliseconds(std::clamp(timeout->get<int64_t>(), kLeast, kMost));
+    program.timeout = std::chrono::milliseconds(std::clamp(timeout->get<int64_t>(), least, most));
   program.variables = {
       {"GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE", FieldOr(account, "audience", "")},
       {"GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE", FieldOr(account, "subject_token_type", "")},
@@ -115,21 +115,21 @@ Result<Secret> ExtractSubjectToken(const Secret& text, const std::string& json_f
 Result<Secret> ParseExecutableAnswer(const Secret& text,
                                      std::chrono::system_clock::time_point now) {
   const nlohmann::json json = ParseJson(text.Reveal());
-  constexpr const char* kRemedy = "run it by hand and see what it prints";
+  constexpr const char* remedy = "run it by hand and see what it prints";
   if (!json.is_object())
-    return Fail(Code::kNoCredential, "printed something that is no JSON object", kRemedy);
+    return Fail(Code::kNoCredential, "printed something that is no JSON object", remedy);
   if (const auto success = json.find("success");
       success == json.end() || !success->is_boolean() || !success->get<bool>())
     return Fail(Code::kNoCredential,
                 "gives no token: " + Excerpt(FieldOr(json, "code", "")) + " " +
                     Excerpt(FieldOr(json, "message", "it says no reason")),
-                kRemedy);
+                remedy);
   if (const auto expires = json.find("expiration_time");
       expires != json.end() && expires->is_number_integer() &&
       std::chrono::system_clock::time_point(std::chrono::seconds(expires->get<int64_t>())) <= now)
-    return Fail(Code::kNoCredential, "gives a token that has expired", kRemedy);
+    return Fail(Code::kNoCredential, "gives a token that has expired", remedy);
   std::string token = FieldOr(json, "id_token", FieldOr(json, "saml_response", ""));
-  if (token.empty()) return Fail(Code::kNoCredential, "gives no \"id_token\"", kRemedy);
+  if (token.empty()) return Fail(Code::kNoCredential, "gives no \"id_token\"", remedy);
   return Secret(std::move(token));
 }
 
@@ -143,7 +143,7 @@ Result<std::unique_ptr<SubjectTokenSource>> MakeSubjectTokenSource(const nlohman
   if (FieldOr(source, "environment_id", "").starts_with("aws"))
     return Fail(Code::kNoCredential,
                 "credentials of AWS workloads (environment_id) are not supported",
-                "use a token file (\"credential_source\": {\"file\"}), or a service account");
+                R"(use a token file ("credential_source": {"file"}), or a service account)");
   std::string json_field;
   if (const auto format = source.find("format"); format != source.end() && format->is_object()) {
     if (FieldOr(*format, "type", "text") == "json") {
@@ -167,7 +167,7 @@ Result<std::unique_ptr<SubjectTokenSource>> MakeSubjectTokenSource(const nlohman
   if (const auto executable = source.find("executable");
       executable != source.end() && executable->is_object())
     return MakeProgram(account, *executable, context);
-  return Fail(Code::kNoCredential, "\"credential_source\" has neither \"file\" nor \"url\"",
+  return Fail(Code::kNoCredential, R"("credential_source" has neither "file" nor "url")",
               "make the credential file again");
 }
 

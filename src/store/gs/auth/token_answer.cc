@@ -73,8 +73,8 @@ Result<Token> ParseTokenAnswer(std::string_view text, std::chrono::system_clock:
     const auto seconds = json.find("expires_in");
     if (value != json.end() && value->is_string() && !value->get<std::string>().empty() &&
         seconds != json.end() && seconds->is_number_integer()) {
-      constexpr int64_t kDay = 86400;
-      const auto life = std::clamp<int64_t>(seconds->get<int64_t>(), 0, kDay);
+      constexpr int64_t day = 86400;
+      const auto life = std::clamp<int64_t>(seconds->get<int64_t>(), 0, day);
       return Token{Secret(value->get<std::string>()), now + std::chrono::seconds(life)};
     }
   }

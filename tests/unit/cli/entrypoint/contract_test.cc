@@ -1,5 +1,6 @@
 #include "cli/entrypoint/contract.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -115,8 +116,9 @@ TEST(Interpret, LlamaQuantizedIsTheTreeItself) {
     const Reading read = Read(With(kLlama, {"-q=True", "-t=" + type}));
     EXPECT_EQ(read.faults, "") << type;
     EXPECT_EQ(Places(read.contract).back(), "quantized gs://bkt/o/" + type);
-    EXPECT_EQ(FinalLines(read.contract).back(),
-              "Completed quantizing model llama3.1-8b with " + type + " to gs://bkt/o/" + type);
+    EXPECT_EQ(
+        FinalLines(read.contract).back(),
+        fmt::format("Completed quantizing model llama3.1-8b with {0} to gs://bkt/o/{0}", type));
   }
 }
 
