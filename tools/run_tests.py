@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the test suite in stages, tells the time of each, and ends with one line that counts: "N passed, N failed".
 
-usage: tools/run_tests.py [quick | STAGE...] [--without cluster] [--fuzz-seconds N] [--kills N]
+usage: tools/run_tests.py [quick | STAGE...] [--without cluster] [--fuzz-seconds N] [--kills N] [--soak-minutes N]
 
     build   the program and all tests, release settings
     unit    pure functions, each in milliseconds                golden  bytes of the original tools
@@ -44,7 +44,7 @@ CORES = str(os.cpu_count() or 2)
 WORKERS = str(min(4, os.cpu_count() or 2))  # of the stages in Python; each may hold some GB
 # The test programs whose code has threads; the others would only repeat under ThreadSanitizer what AddressSanitizer saw.
 THREADED = re.compile(r"(unit_base|unit_run|unit_source|unit_cli|store|golden)\w*_test")
-ROOTED = ("image", "slurm", "cluster")  # stages that need root
+ROOTED = ("image", "slurm", "cluster", "soak")  # stages that need root
 SHOWN_LINES = 80  # of the log of a stage that failed
 
 
@@ -257,13 +257,16 @@ def why_not_rooted() -> str:
     return f"their packages cannot be installed (tools/setup.sh cluster: status {status})" if status else ""
 
 
-def rooted(stage: Stage) -> None:
-    """A stage that needs root, starts servers and mounts; afterwards nothing of that may be left."""
+def rooted(stage: Stage, tests: str = "", soak_minutes: float = 1) -> None:
+    """A stage that needs root, starts servers and mounts; afterwards nothing of that may be left. `tests`: below tests/, if not all."""
     if why := why_not_rooted():
         raise StageFailed(f"{why}; --without cluster leaves out {' and '.join(ROOTED)}")
-    name = stage.log.stem
+    name = tests.partition("/")[0] or stage.log.stem
     try:
-        pytest(stage, f"tests/{name}", timeout_s=5400)
+        pytest(stage, "-o", "junit_logging=system-out", f"tests/{tests or name}", env={"CKPT": str(BUILD / "ckpt"), "CKPT_SOAK_MINUTES": str(soak_minutes)},
+               timeout_s=5400 + int(soak_minutes * 60))
+        for line in stage.told(LOGS / f"{stage.log.stem}.xml", "soak: "):
+            print(f"test: {line}", flush=True)
     finally:
         stop = {"cluster": "tools/cluster.sh", "slurm": "tests/slurm/slurm.sh"}
         if name in stop:  # nodes that the tests could not stop themselves
@@ -285,6 +288,7 @@ def main() -> int:
     parser.add_argument("--without", choices=["cluster"])
     parser.add_argument("--fuzz-seconds", type=int, default=5)
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--soak-minutes", type=float, default=1)
     arguments = parser.parse_args()
     stages = {
         "build": build,
@@ -301,8 +305,9 @@ def main() -> int:
         "image": rooted,
         "slurm": rooted,
         "cluster": rooted,
+        "soak": lambda stage: rooted(stage, "cluster/test_soak.py", arguments.soak_minutes),  # a part of cluster
     }
-    chosen = arguments.stages or list(stages)
+    chosen = arguments.stages or [name for name in stages if name != "soak"]
     if chosen == ["quick"]:
         chosen = ["build", "unit", "golden"]
     if unknown := [name for name in chosen if name not in stages]:

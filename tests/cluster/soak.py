@@ -82,7 +82,7 @@ class Told:
                 f"{sum(self.verdicts.values()) - complete} failed as documented; {self.deleted} pods deleted, "
                 f"{sum(self.faults.values())} faults met of {len(self.faults)} kinds, the resolver stopped {self.resolver_stops} times",
                 f"exit codes of containers: {dict(sorted(self.codes.items()))}",
-                *(f"{count} x {text}" for text, count in sorted(self.errors.items())),
+                *(f"{count} x {re.sub(chr(10) + ' +', '; ', text)}" for text, count in sorted(self.errors.items())),
                 "Jobs: " + ", ".join(f"{kind} {verdict} {count}" for (kind, verdict), count in sorted(self.verdicts.items())),
                 "faults: " + ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))]
 
