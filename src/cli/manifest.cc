@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -315,7 +316,7 @@ class ManifestVerb final : public Verb {
       faults.Add("--shard auto: a pod has no variables of Slurm or MPI",
                  "give --shards N for an Indexed Job");
     }
-    const Result<Settings> settings = ParseSettings(full);
+    Result<Settings> settings = ParseSettings(full);
     if (!settings) {
       faults.AddAll(settings.error());
       return faults.Get();
@@ -324,9 +325,18 @@ class ManifestVerb final : public Verb {
     TakeShards(words_, full, *settings, job, faults);
     FindFolders(full, *settings, job, faults);
     CKPT_TRY_VOID(faults.Get());
+    // The pod's default, whatever this machine has.
+    Resources& resources = settings->plan.resources;
+    resources.most_memory_bytes = std::numeric_limits<uint64_t>::max();
+    resources.least_memory_bytes =
+        DefaultMemoryBytes(resources.threads, resources.most_memory_bytes);
     // Beyond this point the words are good: only the source and the destination can be wrong.
-    CKPT_TRY(const std::unique_ptr<Conversion> conversion, PrepareConversion(full, *settings));
-    CKPT_TRY_VOID(conversion->CheckDestination(full.is_overwriting));
+    // A bucket is the pod's to look at: its account may be another, and here there may be none.
+    Arguments planned = full;
+    if (!IsLocal(full.destination)) planned.destination.clear();
+    CKPT_TRY(const std::unique_ptr<Conversion> conversion, PrepareConversion(planned, *settings));
+    if (conversion->destination)
+      CKPT_TRY_VOID(conversion->CheckDestination(full.is_overwriting));
 
     job.budget_bytes = conversion->budget_bytes();
     job.threads = settings->plan.resources.threads;

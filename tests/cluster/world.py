@@ -42,6 +42,7 @@ class World:
     meta: Stub
     metadata: Stub
     repositories: dict[str, Path]  # what the hub has, and where it lies
+    offered: set[str] = field(default_factory=set)
     left: list[dict] = field(default_factory=list)  # for the judge: one entry for each Job that completed
 
     def link(self, life_s: float = 86400) -> str:
@@ -61,7 +62,9 @@ class World:
 
     def offer(self, image: str) -> None:
         """Makes the registry hold our image under a published name."""
-        containers.image("push", TAG, f"{self.registry}/{image.split('/', 1)[1]}")
+        if image not in self.offered:
+            containers.image("push", TAG, f"{self.registry}/{image.split('/', 1)[1]}")
+            self.offered.add(image)
 
     def label(self, selector: dict) -> None:
         """Makes the node one that a Job asks for."""

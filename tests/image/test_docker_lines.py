@@ -1,4 +1,4 @@
-"""The README's docker lines, taken from it and run as they stand, and what a machine that pulls the result gets.
+"""The docker lines of README.md, then those of docs/release.md, run as they stand, and what a machine that pulls the result gets.
 
 They are also the second build of the reproducibility test: no compiler cache is in reach of them, another tool builds,
 and the program must be the same to the bit. As this compiles everything, a source state that has passed is remembered
@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import urllib.request
 
 import pytest
 
@@ -25,6 +26,14 @@ def docker_lines():
     readme = (containers.ROOT / "README.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^```\w*\n(docker build .*?)^```$", readme, re.MULTILINE | re.DOTALL)
     return block
+
+
+def release_lines():
+    """The block of docs/release.md that builds and pushes, and that which looks at what was pushed."""
+    page = (containers.ROOT / "docs/release.md").read_text(encoding="utf-8")
+    (pushing,) = re.findall(r"^```\n(docker build .*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (looking,) = re.findall(r"^```\n(id=.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return pushing + looking
 
 
 def source_state():
@@ -46,18 +55,21 @@ def _pulled(built):
     assert built["Id"]
     state = source_state()
     proven = json.loads(PROVEN.read_text(encoding="utf-8")) if PROVEN.exists() else {}
-    lines = docker_lines()
+    lines = docker_lines() + release_lines()
     # The name in the lines has no port, so the registry listens on port 80, of an address of its own.
     address = f"127.77.{os.getpid() // 250 % 250 + 1}.{os.getpid() % 250 + 1}"
     with containers.scratch("docker") as folder, containers.registry(folder / "registry", f"{address}:80"):
         cached = ["--compiler-cache"] if state in proven else []
         said = containers.call(containers.ROOT / "tools/docker_root.sh", *cached, folder / "root", HOST,
-                               address, f"LOCATION={LOCATION}", f"PROJECT_ID={PROJECT}", input=lines,
+                               address, f"LOCATION={LOCATION}", f"PROJECT_ID={PROJECT}", "REVISION=0123abcd",
+                               "SOURCE=https://example.com/ckpt", "VERSION=1.2.3", f"REGISTRY={HOST}/{PROJECT}/released", input=lines,
                                timeout=3000)
+        with urllib.request.urlopen(f"http://{address}:80/v2/{PROJECT}/released/inference-checkpoint/tags/list") as answer:
+            tags = json.load(answer)["tags"]
         name = f"{address}:80/{PROJECT}/jetstream/inference-checkpoint:latest"
         containers.image("pull", name)
         compiled_all = not (folder / "root/srv/ccache").exists()
-    return {"tag": name, "said": said, "state": state, "proven": proven, "compiled_all": compiled_all}
+    return {"tag": name, "said": said, "state": state, "proven": proven, "compiled_all": compiled_all, "tags": tags}
 
 
 def test_readme_has_the_lines_of_the_original():
@@ -75,6 +87,15 @@ def test_lines_run_verbatim_and_the_pulled_image_converts(pulled):
             "--volume", f"{containers.GOLDEN / 'input'}:/in:ro", "--volume", f"{out}:/out"])
         made, golden = out / "made/model.safetensors", containers.GOLDEN / "bf16/model.safetensors"
         assert made.read_bytes() == golden.read_bytes()
+
+
+def test_a_release_is_pulled_by_every_published_job(pulled):
+    """Under the tags that they name; what was pushed says its digest, and its SBOM names it."""
+    entries = json.loads((containers.ROOT / "tests/golden/entrypoint/manifests.json").read_text(encoding="utf-8"))["manifests"]
+    wanted = {entry["image"].rpartition(":")[2] for entry in entries}
+    assert len(wanted) >= 5 and set(pulled["tags"]) == wanted | {"1.2.3"}
+    sums = dict(reversed(line.split()) for line in re.findall(r"^[0-9a-f]{64}  \S+$", pulled["said"].stdout, re.MULTILINE))
+    assert set(sums) == {"ckpt", "ckpt.spdx.json"}, pulled["said"].stdout[-2000:]
 
 
 def test_two_builds_of_one_state_give_the_same_program(pulled, files):

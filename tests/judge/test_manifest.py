@@ -98,7 +98,7 @@ def test_every_option_that_was_given_reaches_the_container(tmp_path):
 
 
 def test_budget_and_threads_are_the_plans_and_so_are_the_resources(tmp_path):
-    plan = json.loads(support.run("plan", GOLDEN, tmp_path / "out", *TO_MAXTEXT, "--threads", 5, "--json", expect=0).stdout)
+    plan = json.loads(support.run("plan", GOLDEN, tmp_path / "out", *TO_MAXTEXT, "--threads", 5, "--memory", "896MiB", "--json", expect=0).stdout)
     ran = manifest(GOLDEN, tmp_path / "out", *TO_MAXTEXT, "--threads", 5)
     container = pod_of(job_of(ran))["containers"][0]
     budget = plan["memory"]["budget_bytes"]
@@ -111,6 +111,20 @@ def test_budget_and_threads_are_the_plans_and_so_are_the_resources(tmp_path):
     comments = "".join(line for line in ran.stdout.splitlines(True) if line.startswith("#"))
     assert f"in      {plan['bytes']['read']} bytes" in comments
     assert f"out     {plan['bytes']['written']} bytes" in comments
+
+
+def test_the_example_of_405b_is_an_indexed_job_of_the_plans_size():
+    """Three outputs in eight pods, of a model of that shape; planned in a pod's few cores."""
+    flags = ("--to", "maxtext", "--outputs", "scanned,unscanned,int8", "--model", "llama3.1-405b", "--threads", 8, "--shards", 8)
+    place = "gs://bucket/maxtext/llama-3.1-405b"
+    plan = json.loads(support.run("plan", support.preset("405b"), *flags, "--memory", "1280MiB", "--json", expect=0).stdout)
+    spec = job_of(manifest(support.preset("405b"), place, *flags))["spec"]
+    assert (spec["completionMode"], spec["completions"], spec["backoffLimitPerIndex"]) == ("Indexed", 8, 6)
+    (container,) = spec["template"]["spec"]["containers"]
+    held = plan["memory"]["budget_bytes"] + 64 * support.MIB
+    assert container["resources"]["requests"] == {"cpu": "8", "memory": f"{-(-held // support.MIB)}Mi", "ephemeral-storage": "1Gi"}
+    assert plan["bytes"]["written"] > 2_000_000_000_000
+    print(f"405B in 8 pods, each: {container['resources']['requests']}")
 
 
 def test_equal_arguments_give_equal_bytes_in_any_order(tmp_path):

@@ -134,6 +134,7 @@ class GsTokenCache : public testing::Test {
 
 TEST_F(GsTokenCache, FetchesOnceForManyThreads) {
   std::vector<std::thread> threads;
+  threads.reserve(8);
   for (int i = 0; i < 8; ++i) threads.emplace_back([&] { EXPECT_EQ(Token(), "Bearer t1"); });
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(state_.fetched, 1);

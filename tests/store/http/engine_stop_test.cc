@@ -96,7 +96,8 @@ TEST(HttpStop, ComesWithTheEnginesEnd) {
 
 TEST(HttpStop, EndsAnUpload) {
   TestServer server([](const Received&) { return Silence(); });
-  const std::string body(50'000'000, 'x');
+  std::string body;
+  body.resize(50'000'000, 'x');
   Request request = Get(server.Address());
   request.method = "PUT";
   request.body = BytesOf(body);
