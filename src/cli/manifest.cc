@@ -335,8 +335,7 @@ class ManifestVerb final : public Verb {
     Arguments planned = full;
     if (!IsLocal(full.destination)) planned.destination.clear();
     CKPT_TRY(const std::unique_ptr<Conversion> conversion, PrepareConversion(planned, *settings));
-    if (conversion->destination)
-      CKPT_TRY_VOID(conversion->CheckDestination(full.is_overwriting));
+    if (conversion->destination) CKPT_TRY_VOID(conversion->CheckDestination(full.is_overwriting));
 
     job.budget_bytes = conversion->budget_bytes();
     job.threads = settings->plan.resources.threads;
