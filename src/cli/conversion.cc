@@ -29,6 +29,13 @@ std::string WaitingText(const Conversion& conversion, const Shard& shard) {
       shard.index, shard.count, figures.own, figures.recorded, figures.bundles);
 }
 
+std::string KeptText(const Conversion& conversion) {
+  const ShardFigures& figures = conversion.shard;
+  if (figures.kept == 0) return {};
+  return fmt::format("{} of {} bundles were finished before and are kept", figures.kept,
+                     figures.bundles);
+}
+
 Result<void> RunAll(Conversion& conversion, const ConvertOptions& options, Watch& watch) {
   const std::stop_callback stop(watch.stop.get_token(), [&] { conversion.remote->Stop(); });
   ConvertOptions with_network = options;

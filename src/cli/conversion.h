@@ -71,6 +71,8 @@ Result<std::unique_ptr<Conversion>> PrepareConversion(const Arguments& arguments
 
 /// What a shard says that leaves the commit to others.
 std::string WaitingText(const Conversion& conversion, const Shard& shard);
+/// What a conversion that went on did not have to do again; empty where it began anew.
+std::string KeptText(const Conversion& conversion);
 
 /// Conversion::Run(); a stop also ends what is under way to and from remote stores, and what
 /// those have to say is among the late warnings.

@@ -56,6 +56,8 @@ class ConvertVerb final : public Verb {
         conversion->plan().totals, conversion->budget_bytes(), arguments_.is_quiet, kAfterStop,
         [&](Watch& watch) { return RunAll(*conversion, run_options, watch); }));
     PrintWarnings(conversion->late_warnings);
+    if (const std::string kept = KeptText(*conversion); !kept.empty() && !arguments_.is_json)
+      fmt::print("{}\n", kept);
     return PrintEnd(*conversion, shard, false);
   }
 

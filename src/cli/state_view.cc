@@ -34,6 +34,7 @@ std::string Count(uint64_t count, std::string_view what) {
 // Outputs by the objects that make them whole: the folder, or a file of its own.
 std::vector<std::string> OutputNames(const std::vector<std::string>& done) {
   std::vector<std::string> names;
+  names.reserve(done.size());
   for (const std::string& name : done) names.push_back(name.substr(0, name.rfind('/')));
   return names;
 }

@@ -178,7 +178,8 @@ class Soak:
                 self.world.node.apply(manifest(kind, name, self.world.link()))
                 self.begun[name] = kind
                 number += 1
-            self.disturb()
+            if time.monotonic() < until:
+                self.disturb()
             self.gather(expected)
             time.sleep(0.2)
 

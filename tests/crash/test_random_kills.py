@@ -5,6 +5,7 @@ CKPT_CRASH_KILLS is how many for each target and store (./dev crash N), CKPT_CRA
 
 import os
 import random
+import re
 
 import pytest
 
@@ -57,10 +58,12 @@ def _kill_at_random(case: cases.Case, judge: readers.Readers) -> tuple[int, int,
             kills += 1
             history += f" {delay_s:.3f} s ({case.place.recorded(name)} recorded),"
             judge.check(name, history)
-        resumed += case.place.recorded(name) > 0
+        has_recorded = case.place.recorded(name) > 0
+        resumed += has_recorded
         runs += 1
         ended = case.run(name)
         assert ended.status == 0, f"{history}: {ended}"
+        assert not has_recorded or re.search("bundles were finished before and are kept|^converted already", ended.output), ended
         case.assert_whole(name, history)
         case.place.remove(name)
     return lives, runs, resumed

@@ -170,9 +170,7 @@ class Job {
     CKPT_TRY_VOID(RunWatchedBy<void>(
         view, kAfterStop, [&](Watch& watch) { return RunAll(*conversion_, options, watch); }));
     for (const std::string& warning : conversion_->late_warnings) log_.Warn(warning);
-    if (conversion_->shard.kept > 0)
-      log_.Info(fmt::format("{} of {} bundles were finished before and are kept",
-                            conversion_->shard.kept, conversion_->shard.bundles));
+    if (const std::string kept = KeptText(*conversion_); !kept.empty()) log_.Info(kept);
     return {};
   }
 
