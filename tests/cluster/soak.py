@@ -136,7 +136,7 @@ def manifest(kind: Kind, name: str, link: str) -> dict:
     spec = {"backoffLimit": 8, "podFailurePolicy": {"rules": rules}, "template": {"metadata": {"labels": {"soak": name}}, "spec": pod}}
     if kind.shards > 1:
         spec |= {"completionMode": "Indexed", "completions": kind.shards, "parallelism": kind.shards}
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "labels": {"soak": name}}, "spec": spec}
 
 
 class Soak:

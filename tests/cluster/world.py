@@ -4,7 +4,6 @@ import contextlib
 import json
 import shutil
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,9 +128,8 @@ def running(node: nodes.Node, bucket_names: list[str]) -> Iterator[World]:
             yield World(node, folder, node.environment["K8S_MIRROR"], buckets, hub, kaggle, meta, metadata,
                         repositories)
         finally:
-            node.kubectl("delete", "jobs", "--all", "--wait=true", expect=None)
-            until = time.monotonic() + 30
-            while node.get("pods")["items"] and time.monotonic() < until:
-                time.sleep(0.2)
+            node.kubectl("delete", "job", "checkpoint-converter", "--ignore-not-found", "--wait=true", expect=None)
+            for ours in ("batch.kubernetes.io/job-name=checkpoint-converter", "soak"):
+                node.kubectl("delete", "jobs,pods", "-l", ours, "--wait=true", expect=None)
             containers.call(SCRIPT, "stop", home)
             shutil.rmtree(folder)

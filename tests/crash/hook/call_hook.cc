@@ -118,6 +118,7 @@ mode_t ModeOf(int flags, va_list arguments) {
 // The names and types are libc's. Off_t has 64 bits on all that this is built for, so both names of
 // a call take the same.
 // NOLINTBEGIN(readability-identifier-naming, bugprone-reserved-identifier)
+// NOLINTBEGIN(bugprone-macro-parentheses): lists of types and words bring their own
 #define CALL_HOOK_OF_DESCRIPTOR(NAME, RESULT, TYPES, WORDS)                       \
   extern "C" RESULT NAME TYPES {                                                  \
     static auto* const next = Next<RESULT TYPES>(#NAME);                          \
@@ -210,4 +211,5 @@ extern "C" int openat(int folder, const char* path, int flags, ...) {
   return Next<int(int, const char*, int, ...)>("openat")(folder, path, flags, mode);
 }
 // NOLINTEND(cert-dcl50-cpp)
+// NOLINTEND(bugprone-macro-parentheses)
 // NOLINTEND(readability-identifier-naming, bugprone-reserved-identifier)
