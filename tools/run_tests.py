@@ -263,10 +263,8 @@ def rooted(stage: Stage, tests: str = "", soak_minutes: float = 1) -> None:
         raise StageFailed(f"{why}; --without cluster leaves out {' and '.join(ROOTED)}")
     name = tests.partition("/")[0] or stage.log.stem
     try:
-        # Two groups side by side (tests/cluster/conftest.py): the tests of Jobs mostly wait for Kubernetes.
-        workers = ("-n", "2", "--dist", "loadgroup") if name == "cluster" and not tests else ()
-        pytest(stage, *workers, "-o", "junit_logging=system-out", f"tests/{tests or name}", env={"CKPT": str(BUILD / "ckpt"), "CKPT_SOAK_MINUTES": str(soak_minutes)},
-               timeout_s=5400 + int(soak_minutes * 60))
+        pytest(stage, "-o", "junit_logging=system-out", f"tests/{tests or name}", timeout_s=5400 + int(soak_minutes * 60),
+               env={"CKPT": str(BUILD / "ckpt"), "CKPT_SOAK_MINUTES": str(soak_minutes)})
         for line in stage.told(LOGS / f"{stage.log.stem}.xml", "soak: "):
             print(f"test: {line}", flush=True)
     finally:

@@ -141,12 +141,6 @@ def running():
                 done = subprocess.run([SCRIPT, "start", home], stdin=subprocess.DEVNULL, stdout=log,
                                       stderr=subprocess.STDOUT, env=environment, timeout=600, check=False)
             assert done.returncode == 0, (FOLDER / "start.log").read_text(encoding="utf-8")
-            (FOLDER / "environment.json").write_text(json.dumps(environment), encoding="utf-8")
-            yield
+            yield Node(FOLDER, environment)
         finally:
             subprocess.run([SCRIPT, "stop", home], check=True, stdin=subprocess.DEVNULL, timeout=300, env=environment)
-
-
-def attached():
-    """The node that runs."""
-    return Node(FOLDER, json.loads((FOLDER / "environment.json").read_text(encoding="utf-8")))
