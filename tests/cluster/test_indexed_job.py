@@ -24,6 +24,7 @@ from started import Stub  # noqa: E402
 READY = containers.ROOT / "deploy/maxtext/llama-405b/int8-indexed"
 PROGRAM = Path(os.environ.get("CKPT", containers.ROOT / "build/ckpt")).resolve()
 SHARDS, AT_ONCE = 4, 2
+MOST_HOGS = 5
 SHAPE = make_model.Shape(8, 1024, 8, 2, 4096, 8192, 128)  # 277 MB
 WORDS = ["--inference_server=jetstream-maxtext", "--model_name=llama-3.1", "--model_path=Llama3.1-8B", "--input_directory=/source",
          "--bucket_name=bkt", "--output_directory=gs://bkt/out", "--outputs=scanned,quantized", "--quantize_weights=True",
@@ -131,7 +132,18 @@ def exhaust_memory(node, pod):
     identity = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
     tasks = containers.call("ctr", "-a", node.folder / "node/containerd.sock", "-n", "k8s.io", "tasks", "ls").stdout
     (process,) = re.findall(rf"^{identity}\s+(\d+)\s", tasks, re.MULTILINE)
-    containers.call(sys.executable, "-c", EXHAUST, process, timeout=60)
+    for _ in range(MOST_HOGS):  # the kernel may end the one that takes the memory first, or both
+        containers.call(sys.executable, "-c", EXHAUST, process, timeout=60, expect=None)
+        if not is_alive(process):
+            return
+    raise AssertionError(f"process {process} outlives {MOST_HOGS} that took its memory")
+
+
+def is_alive(process):
+    """Whether a process has memory: one that has ended and waits for its parent has none."""
+    with contextlib.suppress(OSError):
+        return "VmRSS:" in Path(f"/proc/{process}/status").read_text(encoding="ascii")
+    return False
 
 
 @pytest.fixture(scope="module", name="model")
