@@ -57,7 +57,8 @@ class FileConversion final : public PlannedConversion<Plan> {
                     plan_.catalog.root.Print(), destination->root().Print(), plan_.target,
                     plan_.output.name, plan_.output.arrays.size());
     if (!was_done) text += FiguresText(figures_, totals.written_bytes, plan_.memory.budget_bytes);
-    for (const std::string& line : plan_.output.how_to_load)
+    const std::string at = destination->KeepsObjects() ? destination->root().Print() : "DEST";
+    for (const std::string& line : HowToLoad("", at, ""))
       text += fmt::format("  load with: {}\n", line);
     return text;
   }
