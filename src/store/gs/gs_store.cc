@@ -26,6 +26,7 @@ constexpr std::string_view kTemporary = ".ckpt-tmp";
 constexpr size_t kMostNameBytes = 1024;  // of an object, in UTF-8
 constexpr uint64_t kChunkUnit = 256 << 10;
 constexpr int kRemovals = 5;  // of one object that comes back
+constexpr int kReads = 3;     // of one that arrives damaged
 
 // The CRC-32C of an answer's whole object: the service tells it in the first x-goog-hash.
 std::optional<uint32_t> HashIn(const http::Headers& headers) {
@@ -89,23 +90,26 @@ class GsStore final : public Store {
     http::Request request = client_.Json("GET", "/" + http::PercentEncode(object), "alt=media");
     request.headers.push_back({"Accept-Encoding", "gzip"});
     request.body_limit_bytes = limit_bytes;
-    Result<http::Response> response = client_.Send(request).map_error(client_.At(object));
-    if (!response && response.error().code != Code::kBadInput)
-      return Fail(std::move(response).error());
-    if (!response || http::FindHeader(response->headers, "content-encoding") != nullptr)
-      return Store::ReadWhole(name, limit_bytes);
-    if (response->status != 200) {
-      return Result<std::string>(Fail(response->status == 404
-                                          ? NotFound()
-                                          : client_.Explain(*response, gs::kGetObjects)))
-          .map_error(client_.At(object));
+    // What was damaged on its way is asked for again.
+    for (int i = 0; i < kReads; ++i) {
+      Result<http::Response> response = client_.Send(request).map_error(client_.At(object));
+      if (!response && response.error().code != Code::kBadInput)
+        return Fail(std::move(response).error());
+      if (!response || http::FindHeader(response->headers, "content-encoding") != nullptr)
+        return Store::ReadWhole(name, limit_bytes);
+      if (response->status != 200) {
+        return Result<std::string>(Fail(response->status == 404
+                                            ? NotFound()
+                                            : client_.Explain(*response, gs::kGetObjects)))
+            .map_error(client_.At(object));
+      }
+      const std::optional<uint32_t> told = HashIn(response->headers);
+      if (!told || Crc32c::Of(std::as_bytes(std::span(response->body))).value() == *told)
+        return std::move(response->body);
     }
-    const std::optional<uint32_t> told = HashIn(response->headers);
-    if (told && Crc32c::Of(std::as_bytes(std::span(response->body))).value() != *told)
-      return Result<std::string>(Fail(Code::kIo, "arrived with other bytes than it has",
-                                      "run again; if it stays so, the network is faulty"))
-          .map_error(client_.At(object));
-    return std::move(response->body);
+    return Result<std::string>(Fail(Code::kIo, "arrived with other bytes than it has",
+                                    "run again; if it stays so, the network is faulty"))
+        .map_error(client_.At(object));
   }
 
   Result<std::unique_ptr<ObjectWriter>> Create(std::string_view name,
