@@ -76,7 +76,13 @@ class FileContent:
             return os.pread(file.fileno(), end - begin, begin)
 
     def open(self) -> contextlib.AbstractContextManager:
-        return open(self.path, "rb", buffering=0)
+        """The file. Raises ConnectionError where another one has taken its place since: whoever asked asks again."""
+        file = open(self.path, "rb", buffering=0)
+        stat = os.fstat(file.fileno())
+        if (stat.st_size, stat.st_mtime_ns) != (self.size, self.modified_ns):
+            file.close()
+            raise ConnectionError(f"{self.path} is another file now")
+        return file
 
     def send(self, sink: socket.socket, opened, begin: int, end: int) -> None:
         while begin < end:
