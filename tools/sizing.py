@@ -86,25 +86,24 @@ class Planner:
         make_model.make(folder, *SHAPES[model], sparse=True, every=NOTHING_PLANTED)
         return folder
 
-    def _plan(self, model: str, words: tuple, cores: int, budget_mib: int) -> dict:
-        """The plan as `ckpt plan --json` prints it. Raises RuntimeError with what the program said."""
+    def _said(self, verb: str, model: str, place, words: tuple, cores: int, *flags: str) -> dict:
+        """What `ckpt VERB --json` prints of a conversion. Raises RuntimeError with what the program said."""
         named = ("--model", model) if "maxtext" in words else ()
-        out = pathlib.Path(self._scratch.name, "out")  # never made; into null: a run keeps its side values in memory
-        command = [self._program, "plan", self.folder(model), out, *words, *named, "--threads", str(cores), "--memory",
-                   f"{budget_mib}MiB", "--json"]
+        command = [self._program, verb, self.folder(model), place, *words, *named, "--threads", str(cores), *flags, "--json"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr}")
         return json.loads(done.stdout)
 
+    def _plan(self, model: str, words: tuple, cores: int, budget_mib: int) -> dict:
+        """The plan as `ckpt plan --json` prints it."""
+        out = pathlib.Path(self._scratch.name, "out")  # never made; into null: a run keeps its side values in memory
+        return self._said("plan", model, out, words, cores, "--memory", f"{budget_mib}MiB")
+
     def pod_mib(self, model: str, words: tuple, cores: int) -> int:
         """The memory that the Job which `ckpt manifest` prints asks for."""
-        named = ("--model", model) if "maxtext" in words else ()
-        command = [self._program, "manifest", self.folder(model), "gs://bucket/out", *words, *named, "--threads", str(cores), "--json"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr}")
-        (container,) = json.loads(done.stdout)["spec"]["template"]["spec"]["containers"]
+        said = self._said("manifest", model, "gs://bucket/out", words, cores)
+        (container,) = said["spec"]["template"]["spec"]["containers"]
         return int(container["resources"]["requests"]["memory"].removesuffix("Mi"))
 
     def least_mib(self, model: str, words: tuple) -> int:

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/checked.h"
 #include "base/units.h"
 #include "cli/machine.h"
 #include "cli/registry.h"
@@ -50,8 +51,8 @@ Result<void> CheckMemory(const Conversion& conversion) {
   const uint64_t needed = conversion.planned_peak_bytes() + kBesideBudgetBytes;
   const uint64_t there = MachineMemoryBytes();
   if (needed <= there) return {};
-  std::string remedy = fmt::format("raise the container's memory limit to {} MiB or more",
-                                   (needed + kMiB - 1) / kMiB);
+  std::string remedy =
+      fmt::format("raise the container's memory limit to {} MiB or more", CeilDiv(needed, kMiB));
   // Less than the least budget is refused as it is.
   if (there >= kLeastMemoryBytes + kBesideBudgetBytes)
     remedy += fmt::format(", or give --memory {} MiB", (there - kBesideBudgetBytes) / kMiB);

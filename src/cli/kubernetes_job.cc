@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/check.h"
+#include "base/checked.h"
 #include "base/error.h"
 #include "base/sha256.h"
 #include "base/text.h"
@@ -91,7 +92,7 @@ Json PodSecurity(const JobSpec& spec) {
 }
 
 Json ResourcesOf(const JobSpec& spec) {
-  const uint64_t limit_mib = (spec.budget_bytes + kBesideBudgetBytes + kMiB - 1) / kMiB;
+  const uint64_t limit_mib = CeilDiv(spec.budget_bytes + kBesideBudgetBytes, kMiB);
   const std::string memory = fmt::format("{}Mi", limit_mib);
   return {
       {"requests",

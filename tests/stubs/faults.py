@@ -37,7 +37,7 @@ class Faults:
         """Whether a new connection is shown the certificate of another name."""
         with self._lock:
             for rule in self._rules:
-                if rule.get("other_name") and self._chances.random() < rule.get("chance", 1):
+                if rule.get("other_name") and self._happens(rule):
                     rule["applied"] += 1
                     return True
         return False
@@ -49,7 +49,7 @@ class Faults:
             for rule in self._rules:
                 if rule.get("other_name") or not self._matches(rule, request):
                     continue
-                if "chance" in rule and self._chances.random() >= rule["chance"]:
+                if not self._happens(rule):
                     continue
                 if rule["skip"] > 0:
                     rule["skip"] -= 1
@@ -61,6 +61,9 @@ class Faults:
                     if name not in self.MATCHING and name != "applied":
                         actions.setdefault(name, value)
         return actions
+
+    def _happens(self, rule: dict) -> bool:
+        return self._chances.random() < rule.get("chance", 1)
 
     @staticmethod
     def _matches(rule: dict, request: "Request") -> bool:
