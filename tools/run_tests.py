@@ -268,11 +268,9 @@ def rooted(stage: Stage, tests: str = "", soak_minutes: float = 1) -> None:
         for line in stage.told(LOGS / f"{stage.log.stem}.xml", "soak: "):
             print(f"test: {line}", flush=True)
     finally:
-        stop = {"cluster": "tools/cluster.sh", "slurm": "tests/slurm/slurm.sh"}
-        if name in stop:  # nodes that the tests could not stop themselves
-            if name == "cluster":
-                stage.run(ROOT / "tools/world.sh", "stop", BUILD / "cluster/node", must=False)
-            stage.run(ROOT / stop[name], "stop", BUILD / name / "node", must=False)
+        stop = {"cluster": ("tools/world.sh", "tools/cluster.sh"), "slurm": ("tests/slurm/slurm.sh",)}
+        for script in stop.get(name, ()):  # nodes that the tests could not stop themselves
+            stage.run(ROOT / script, "stop", BUILD / name / "node", must=False)
         left = stage.run(sys.executable, "tests/cluster/leftovers.py", must=False)
         stage.count("something is left running or mounted", left == 0)
 

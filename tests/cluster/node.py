@@ -17,6 +17,8 @@ HARDENED_POD = {"runAsNonRoot": True, "runAsUser": 12345, "runAsGroup": 12345,
                 "seccompProfile": {"type": "RuntimeDefault"}}
 HARDENED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 HOPELESS = [64, 65, 66, 70, 73, 77, 78]  # exit codes after which the same Job can only fail again
+FAILURE_POLICY = {"rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": HOPELESS}},
+                            {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]}
 
 
 @dataclass(frozen=True)
@@ -54,40 +56,38 @@ class Node:
         text = manifest if isinstance(manifest, str) else json.dumps(manifest)
         self.kubectl("apply", "-f", "-", input=text)
 
+    def pods(self, name):
+        """The pods of a Job."""
+        return self.get("pods", "-l", f"job-name={name}")["items"]
+
+    def _until(self, name, what, timeout_s, find):
+        """What `find` gives as soon as it gives something; all that is known of the Job where it does not in time."""
+        until = time.monotonic() + timeout_s
+        while time.monotonic() < until:
+            if found := find():
+                return found
+            time.sleep(0.2)
+        known = self.kubectl("describe", "job,pod", "-l", f"job-name={name}", expect=None).stdout
+        raise AssertionError(f"Job {name}: not within {timeout_s} s: {what}\n{known[-6000:]}")
+
     def wait(self, name, timeout_s=120):
         """Waits for the end of a Job, whatever it is."""
         began = time.monotonic()
-        while time.monotonic() < began + timeout_s:
-            for condition in self.get("job", name).get("status", {}).get("conditions", []):
-                if condition["status"] == "True" and condition["type"] in ("Complete", "Failed"):
-                    pods = sorted(self.get("pods", "-l", f"job-name={name}")["items"],
-                                  key=lambda pod: pod["metadata"]["creationTimestamp"])
-                    log = self.kubectl("logs", "-l", f"job-name={name}", "--tail=-1").stdout
-                    return Ended(condition["type"], condition.get("reason", ""), pods, log, time.monotonic() - began)
-            time.sleep(0.3)
-        events = self.kubectl("describe", "job,pod", "-l", f"job-name={name}", expect=None).stdout
-        raise AssertionError(f"Job {name} did not end within {timeout_s} s\n{events[-6000:]}")
+        condition = self._until(name, "its end", timeout_s, lambda: ending(self.get("job", name)))
+        pods = sorted(self.pods(name), key=lambda pod: pod["metadata"]["creationTimestamp"])
+        log = self.kubectl("logs", "-l", f"job-name={name}", "--tail=-1").stdout
+        return Ended(condition["type"], condition.get("reason", ""), pods, log, time.monotonic() - began)
 
     def wait_for_end_of_pod(self, name, timeout_s=60):
         """Waits until a pod of a Job has ended, which may be tried again; how its container ended."""
-        until = time.monotonic() + timeout_s
-        while time.monotonic() < until:
-            for pod in self.get("pods", "-l", f"job-name={name}")["items"]:
-                for container in pod["status"].get("containerStatuses", []):
-                    if "terminated" in container["state"]:
-                        return container["state"]["terminated"]
-            time.sleep(0.2)
-        raise AssertionError(self.kubectl("describe", "job,pod", "-l", f"job-name={name}", expect=None).stdout[-6000:])
+        return self._until(name, "the end of a pod", timeout_s, lambda: next(iter(ends(self.pods(name))), None))
 
     def wait_for_event(self, name, reason, timeout_s=60):
         """Waits until something of this kind is told of a pod of a Job."""
-        until = time.monotonic() + timeout_s
-        while time.monotonic() < until:
-            for event in self.get("events")["items"]:
-                if event["reason"] == reason and event["involvedObject"]["name"].startswith(name):
-                    return
-            time.sleep(0.2)
-        raise AssertionError(self.kubectl("describe", "job,pod", "-l", f"job-name={name}", expect=None).stdout[-6000:])
+        def is_told():
+            pods = {pod["metadata"]["name"] for pod in self.pods(name)}
+            return any(event["reason"] == reason and event["involvedObject"]["name"] in pods for event in self.get("events")["items"])
+        self._until(name, reason, timeout_s, is_told)
 
     def kubelet(self, command):
         """`stop` and `start` of the kubelet alone; the pods go on without it."""
@@ -97,6 +97,18 @@ class Node:
         """Runs a Job of ours to its end."""
         self.apply(job(name, args, volumes, **changes))
         return self.wait(name)
+
+
+def ending(job):
+    """The condition that says how a Job came to its end; None before."""
+    return next((condition for condition in job.get("status", {}).get("conditions", [])
+                 if condition["status"] == "True" and condition["type"] in ("Complete", "Failed")), None)
+
+
+def ends(pods):
+    """How the containers of pods ended, with the pod's name, of those that have."""
+    return [{"pod": pod["metadata"]["name"], **status["state"]["terminated"]} for pod in pods
+            for status in pod["status"].get("containerStatuses", []) if "terminated" in status["state"]]
 
 
 def job(name, args, volumes, pod_security=None, security=None, memory="1Gi", command=None):
@@ -111,10 +123,8 @@ def job(name, args, volumes, pod_security=None, security=None, memory="1Gi", com
            "volumes": [{"name": f"v{number}", "hostPath": {"path": str(where), "type": "Directory"}}
                        for number, (where, _) in enumerate(volumes.values())]}
     pod |= {"securityContext": pod_security} if pod_security else {}
-    rules = [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": HOPELESS}},
-             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name},
-            "spec": {"backoffLimit": 3, "podFailurePolicy": {"rules": rules}, "template": {"spec": pod}}}
+            "spec": {"backoffLimit": 3, "podFailurePolicy": FAILURE_POLICY, "template": {"spec": pod}}}
 
 
 @contextlib.contextmanager

@@ -7,7 +7,6 @@ import containers
 
 ENTRIES = json.loads((containers.ROOT / "tests/golden/entrypoint/manifests.json").read_text(encoding="utf-8"))["manifests"]
 FUSE = "csi gcsfuse"
-META_HOST = "https://llama3-1.llamameta.net"
 SECRETS = {"two literals": "kro-secret", "YOUR_LDAP": "student-kaggle-secret"}  # where the mount's note is not its name
 # Published, and known without their whole text: what they change of one that is there.
 GEMMA, LARGE = "aiongke-gemma-v0.2.2", "aiongke-llama31-405b-int8"

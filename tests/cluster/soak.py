@@ -1,7 +1,6 @@
 """Jobs of every kind for a while, over services of which one request in a hundred goes wrong, while pods are deleted at random."""
 
 import contextlib
-import hashlib
 import json
 import os
 import random
@@ -24,7 +23,6 @@ AT_ONCE = 3
 MOST_DELETED = 3  # pods of a Job: Kubernetes waits twice as long after each
 LAST_WAIT_S = 240  # for Jobs that have begun when the time is over: tries again wait 10 s, 20 s, ..
 DOCUMENTED = {0, 65, 66, 69, 74, 75, 77, 78, 143}  # without 64, 70, 71, 73: nobody gave wrong arguments, and the rest would be our fault
-AGAIN = {69, 74, 75, 143}
 GONE = {137}  # of a deleted pod that did not end in time
 STATUSES = (408, 429, 500, 502, 503, 504)
 # Each kind of fault of a reading service, and of a bucket; a service's rate is dealt evenly to its kinds.
@@ -71,7 +69,7 @@ class Told:
 
     verdicts: Counter = field(default_factory=Counter)  # by kind and verdict
     codes: Counter = field(default_factory=Counter)  # of containers
-    errors: Counter = field(default_factory=Counter)  # their first lines
+    errors: Counter = field(default_factory=Counter)  # as their logs tell them
     deleted: int = 0
     resolver_stops: int = 0
     faults: Counter = field(default_factory=Counter)  # how often each was met
@@ -86,12 +84,6 @@ class Told:
                 *(f"{count} x {re.sub(chr(10) + ' +', '; ', text)}" for text, count in sorted(self.errors.items())),
                 "Jobs: " + ", ".join(f"{kind} {verdict} {count}" for (kind, verdict), count in sorted(self.verdicts.items())),
                 "faults: " + ", ".join(f"{name} {count}" for name, count in sorted(self.faults.items()))]
-
-
-def digests(folder: Path) -> dict[str, str]:
-    """{path: SHA-256} of a bucket's folder, without the state."""
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*")
-            if path.is_file() and ".ckpt-state" not in path.parts}
 
 
 def settled(kind: Kind, name: str, link: str) -> list[str]:
@@ -117,7 +109,7 @@ def references(world) -> dict[str, dict[str, str]]:
                 more = ("--shard", f"{shard}/{kind.shards}") if kind.shards > 1 else ()
                 args = settled(kind, kind.name, world.meta.said["link"])
                 containers.call(door, *(args[:args.index("--shards")] if more else args), *more, env=environment)
-            found[kind.name] = digests(world.folder / "references" / BUCKET / kind.name)
+            found[kind.name] = containers.without_state(world.folder / "references" / BUCKET / kind.name)
             assert found[kind.name], kind.name
     return found
 
@@ -132,9 +124,7 @@ def manifest(kind: Kind, name: str, link: str) -> dict:
                  "volumeMounts": [{"name": key, "mountPath": path, "readOnly": True} for key, (path, _) in mounts.items()]}
     pod = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 10, "containers": [container],
            "volumes": [{"name": key, "secret": {"secretName": secret}} for key, (_, secret) in mounts.items()]}
-    rules = [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": nodes.HOPELESS}},
-             {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}]
-    spec = {"backoffLimit": 8, "podFailurePolicy": {"rules": rules}, "template": {"metadata": {"labels": {"soak": name}}, "spec": pod}}
+    spec = {"backoffLimit": 8, "podFailurePolicy": nodes.FAILURE_POLICY, "template": {"metadata": {"labels": {"soak": name}}, "spec": pod}}
     if kind.shards > 1:
         spec |= {"completionMode": "Indexed", "completions": kind.shards, "parallelism": kind.shards}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "labels": {"soak": name}}, "spec": spec}
@@ -207,12 +197,8 @@ class Soak:
 
     def gather(self, expected: dict) -> None:
         """Takes note of Jobs that have ended."""
-        ended = {}
-        for job in self.world.node.get("jobs")["items"]:
-            for condition in job.get("status", {}).get("conditions", []):
-                if condition["status"] == "True" and condition["type"] in ("Complete", "Failed"):
-                    ended[job["metadata"]["name"]] = condition
-        for name in [name for name in self.begun if name in ended]:
+        ended = {job["metadata"]["name"]: nodes.ending(job) for job in self.world.node.get("jobs")["items"]}
+        for name in [name for name in self.begun if ended.get(name)]:
             kind = self.begun.pop(name)
             self.hold(name, kind, ended[name], expected[kind.name])
             self.world.node.kubectl("delete", "job", name, "--wait=false")
@@ -220,12 +206,10 @@ class Soak:
     def hold(self, name: str, kind: Kind, condition: dict, expected: dict[str, str]) -> None:
         verdict = condition["type"]
         self.told.verdicts[kind.name, verdict] += 1
-        pods = self.world.node.get("pods", "-l", f"job-name={name}")["items"]
-        ends = [{"pod": pod["metadata"]["name"], **status["state"]["terminated"]} for pod in pods
-                for status in pod["status"].get("containerStatuses", []) if "terminated" in status["state"]]
+        ends = nodes.ends(self.world.node.pods(name))
         # A pod may have been deleted since.
-        named = re.search(r"failed with exit code (\d+)", condition.get("message", ""))
-        reason = int(named[1]) if named else None
+        told = re.search(r"failed with exit code (\d+)", condition.get("message", ""))
+        reason = int(told[1]) if told else None
         self.told.codes.update(end["exitCode"] for end in ends)
         for end in ends:
             if end["exitCode"]:
@@ -234,7 +218,7 @@ class Soak:
         complaints = [f"a container ended with {end['exitCode']}: {end.get('message', '')}" for end in ends
                       if end["exitCode"] not in DOCUMENTED | GONE]
         if verdict == "Complete":
-            made = digests(self.world.bucket_folder(BUCKET) / name)
+            made = containers.without_state(self.world.bucket_folder(BUCKET) / name)
             if made != expected:
                 complaints.append(f"other bytes: {sorted(made.items() ^ expected.items())[:6]}")
             left = [upload for names in self.world.buckets.uploads().values() for upload in names if f"{name}/" in upload]

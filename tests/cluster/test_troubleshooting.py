@@ -4,7 +4,7 @@ kubectl and the report then say stands in the page."""
 import re
 import shutil
 import subprocess
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 
 import pytest
 
@@ -16,8 +16,8 @@ from transcripts import SESSION, hold, typed
 
 PAGE = containers.ROOT / "docs/troubleshooting.md"
 JOBS = {job.id: job for job in published.published()}
-GEMMA, LARGE, HUB, MOUNTED = (JOBS[name] for name in ("aiongke-gemma-v0.2.2", "aiongke-llama31-405b-int8",
-                                                      "aiongke-pytorch-readme-llama3-df646332", "aiongke-pytorch-mount-v0.2.3"))
+GEMMA, LARGE, HUB = (JOBS[name] for name in ("aiongke-gemma-v0.2.2", "aiongke-llama31-405b-int8",
+                                             "aiongke-pytorch-readme-llama3-df646332"))
 BUCKET, NO_BUCKET = "my-bucket", "no-such-bucket"  # as the page has them
 DENIED = {"error": {"code": 403, "message": f"{worlds.EMAIL} does not have storage.objects.create access",
                     "errors": [{"reason": "forbidden"}]}}
@@ -31,7 +31,7 @@ exec cat "{folder}/${{3#gs://my-bucket/}}" 2>/dev/null
 
 def argued(job, *more, without=()):
     """The Job with more arguments, and without some."""
-    args = [arg for arg in job.entry["args"] if not arg.startswith(tuple(without))] if without else job.entry["args"]
+    args = [arg for arg in job.entry["args"] if not arg.startswith(tuple(without))]
     return published.Published(job.id, {**job.entry, "args": [*args, *more]}, job.bucket)
 
 
@@ -41,11 +41,6 @@ def with_fields(text, *pairs):
         assert text.count(line + "\n") == 1, line
         text = text.replace(line + "\n", f"{line}\n{more}\n")
     return text
-
-
-@contextmanager
-def nothing(_world):
-    yield
 
 
 @contextmanager
@@ -97,22 +92,22 @@ def on_disks(world, text):
 NO_TRY = ("\nspec:", "  backoffLimit: 0")  # so that one pod tells of it
 # By the heading of the page: the Job, a context that makes the failure, and what is changed in the manifest's text.
 CASES = {
-    "A flag that does not exist": (argued(GEMMA, "--quantise_type=int8"), nothing, None),
-    "A placeholder that was not replaced": (published.Published("", {**GEMMA.entry, "substitute": {}}, GEMMA.bucket), nothing, None),
-    "A secret that is not there": (GEMMA, nothing, lambda _, text: text.replace("kaggle-secret", "no-such-secret")),
-    "A secret that is not mounted": (GEMMA, nothing, lambda _, text: text.replace('"/kaggle/"', '"/elsewhere/"')),
-    "A secret that cannot be read": (GEMMA, nothing, lambda _, text: with_fields(
+    "A flag that does not exist": (argued(GEMMA, "--quantise_type=int8"), nullcontext, None),
+    "A placeholder that was not replaced": (published.Published("", {**GEMMA.entry, "substitute": {}}, GEMMA.bucket), nullcontext, None),
+    "A secret that is not there": (GEMMA, nullcontext, lambda _, text: text.replace("kaggle-secret", "no-such-secret")),
+    "A secret that is not mounted": (GEMMA, nullcontext, lambda _, text: text.replace('"/kaggle/"', '"/elsewhere/"')),
+    "A secret that cannot be read": (GEMMA, nullcontext, lambda _, text: with_fields(
         text, ("      restartPolicy: Never", "      securityContext: {runAsUser: 1000}"))),
     "A licence that was not accepted": (HUB, secret_of_a_stranger,
                                         lambda _, text: text.replace("huggingface-secret", "strangers-secret")),
     "A bucket that refuses": (GEMMA, writing_refused, None),
-    "A bucket that does not exist": (published.Published("", GEMMA.entry, NO_BUCKET), nothing, None),
-    "A link that has expired": (LARGE, nothing, None),
-    "A model that is not there": (argued(HUB, "-m=meta-llama/Meta-Llama-3-8BB", without=["-m="]), nothing, None),
+    "A bucket that does not exist": (published.Published("", GEMMA.entry, NO_BUCKET), nullcontext, None),
+    "A link that has expired": (LARGE, nullcontext, None),
+    "A model that is not there": (argued(HUB, "-m=meta-llama/Meta-Llama-3-8BB", without=["-m="]), nullcontext, None),
     "A destination that holds another checkpoint": (GEMMA, other_checkpoint, None),
     "A disk without space": (published.Published("", {**HUB.entry, "args": [
         "-s=jetstream-pytorch", "-m=/model", "-i=/model", "-o=/out", "-n=llama-3"]}, HUB.bucket), small_disk, on_disks),
-    "A memory limit below the least": (GEMMA, nothing, lambda _, text: text.replace(
+    "A memory limit below the least": (GEMMA, nullcontext, lambda _, text: text.replace(
         "            google.com/tpu: 8\n      nodeSelector", "            google.com/tpu: 8\n            memory: 24Mi\n      nodeSelector")),
 }
 PENDING = {"A secret that is not there"}
@@ -136,8 +131,6 @@ def show(heading, world, folder):
     world.label(job.entry["node_selector"])
     world.offer(job.entry["image"])
     text = with_fields(job.text(world.link(life_s=-60)), NO_TRY).replace("  ttlSecondsAfterFinished: 30\n", "")
-    mounted = "/models" in text and job.is_mounting
-    assert not mounted, "a volume of the driver is left out"
     with making(world):
         world.node.apply(changed(world, text) if changed else text)
         if heading in PENDING:
