@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "plan/memory.h"
 #include "plan/read_bytes.h"
 
 namespace ckpt {
@@ -65,6 +66,12 @@ std::vector<ShardPart> Parts(const PlanType& plan, unsigned shards) {
     part.has_statistic = part.has_statistic || HasStatistic(plan, plan.bundles[i]);
   }
   return parts;
+}
+
+// A lane has its bundle open, and reads ahead of the next ones into its other buffers.
+uint64_t MostOfLanes(uint64_t lanes, uint64_t bundle_bytes, uint64_t buffers,
+                     uint64_t buffer_bytes) {
+  return lanes * (bundle_bytes + (buffers - 1) * std::min(bundle_bytes, buffer_bytes));
 }
 
 }  // namespace
@@ -135,7 +142,7 @@ std::vector<uint32_t> DealBundles(const ChunkedPlan& plan, unsigned shards) {
 uint64_t BundleReadBytes(const Plan& plan, size_t i) { return plan.bundles[i].read_bytes; }
 uint64_t BundleReadBytes(const ChunkedPlan& plan, size_t i) { return plan.bundles[i].read_bytes; }
 
-uint64_t MostBundleReadBytes(const Plan& plan) {
+uint64_t MostOpenReadBytes(const Plan& plan) {
   std::map<size_t, uint64_t> statistics;  // by array
   for (const StatisticTask& task : plan.statistics)
     statistics[task.span.array] += ReadingOf(plan, task.span).bytes;
@@ -149,20 +156,26 @@ uint64_t MostBundleReadBytes(const Plan& plan) {
     }
     return bytes;
   };
-  uint64_t most = read(plan.front);
+  uint64_t most = 0;
   for (const Bundle& bundle : plan.bundles) most = std::max(most, read(bundle));
+  // Each is one lane's, when no bundle is open.
+  const uint64_t front = read(plan.front);
   uint64_t head = 0;
   for (const size_t i : plan.head_arrays) {
     if (plan.output.arrays[i].encoding != Encoding::kScales)
       head += ReadingOf(plan, {i, 0, plan.arrays[i].rows.n_rows}).bytes;
   }
-  return std::max(most, head);
+  const uint64_t bundles =
+      MostOfLanes(plan.memory.lanes, most, kInputBuffersPerLane, plan.memory.tile_in_bytes);
+  return std::min(std::max({bundles, front, head}), plan.totals.read_bytes);
 }
 
-uint64_t MostBundleReadBytes(const ChunkedPlan& plan) {
+uint64_t MostOpenReadBytes(const ChunkedPlan& plan) {
   uint64_t most = 0;
   for (const ChunkedBundle& bundle : plan.bundles) most = std::max(most, bundle.read_bytes);
-  return most;
+  const ChunkedMemory& memory = plan.memory;
+  return std::min(MostOfLanes(memory.lanes, most, memory.in_buffers, memory.in_bytes),
+                  plan.totals.read_bytes);
 }
 
 std::vector<ShardPart> PartsOf(const Plan& plan, unsigned shards) { return Parts(plan, shards); }

@@ -42,11 +42,11 @@ uint64_t BundleWeight(const ChunkedPlan& plan, size_t i);
 uint64_t BundleReadBytes(const Plan& plan, size_t i);
 uint64_t BundleReadBytes(const ChunkedPlan& plan, size_t i);
 
-/// The most that one bundle, the front or the head reads from its beginning to its end, the whole
-/// statistics of its tensors included: what may be read again for each bundle that a killed run
-/// left open.
-uint64_t MostBundleReadBytes(const Plan& plan);
-uint64_t MostBundleReadBytes(const ChunkedPlan& plan);
+/// The most that all lanes together have read at any time of what is not recorded, and so what a
+/// kill can cost: each its bundle, with the whole statistics of its tensors, and what it reads
+/// ahead of the next ones; or the front, or the head.
+uint64_t MostOpenReadBytes(const Plan& plan);
+uint64_t MostOpenReadBytes(const ChunkedPlan& plan);
 
 /// One shard's share of the bundles.
 struct ShardPart {

@@ -15,7 +15,6 @@ BundleFiles::BundleFiles(const ChunkedContext& context, const ChunkedBundle& bun
 Result<BundleFiles> BundleFiles::Open(const ChunkedContext& context, const ChunkedBundle& bundle,
                                       std::span<std::byte> packed) {
   BundleFiles files(context, bundle, packed);
-  context.records.Begin(bundle.number);
   for (size_t o = 0; o < files.files_.size(); ++o) {
     const ChunkedOutput& output = context.plan.outputs[o];
     if (bundle.file_bytes[o] == 0 || output.is_object_per_chunk) continue;

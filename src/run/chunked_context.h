@@ -26,7 +26,7 @@ class ChunkedRecords {
   /// `journal` and `log` may be null.
   explicit ChunkedRecords(Journal* journal, ShardLog* log = nullptr)
       : journal_(journal), log_(log) {}
-  /// A lane begins a bundle.
+  /// A lane's reading comes to a bundle, while it may still be at work on the one before.
   void Begin(uint32_t number);
   /// Work on a bundle goes on.
   void Pulse() {

@@ -208,7 +208,7 @@ Result<ChunkedResult> ConvertInto(const ChunkedPlan& plan, const ChunkedTarget& 
   ChunkedCommitter committer(plan, target, destination, folders, options);
   ChunkedRecords records(&journal, &log);
   result.shard = part.figures;
-  log.Start(part.figures.own, plan.memory.lanes * MostBundleReadBytes(plan), progress);
+  log.Start(part.figures.own, MostOpenReadBytes(plan), progress);
   CKPT_TRY(const std::optional<ChunkedBytes> moved,
            ExecuteChunked(plan, target, source, destination, folders, records, part.work, budget,
                           progress, watch));

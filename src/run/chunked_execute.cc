@@ -24,13 +24,14 @@ Result<void> RunBundles(const ChunkedContext& context, const Work& work, Watch& 
     Result<void> done = lanes[lane]->Run([&]() -> const ChunkedBundle* {
       for (size_t i = next++; i < work.bundles.size(); i = next++) {
         const ChunkedBundle& bundle = plan.bundles[work.bundles[i]];
-        if (journal == nullptr) return &bundle;
-        const Result<bool> has = journal->Has(bundle.number);
+        const Result<bool> has = journal == nullptr ? false : journal->Has(bundle.number);
         if (!has) {
           asked = Fail(has.error());
           return nullptr;
         }
-        if (!*has) return &bundle;
+        if (*has) continue;
+        context.records.Begin(bundle.number);
+        return &bundle;
       }
       return nullptr;
     });

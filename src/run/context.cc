@@ -5,8 +5,11 @@
 namespace ckpt {
 
 void RecordSink::Begin(const Bundle& bundle) {
-  (void)checks_.Take();  // of a statistic: the bundle reads it all again
   if (log_ != nullptr) log_->Begin(bundle.number);
+}
+
+void RecordSink::StartChecks() {
+  (void)checks_.Take();  // of a statistic: the bundle reads it all again
 }
 
 Result<void> RecordSink::Finish(const Bundle& bundle, BundleRecord record) {

@@ -27,8 +27,10 @@ class RecordSink {
   /// `journal` and `log` may be null.
   RecordSink(PositionedWriter& writer, SourceChecks& checks, Journal* journal, ShardLog* log)
       : writer_(writer), checks_(checks), journal_(journal), log_(log) {}
-  /// A lane begins a bundle; called by the thread that will finish it.
+  /// A lane's reading comes to a bundle, while it may still be at work on the one before.
   void Begin(const Bundle& bundle);
+  /// Its work does; called by the thread that will finish it.
+  void StartChecks();
   /// Work on a bundle goes on.
   void Pulse() {
     if (log_ != nullptr) log_->Pulse();

@@ -148,7 +148,7 @@ Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destin
   CKPT_TRY_VOID(RunAlone(begin, progress, watch));
   result.shard = part.figures;
   part.work.log = &log;
-  log.Start(part.figures.own, plan.memory.lanes * MostBundleReadBytes(plan), progress);
+  log.Start(part.figures.own, MostOpenReadBytes(plan), progress);
   CKPT_TRY(std::optional<ExecuteResult> made,
            Execute(plan, source, *writer, &journal, part.work, budget, progress, watch));
   if (!made) {

@@ -115,6 +115,8 @@ Result<bool> IsCommitted(Store& destination, const Plan& plan) {
 }
 
 Result<void> TidyUp(Store& destination, const Plan& plan) {
+  // What the file was made of outlives a process that is killed right behind the commit.
+  CKPT_TRY_VOID(DropUnfinishedFile(destination, plan.state_name));
   // Of runs that were killed before they told of their upload.
   CKPT_TRY_VOID(destination.DropUnfinishedBelow(plan.output.file.name));
   return Journal(destination, plan.run_digest, plan.state_name).Clear();

@@ -121,7 +121,7 @@ class Crew {
       Result<void> done = lane.RunBundles([&]() -> std::optional<Job> {
         while (const auto i = next.Next()) {
           const Bundle& bundle = context_.plan.bundles[work_.bundles[*i]];
-          if (!IsDoneByOthers(bundle.number, asked)) return Job{&bundle, bundle.spans};
+          if (!IsDoneByOthers(bundle.number, asked)) return Begin(bundle);
           if (!asked) break;
         }
         return std::nullopt;
@@ -137,7 +137,7 @@ class Crew {
     Counter next(1);
     return OnAll([&](Lane& lane) {
       return lane.RunBundles([&]() -> std::optional<Job> {
-        return next.Next() ? std::optional(Job{&front, front.spans}) : std::nullopt;
+        return next.Next() ? std::optional(Begin(front)) : std::nullopt;
       });
     });
   }
@@ -145,6 +145,11 @@ class Crew {
   Lane& first() { return *lanes_.front(); }
 
  private:
+  Job Begin(const Bundle& bundle) {
+    context_.records.Begin(bundle);
+    return {&bundle, bundle.spans};
+  }
+
   Result<void> OnAll(const std::function<Result<void>(Lane&)>& work) {
     return RunCrew(
         lanes_.size(), [&](size_t i) { return work(*lanes_[i]); }, context_.progress, watch_);

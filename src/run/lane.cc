@@ -58,7 +58,7 @@ Result<void> Lane::RunBundles(const std::function<std::optional<Job>()>& next) {
 
 Result<void> Lane::Process(const FedTile& fed) {
   if (!open_) {
-    context_.records.Begin(*fed.bundle);
+    context_.records.StartChecks();
     open_.emplace(OpenBundle{fed.bundle, SegmentWriter(context_.writer, fed.bundle->segment), {}});
     open_->record.number = fed.bundle->number;
   }

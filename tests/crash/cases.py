@@ -25,11 +25,14 @@ NARROW = {"layers": 16, "dim": 512, "mlp": 544, "heads": 8, "kv_heads": 2, "head
 
 @dataclass(frozen=True)
 class Target:
-    """A kind of checkpoint: the words that ask for it, and a model for it where bundles are of 1 MiB, and of 16."""
+    """A kind of checkpoint: the words that ask for it, and by place the bundles' size, in MiB, and a model for it.
+
+    In a bucket bundles of 16 MiB are uploads' parts, bundles of 1 MiB meet in one.
+    """
 
     name: str
     words: tuple[str, ...]
-    shapes: dict[str, dict]
+    shapes: dict[str, tuple[int, dict]]
 
     @property
     def is_maxtext(self) -> bool:
@@ -38,13 +41,12 @@ class Target:
 
 TARGETS = {target.name: target for target in (
     Target("jetstream-bf16", ("--to", "jetstream-pytorch"),
-           {"file": {**NARROW, "layers": 17}, "gs": {**NARROW, "layers": 14, "dim": 1024, "mlp": 4160}}),
+           {"file": (1, {**NARROW, "layers": 17}), "gs": (1, {**NARROW, "layers": 17})}),
     Target("jetstream-int8", ("--to", "jetstream-pytorch", "--quantize", "int8_per_channel"),
-           {"file": {**NARROW, "layers": 18, "mlp": 1088}, "gs": {**NARROW, "layers": 14, "dim": 2048, "mlp": 4160}}),
+           {"file": (1, {**NARROW, "layers": 18, "mlp": 1088}), "gs": (16, {**NARROW, "layers": 14, "dim": 2048, "mlp": 4160})}),
     Target("maxtext", ("--to", "maxtext", "--outputs", ",".join(OUTPUTS)),
-           {"file": {**NARROW, "layers": 13}, "gs": {**NARROW, "layers": 14, "dim": 1024, "mlp": 4160}}),
+           {"file": (1, {**NARROW, "layers": 13}), "gs": (16, {**NARROW, "layers": 14, "dim": 1024, "mlp": 4160})}),
 )}
-BUNDLE = {"file": "1MiB", "gs": "16MiB"}  # the least that each store takes
 
 
 @dataclass
@@ -86,7 +88,7 @@ class Case:
 
     def command(self, name: str, *more: str, threads: int = LANES) -> list[str]:
         words = (support.PROGRAM, "convert", self.source, self.place.uri(name), *self.target.words, "--bundle-size",
-                 BUNDLE[self.place.kind], "--memory", "512MiB", "--threads", threads, "--quiet", *more)
+                 f"{self.target.shapes[self.place.kind][0]}MiB", "--memory", "512MiB", "--threads", threads, "--quiet", *more)
         return [str(word) for word in words]
 
     def start(self, name: str, *more: str, threads: int = LANES, before: tuple[str, ...] = (), env: dict | None = None,
@@ -207,7 +209,7 @@ class Running(contextlib.AbstractContextManager):
 
 def model_of(target: Target, place_kind: str) -> Path:
     """The source for a target, made when it is not there yet."""
-    shape = support.make_model.Shape(**target.shapes[place_kind])
+    shape = support.make_model.Shape(**target.shapes[place_kind][1])
     name = f"crash-{shape.layers}x{shape.dim}x{shape.mlp}"
     with support.shared_folder(name) as folder:
         support.make_model.make(folder, shape, 2)

@@ -188,16 +188,21 @@ TEST_F(ShardsTest, PartsHoldAllThatBundlesReadAndWrite) {
   EXPECT_EQ(sum.read_bytes, read);
 }
 
-TEST_F(ShardsTest, TheMostThatABundleReadsHoldsItsWholeStatistic) {
+TEST_F(ShardsTest, TheMostThatIsOpenHoldsWholeStatisticsAndWhatIsReadAhead) {
   const uint64_t embedding = model_.vocab * model_.dim * 2;
+  const auto most_of = [](const Plan& plan) {
+    uint64_t most = plan.front.read_bytes;
+    for (size_t i = 0; i < plan.bundles.size(); ++i)
+      most = std::max(most, BundleReadBytes(plan, i));
+    return most;
+  };
   const Plan plan = Make({"int8_per_channel", 20000});
-  uint64_t most = 0;
-  for (size_t i = 0; i < plan.bundles.size(); ++i) most = std::max(most, BundleReadBytes(plan, i));
-  ASSERT_LT(most, embedding);
-  EXPECT_GT(MostBundleReadBytes(plan), embedding);
-  EXPECT_LT(MostBundleReadBytes(plan), embedding + most);
+  ASSERT_LT(most_of(plan), embedding);
+  EXPECT_GT(MostOpenReadBytes(plan), embedding);
+  EXPECT_LE(MostOpenReadBytes(plan), plan.totals.read_bytes);
   const Plan plain = Make({"", 20000});
-  EXPECT_LT(MostBundleReadBytes(plain), embedding);
+  EXPECT_GE(MostOpenReadBytes(plain), plain.memory.lanes * most_of(plain));
+  EXPECT_LE(MostOpenReadBytes(plain), plain.memory.lanes * most_of(plain) * kInputBuffersPerLane);
 }
 
 }  // namespace
