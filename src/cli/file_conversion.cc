@@ -23,6 +23,7 @@ class FileConversion final : public PlannedConversion<Plan> {
     std::vector<std::string> names;
     names.reserve(plan_.output.companions.size());
     for (const CompanionSpec& companion : plan_.output.companions) names.push_back(companion.name);
+    if (plan_.output.marker) names.push_back(plan_.output.marker->name);
     return names;
   }
   std::string PlanText() const override { return PrintPlan(plan_); }

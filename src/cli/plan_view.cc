@@ -92,6 +92,26 @@ std::string DigestRows(const PlanBase& plan) {
          PlanRow("run", plan.run_digest);
 }
 
+namespace {
+
+std::string FilesText(const OutputSpec& output) {
+  if (output.files.size() == 1) return output.files.front().name;
+  return fmt::format("{} to {}", output.files.front().name, output.files.back().name);
+}
+
+size_t CountFiles(const OutputSpec& output) {
+  return output.files.size() + output.companions.size() + (output.marker ? 1 : 0);
+}
+
+nlohmann::ordered_json FilesJson(const OutputSpec& output) {
+  nlohmann::ordered_json files = nlohmann::ordered_json::array();
+  for (const FileSpec& file : output.files)
+    files.push_back({{"name", file.name}, {"size_bytes", file.size_bytes}});
+  return files;
+}
+
+}  // namespace
+
 std::string PrintPlan(const Plan& plan) {
   const Totals& totals = plan.totals;
   const MemoryPlan& memory = plan.memory;
@@ -105,10 +125,10 @@ std::string PrintPlan(const Plan& plan) {
   row("source", SourceText(plan));
   row("family", fmt::format("{}  {}", plan.model.family->name(), dims));
   row("target", fmt::format("{}, {}: {} arrays in {}", plan.target, plan.output.name,
-                            plan.output.arrays.size(), plan.output.file.name));
+                            plan.output.arrays.size(), FilesText(plan.output)));
   text += ReadRows(plan);
   row("write", fmt::format("{} ({} bytes) in {} files", FormatBytes(totals.written_bytes),
-                           totals.written_bytes, 1 + plan.output.companions.size()));
+                           totals.written_bytes, CountFiles(plan.output)));
   text += MemoryRow(memory.peak_bytes, memory.budget_bytes);
   row("work", fmt::format("{} bundles of up to {}, {} lanes, tiles of {}", plan.bundles.size() + 1,
                           FormatMemory(plan.bundle_bytes), memory.lanes,
@@ -124,6 +144,7 @@ std::string PlanJson(const Plan& plan) {
   Json companions = Json::array();
   for (const CompanionSpec& companion : plan.output.companions)
     companions.push_back(companion.name);
+  if (plan.output.marker) companions.push_back(plan.output.marker->name);
   const Json json = {
       {"target", plan.target},
       {"output", plan.output.name},
@@ -131,7 +152,7 @@ std::string PlanJson(const Plan& plan) {
       {"source", SourceJson(plan)},
       {"dims", plan.model.dims},
       {"arrays", plan.output.arrays.size()},
-      {"file", {{"name", plan.output.file.name}, {"size_bytes", plan.output.file.size_bytes}}},
+      {"files", FilesJson(plan.output)},
       {"companions", companions},
       {"bytes", BytesJson(plan)},
       {"rereads", RereadsJson(plan)},

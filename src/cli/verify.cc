@@ -168,6 +168,15 @@ class VerifyVerb final : public Verb {
     return {};
   }
 
+  // What lies at an offset of the plan.
+  static std::string Describe(const Plan& plan, uint64_t offset) {
+    const auto array = plan.ArrayAt(offset);
+    if (!array) return "the header";
+    const uint64_t inside = offset - plan.arrays[*array].offset;
+    const ArraySpec& spec = plan.output.arrays[*array];
+    return fmt::format("{}, element {}", spec.name, inside / ElementBytes(spec.dtype));
+  }
+
   // The plan again, with compare in place of write.
   Result<void> HoldToSource(Store& output, const Report& report, Settings& settings) {
     settings.target = FindTarget(report.target);
@@ -180,35 +189,35 @@ class VerifyVerb final : public Verb {
     settings.plan.bundle_bytes = report.bundle_bytes;
     CKPT_TRY(PlannedRun run, PlanRun(arguments_.source, settings));
     const Plan& plan = run.plan;
-    CKPT_TRY(const ObjectInfo file, output.Stat(plan.output.file.name));
-    if (file.size_bytes != plan.output.file.size_bytes)
-      return Fail(Error{Code::kBadInput,
-                        fmt::format("the file has {} bytes, {} expected", file.size_bytes,
-                                    plan.output.file.size_bytes),
-                        {},
-                        {{"file", output.root().PrintBelow(file.name)}},
-                        "convert again; the output was made from another source or is damaged"});
-    CKPT_TRY(std::unique_ptr<ObjectReader> reader, output.Open(file));
     // Each lane compares beside its own plan.
     MemoryBudget budget(plan.memory.budget_bytes +
                         (plan.memory.lanes + 1ULL) * 2 * kCompareStepBytes);
-    CompareWriter writer(std::move(reader), budget, [&](uint64_t offset) {
-      const auto array = plan.ArrayAt(offset);
-      if (!array) return std::string("the header");
-      const uint64_t inside = offset - plan.arrays[*array].offset;
-      const ArraySpec& spec = plan.output.arrays[*array];
-      return fmt::format("{}, element {}", spec.name, inside / ElementBytes(spec.dtype));
-    });
+    std::vector<std::shared_ptr<PositionedWriter>> writers;
+    for (const FileSpec& spec : plan.output.files) {
+      CKPT_TRY(const ObjectInfo file, output.Stat(spec.name));
+      if (file.size_bytes != spec.size_bytes)
+        return Fail(Error{
+            Code::kBadInput,
+            fmt::format("the file has {} bytes, {} expected", file.size_bytes, spec.size_bytes),
+            {},
+            {{"file", output.root().PrintBelow(file.name)}},
+            "convert again; the output was made from another source or is damaged"});
+      CKPT_TRY(std::unique_ptr<ObjectReader> reader, output.Open(file));
+      writers.push_back(std::make_shared<CompareWriter>(
+          std::move(reader), budget,
+          [&plan, base = spec.base](uint64_t offset) { return Describe(plan, base + offset); }));
+    }
+    OpenFiles files(std::move(writers));
     Progress progress;
     const Result<void> result = RunWatched<void>(
         plan.totals, plan.memory.budget_bytes, arguments_.is_quiet,
         "nothing was changed; run again", [&](Watch& watch) -> Result<void> {
-          CKPT_TRY_VOID(Execute(plan, *run.place.store, writer, nullptr,
+          CKPT_TRY_VOID(Execute(plan, *run.place.store, files, nullptr,
                                 WholeWork(plan.bundles.size()), budget, progress, watch));
           return {};
         });
     if (!result) return Fail(result.error());
-    Print(plan.arrays.size(), plan.output.file.size_bytes, "byte for byte what the source gives");
+    Print(plan.arrays.size(), plan.output.FileBytes(), "byte for byte what the source gives");
     return {};
   }
 

@@ -13,8 +13,8 @@ inline constexpr uint64_t kLeastSegmentBytes = 5ULL << 20;
 /// B = max(64 MiB, largest output / 3,000 rounded up to 16 MiB).
 uint64_t DefaultBundleBytes(uint64_t largest_output_bytes);
 
-/// Fills head_end, head_arrays, front, bundles of `plan` from its output, arrays and bundle_bytes.
-/// `front_bytes`: the least size of a file's front. Borders depend on shapes and the bundle size
+/// Fills commits, front, bundles of `plan` from its output, arrays and bundle_bytes. `front_bytes`:
+/// the least size of an only file's front. Borders depend on shapes and the bundle size
 /// alone: never on tiles, source or budget.
 void CutBundles(Plan& plan, uint64_t front_bytes);
 

@@ -36,16 +36,20 @@ void AddValues(Sha256& sha, const ValueProgram& program) {
 
 std::string LayoutDigest(const Plan& plan) {
   Sha256 sha;
-  sha.Update(fmt::format("layout {}\ntarget {}\noutput {}\nfile {} {} {}\n", kLayoutVersion,
-                         plan.target, plan.output.name, plan.output.file.name,
-                         plan.output.file.size_bytes, plan.head_end));
-  for (const size_t i : plan.output.file.arrays) {
-    const ArraySpec& array = plan.output.arrays[i];
-    // Sizes of names come first, so that no name can imitate another line.
-    sha.Update(fmt::format("array {} {} {} {} {} {}\n", array.name.size(), array.name,
-                           Name(array.dtype), ToString(array.shape),
-                           static_cast<int>(array.encoding), array.bits));
+  sha.Update(fmt::format("layout {}\ntarget {}\noutput {}\n", kLayoutVersion, plan.target,
+                         plan.output.name));
+  for (const FileSpec& file : plan.output.files) {
+    sha.Update(fmt::format("file {} {}\n", file.name, file.size_bytes));
+    for (const size_t i : file.arrays) {
+      const ArraySpec& array = plan.output.arrays[i];
+      // Sizes of names come first, so that no name can imitate another line.
+      sha.Update(fmt::format("array {} {} {} {} {} {}\n", array.name.size(), array.name,
+                             Name(array.dtype), ToString(array.shape),
+                             static_cast<int>(array.encoding), array.bits));
+    }
   }
+  for (const CommitRange& range : plan.commits)
+    sha.Update(fmt::format("commit {} {}\n", range.segment.begin, range.segment.end));
   Add(sha, plan.front);
   for (const Bundle& bundle : plan.bundles) Add(sha, bundle);
   return sha.Finish();

@@ -9,6 +9,7 @@
 #include "base/checked.h"
 #include "base/units.h"
 #include "plan/box_rows.h"
+#include "plan/bundles.h"
 #include "plan/tile.h"
 #include "source/box_reader.h"
 #include "store/store.h"
@@ -126,6 +127,19 @@ uint64_t RecordBytes(const Plan& plan, const Bundle& bundle) {
   return 2 * bytes;
 }
 
+// An only file is filled by all lanes together: beside their segments lies the front's, which ends
+// with the head. Of several each lane has its own, and one segment open.
+UploadBuffers UploadsOf(const Plan& plan, unsigned lanes) {
+  const uint64_t part_bytes = UploadPartBytes(plan.bundle_bytes);
+  if (plan.output.files.size() == 1) return {part_bytes, 1, lanes + 1, lanes};
+  std::vector<unsigned> shared(plan.output.files.size());
+  for (const Bundle& bundle : plan.bundles)
+    shared[bundle.file] += bundle.segment.size() < kLeastSegmentBytes ? 1 : 0;
+  for (const CommitRange& range : plan.commits)
+    shared[range.file] += range.segment.size() < kLeastSegmentBytes ? 1 : 0;
+  return {part_bytes, lanes, 1, 1, *std::max_element(shared.begin(), shared.end())};
+}
+
 class Fitter {
  public:
   Fitter(const Plan& plan, const Resources& resources)
@@ -189,8 +203,7 @@ class Fitter {
     memory.column_max_bytes = needs_.lane_statistics;
     memory.record_bytes = record_;
     memory.statistics_bytes = needs_.statistics;
-    // Beside the lanes' segments the front's, which ends with the head.
-    if (is_uploading_) memory.uploads = {UploadPartBytes(plan_.bundle_bytes), 1, lanes + 1, lanes};
+    if (is_uploading_) memory.uploads = UploadsOf(plan_, lanes);
     const uint64_t base = memory.fixed_bytes + memory.statistics_bytes + memory.uploads.bytes() +
                           lanes * (memory.lane_bytes + memory.box_reader_bytes) +
                           (lanes + 1) * memory.record_bytes;

@@ -28,13 +28,24 @@ bool HasStoredRows(const TensorEntry& tensor, const BoundRole& bound) {
   });
 }
 
+// One behind the other, so that blocks of the space are blocks of a file.
+void PlaceFiles(std::vector<FileSpec>& files) {
+  uint64_t next = 0;
+  for (FileSpec& file : files) {
+    file.base = next;
+    next = RoundUp(file.range().end, kIoAlignment);
+  }
+}
+
 // Where each array lies and how its rows are read. Collects everything that cannot be done.
 Result<void> PlanArrays(Plan& plan) {
   const OutputSpec& output = plan.output;
   plan.arrays.resize(output.arrays.size());
   LayoutFaults faults;
-  for (size_t i = 0; i < output.file.arrays.size(); ++i)
-    plan.arrays[output.file.arrays[i]].offset = output.file.offsets[i];
+  for (const FileSpec& file : output.files) {
+    for (size_t i = 0; i < file.arrays.size(); ++i)
+      plan.arrays[file.arrays[i]].offset = file.base + file.offsets[i];
+  }
   for (size_t i = 0; i < output.arrays.size(); ++i) {
     const ArraySpec& spec = output.arrays[i];
     ArrayPlan& array = plan.arrays[i];
@@ -96,9 +107,11 @@ std::vector<Reading> CountReadings(Plan& plan) {
   for (Bundle& bundle : plan.bundles) {
     for (const RowSpan& span : bundle.spans) bundle.read_bytes += add(span);
   }
-  for (const size_t i : plan.head_arrays) {
-    if (plan.output.arrays[i].encoding != Encoding::kScales)
-      add({i, 0, plan.arrays[i].rows.n_rows});
+  for (const CommitRange& range : plan.commits) {
+    for (const size_t i : range.arrays) {
+      if (plan.output.arrays[i].encoding != Encoding::kScales)
+        add({i, 0, plan.arrays[i].rows.n_rows});
+    }
   }
   // The tiles of rows that are read as they lie are all like the first.
   for (size_t i = 0; i < plan.arrays.size(); ++i) {
@@ -151,28 +164,36 @@ void CountTotals(Plan& plan) {
       again(i, fmt::format("{} passes, each filling a part of the output", array.passes),
             reading.bytes * (array.passes - 1));
   }
-  totals.written_bytes = plan.output.file.size_bytes;
-  for (const CompanionSpec& companion : plan.output.companions) {
+  totals.written_bytes = plan.output.FileBytes();
+  const auto add = [&](const CompanionSpec& companion) {
     if (companion.text) totals.written_bytes += companion.text->size();
     if (companion.source) {
       totals.written_bytes += companion.source->size_bytes;
       totals.read_bytes += companion.source->size_bytes;
     }
-  }
+  };
+  for (const CompanionSpec& companion : plan.output.companions) add(companion);
+  if (plan.output.marker) add(*plan.output.marker);
 }
 
 }  // namespace
 
-std::optional<size_t> Plan::ArrayAt(uint64_t file_offset) const {
-  for (const size_t i : output.file.arrays) {
-    if (arrays[i].offset <= file_offset && file_offset - arrays[i].offset < arrays[i].size_bytes)
-      return i;
+uint64_t OutputSpec::FileBytes() const {
+  uint64_t bytes = 0;
+  for (const FileSpec& file : files) bytes += file.size_bytes;
+  return bytes;
+}
+
+std::optional<size_t> Plan::ArrayAt(uint64_t offset) const {
+  for (size_t i = 0; i < arrays.size(); ++i) {
+    if (arrays[i].offset <= offset && offset - arrays[i].offset < arrays[i].size_bytes) return i;
   }
   return std::nullopt;
 }
 
 uint64_t Plan::MemoryBytes() const {
-  uint64_t bytes = sizeof(Plan) + output.file.header.capacity();
+  uint64_t bytes = sizeof(Plan) + commits.size() * sizeof(CommitRange);
+  for (const FileSpec& file : output.files) bytes += sizeof(FileSpec) + file.header.capacity();
   for (size_t i = 0; i < arrays.size(); ++i) {
     bytes += sizeof(ArrayPlan) + sizeof(ArraySpec) + 3 * output.arrays[i].name.capacity() + 512;
   }
@@ -189,9 +210,10 @@ Result<Plan> MakePlan(Catalog catalog, Model model, const Target& target, Output
   plan.output = std::move(output);
   plan.target = target.name();
   plan.settings = settings;
+  PlaceFiles(plan.output.files);
   CKPT_TRY_VOID(PlanArrays(plan));
-  plan.bundle_bytes = options.bundle_bytes > 0 ? options.bundle_bytes
-                                               : DefaultBundleBytes(plan.output.file.size_bytes);
+  plan.bundle_bytes =
+      options.bundle_bytes > 0 ? options.bundle_bytes : DefaultBundleBytes(plan.output.FileBytes());
   CutBundles(plan, options.front_bytes);
   PlanStatistics(plan);
   CKPT_TRY_VOID(PlanMemory(plan, options.resources));

@@ -25,11 +25,20 @@ struct RowSpan {
 /// The unit of work: spans that fill one segment of the file, in file order.
 struct Bundle {
   uint32_t number = 0;  ///< its name in the journal
-  ByteRange segment;    ///< of the file
+  ByteRange segment;    ///< inside one file
   std::vector<RowSpan> spans;
+  size_t file = 0;  ///< into OutputSpec::files
   /// That its rows ask of the source, every pass and their share of a statistic included: a part of
   /// the plan's totals. It follows from the tiles, so from the memory there is; in no digest.
   uint64_t read_bytes = 0;
+};
+
+/// What the committer writes of a file: its header and the arrays right behind it, or arrays
+/// further on, up to the last of them that is made of side values.
+struct CommitRange {
+  ByteRange segment;  ///< inside one file
+  size_t file = 0;
+  std::vector<size_t> arrays;  ///< in file order
 };
 
 /// One reading of rows for a statistic that crosses tiles (column maxima), done before the bundles.
@@ -78,7 +87,7 @@ struct ArrayPlan {
   /// Of the rows that the kernels get: the tensor's, or F32 where values are computed.
   DType row_dtype = DType::kBF16;
   size_t tensor = 0;    ///< into Catalog::tensors
-  uint64_t offset = 0;  ///< in the file
+  uint64_t offset = 0;  ///< of its first byte, in the space of all files
   uint64_t size_bytes = 0;
   uint64_t row_bytes =
       0;  ///< of one row as stored; kQuantBlocks: as staged in bf16, for its rows become columns
@@ -90,21 +99,21 @@ struct ArrayPlan {
 };
 
 /// Everything a run does, known before the first byte moves. Immutable; outlives the run.
-/// Arrays are split by the front's end: the file's head [0, head_end) holds the header and every
-/// array up to the last one made of scales; it is written by the committer.
+/// Each file is cut into what the committer writes and bundles' segments, without a gap.
 struct Plan : PlanBase {
   OutputSpec output;
   std::vector<ArrayPlan> arrays;  ///< parallel to output.arrays
   TargetSettings settings;
-  uint64_t head_end = 0;
-  std::vector<size_t> head_arrays;  ///< those inside the head, in file order
-  Bundle front;  ///< whole bands behind the head, to at least 8 MiB; run by the committer, number 0
-  std::vector<Bundle> bundles;  ///< the rest, in file order, numbers from 1
+  std::vector<CommitRange> commits;  ///< by offset; the first of each file begins with its header
+  /// Whole bands behind the head of an only file, to at least 8 MiB; run by the committer, number
+  /// 0.
+  Bundle front;
+  std::vector<Bundle> bundles;  ///< the rest, by offset, numbers from 1
   std::vector<StatisticTask> statistics;
   MemoryPlan memory;
 
-  /// The array whose bytes hold this offset of the file; nothing inside the header.
-  std::optional<size_t> ArrayAt(uint64_t file_offset) const;
+  /// The array whose bytes hold this offset; nothing inside a header.
+  std::optional<size_t> ArrayAt(uint64_t offset) const;
   uint64_t MemoryBytes() const;
 };
 

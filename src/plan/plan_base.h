@@ -33,7 +33,10 @@ struct UploadBuffers {
   unsigned files = 0;  ///< at one time
   unsigned open_segments = 1;
   unsigned parts_in_flight = 1;
-  uint64_t bytes() const { return part_bytes * files * (open_segments + parts_in_flight); }
+  unsigned shared_parts = 0;  ///< of a file: in which segments meet, so that they wait half filled
+  uint64_t bytes() const {
+    return part_bytes * files * (open_segments + shared_parts + parts_in_flight);
+  }
 };
 
 /// Bytes in and out, exact: ranges as requested, before direct I/O rounds them.

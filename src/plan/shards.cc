@@ -161,9 +161,11 @@ uint64_t MostOpenReadBytes(const Plan& plan) {
   // Each is one lane's, when no bundle is open.
   const uint64_t front = read(plan.front);
   uint64_t head = 0;
-  for (const size_t i : plan.head_arrays) {
-    if (plan.output.arrays[i].encoding != Encoding::kScales)
-      head += ReadingOf(plan, {i, 0, plan.arrays[i].rows.n_rows}).bytes;
+  for (const CommitRange& range : plan.commits) {
+    for (const size_t i : range.arrays) {
+      if (plan.output.arrays[i].encoding != Encoding::kScales)
+        head += ReadingOf(plan, {i, 0, plan.arrays[i].rows.n_rows}).bytes;
+    }
   }
   const uint64_t bundles =
       MostOfLanes(plan.memory.lanes, most, kInputBuffersPerLane, plan.memory.tile_in_bytes);

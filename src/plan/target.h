@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/byte_range.h"
 #include "base/dtype.h"
 #include "base/result.h"
 #include "base/shape.h"
@@ -39,13 +40,17 @@ struct ArraySpec {
   size_t scales_of = 0;  ///< kScales: index of the quantized array in OutputSpec::arrays
 };
 
-/// One contiguous file: a header, then arrays back to back.
+/// One contiguous file: a header, then arrays back to back. Files lie in one space of offsets, one
+/// behind the other, each from a multiple of kIoAlignment: what a plan calls an offset is one of
+/// that space.
 struct FileSpec {
   std::string name;               ///< relative to the output's root
   std::string header;             ///< its first bytes, known from the plan alone
   std::vector<size_t> arrays;     ///< in file order: indexes into OutputSpec::arrays
-  std::vector<uint64_t> offsets;  ///< of each, absolute in the file
+  std::vector<uint64_t> offsets;  ///< of each, in the file
   uint64_t size_bytes = 0;
+  uint64_t base = 0;  ///< offset of its first byte; set by the plan
+  ByteRange range() const { return {base, base + size_bytes}; }
 };
 
 /// A small file beside the arrays: made text, or a source object copied byte for byte.
@@ -59,11 +64,18 @@ struct CompanionSpec {
 struct OutputSpec {
   std::string name;  ///< "bf16", "int8_per_channel"
   std::vector<ArraySpec> arrays;
-  FileSpec file;
+  std::vector<FileSpec> files;  ///< at least one
   std::vector<CompanionSpec> companions;
+  /// A text that makes a loader take the output for one, where that is none of the files: written
+  /// last.
+  std::optional<CompanionSpec> marker;
   std::vector<std::string> warnings;
   std::vector<std::string>
       how_to_load;  ///< what the server needs to be told, for the end of the run and the report
+
+  uint64_t FileBytes() const;  ///< of all files
+  /// What stands under its name only when all is whole: the marker, or the file.
+  const std::string& LastName() const { return marker ? marker->name : files.back().name; }
 };
 
 /// What the user chose of a target.

@@ -72,7 +72,7 @@ struct Leftovers {
   Group outputs;
   Group state;
   std::vector<Unfinished> uploads;      // that the state tells of
-  bool has_upload = false;              // ... and no listing shows
+  size_t unseen_uploads = 0;            // ... and no listing shows
   std::set<std::string> uploads_below;  // folders
 };
 
@@ -281,15 +281,17 @@ class Cleaner {
 
   // The unfinished file: where it is an object, it was taken already.
   void TakeUpload(const CleanedRun& run, Leftovers& left) {
-    const Result<Unfinished> unfinished = ReadUnfinished(store_, run.status.state_name);
+    const Result<std::vector<Unfinished>> begun = ReadUnfinished(store_, run.status.state_name);
+    if (!begun) return;
     const std::vector<std::string>& files = run.status.mark.files;
-    if (!unfinished || std::find(files.begin(), files.end(), unfinished->object) == files.end())
-      return;
-    left.has_upload =
-        std::none_of(run.objects.begin(), run.objects.end(), [&](const std::string& name) {
-          return name != unfinished->object && IsMadeFrom(name, unfinished->object);
-        });
-    left.uploads.push_back(*unfinished);
+    for (const Unfinished& one : *begun) {
+      if (std::find(files.begin(), files.end(), one.object) == files.end()) continue;
+      if (std::none_of(run.objects.begin(), run.objects.end(), [&](const std::string& name) {
+            return name != one.object && IsMadeFrom(name, one.object);
+          }))
+        ++left.unseen_uploads;
+      left.uploads.push_back(one);
+    }
   }
 
   void TakeState(CleanedRun& run, Leftovers& left) {
@@ -325,7 +327,7 @@ class Cleaner {
 
   Result<void> CleanRun(CleanedRun& run) {
     CKPT_TRY(Leftovers left, FindLeftovers(run));
-    run.uploads = left.has_upload ? 1 : 0;
+    run.uploads = left.unseen_uploads;
     if (options_.is_dry_run) return {};
     const RunStatus& status = run.status;
     CKPT_TRY_VOID(CheckStillUncommitted(status));

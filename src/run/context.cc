@@ -12,17 +12,19 @@ void RecordSink::StartChecks() {
   (void)checks_.Take();  // of a statistic: the bundle reads it all again
 }
 
-Result<void> RecordSink::Finish(const Bundle& bundle, BundleRecord record) {
+Result<void> RecordSink::Finish(const Bundle& bundle, BundleRecord record, PlacedFile file) {
   record.checks = checks_.Take();
   if (journal_ == nullptr) {
     for (const SideValue& side : record.sides)
-      CKPT_TRY_VOID(writer_.WriteAt(side.file_offset, side.bytes).get());
+      CKPT_TRY_VOID(file.writer->WriteAt(side.file_offset - file.base, side.bytes).get());
     checks_.Keep(record.checks);
     AddParts(record.parts);
     return {};
   }
   if (bundle.number != 0) {
-    CKPT_TRY(record.receipt, writer_.Settle(bundle.segment));
+    const ByteRange& segment = bundle.segment;
+    CKPT_TRY(record.receipt,
+             file.writer->Settle({segment.begin - file.base, segment.end - file.base}));
   }
   CKPT_TRY_VOID(journal_->Put(record));
   if (log_ != nullptr) log_->Done(bundle.number);

@@ -45,14 +45,8 @@ Result<Crc32c> WriteCompanion(const CompanionSpec& companion, Store& source, Sto
   return crc;
 }
 
-CreateOptions FileOptions(const Plan& plan) {
-  CreateOptions options{.is_create_only = true};
-  for (const Bundle& bundle : plan.bundles) options.borders.push_back(bundle.segment.begin);
-  return options;
-}
-
-// Everything behind the file: what a loader needs beside it, then the report, then the name that
-// makes it a checkpoint.
+// Everything behind the files: what a loader needs beside them, then the report, then the name that
+// makes them a checkpoint.
 class Committer {
  public:
   Committer(const Plan& plan, Store& source, Store& destination, MemoryBudget& budget,
@@ -64,15 +58,39 @@ class Committer {
         options_(options),
         begin_(std::chrono::steady_clock::now()) {}
 
-  Result<void> Commit(PositionedWriter& writer, RunFigures& figures, const Watch& watch) {
+  Result<void> Commit(RunFigures& figures, const Watch& watch) {
     figures.threads = options_.threads;
     figures.io_mode = options_.io_mode;
-    for (const CompanionSpec& companion : plan_.output.companions) {
-      CKPT_TRY(const Crc32c crc,
-               WriteCompanion(companion, source_, destination_, CompanionOptions(), budget_));
-      figures.companions.push_back({companion.name, crc});
-      if (companion.source) figures.execute.read_bytes += crc.size_bytes();
+    for (const CompanionSpec& companion : plan_.output.companions)
+      CKPT_TRY_VOID(Write(companion, figures));
+    const auto commit_last = [&]() -> Result<void> {
+      CKPT_TRY_VOID(std::exchange(figures.execute.last, nullptr)->Commit());
+      return {};
+    };
+    const std::optional<CompanionSpec>& marker = plan_.output.marker;
+    if (marker) {
+      CKPT_TRY_VOID(commit_last());
+      figures.companions.push_back(
+          {marker->name, Crc32c::Of(std::as_bytes(std::span(*marker->text)))});
     }
+    CKPT_TRY_VOID(WriteReport(figures));
+    if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
+    // Beyond this point the output is whole: readers accept it from the next line on.
+    if (!marker) return commit_last();
+    CKPT_TRY_VOID(WriteCompanion(*marker, source_, destination_, CompanionOptions(), budget_));
+    return {};
+  }
+
+ private:
+  Result<void> Write(const CompanionSpec& companion, RunFigures& figures) {
+    CKPT_TRY(const Crc32c crc,
+             WriteCompanion(companion, source_, destination_, CompanionOptions(), budget_));
+    figures.companions.push_back({companion.name, crc});
+    if (companion.source) figures.execute.read_bytes += crc.size_bytes();
+    return {};
+  }
+
+  Result<void> WriteReport(RunFigures& figures) {
     figures.wall_s =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin_).count();
     figures.cpu_s = CpuSeconds();
@@ -84,13 +102,9 @@ class Committer {
                                      MakeReport(plan_, figures, options_.version),
                                      StateObject(plan_.state_name, false)));
     }
-    if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
-    // Beyond this point the output is whole: readers accept it from the next line on.
-    CKPT_TRY_VOID(writer.Commit());
     return {};
   }
 
- private:
   // Another committer of the same run writes the same bytes.
   CreateOptions CompanionOptions() const {
     return {.is_create_only = false, .temporary_folder = TemporaryFolder(plan_.state_name)};
@@ -113,14 +127,12 @@ Result<ConvertResult> ConvertIntoSink(const Plan& plan, Store& source, Store& de
   Committer committer(plan, source, destination, budget, options);
   Progress progress;
   progress.read_bytes = plan.totals.header_bytes;
-  CKPT_TRY(const std::unique_ptr<PositionedWriter> writer,
-           destination.CreatePositioned(plan.output.file.name, plan.output.file.size_bytes,
-                                        FileOptions(plan)));
+  CKPT_TRY(const std::unique_ptr<OutputFiles> files, MakeOutputFiles(plan, destination));
   CKPT_TRY(std::optional<ExecuteResult> made,
-           Execute(plan, source, *writer, nullptr, WholeWork(plan.bundles.size()), budget, progress,
+           Execute(plan, source, *files, nullptr, WholeWork(plan.bundles.size()), budget, progress,
                    watch));
   result.figures.execute = *std::move(made);
-  CKPT_TRY_VOID(committer.Commit(*writer, result.figures, watch));
+  CKPT_TRY_VOID(committer.Commit(result.figures, watch));
   return result;
 }
 
@@ -131,13 +143,12 @@ Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destin
   Committer committer(plan, source, destination, budget, options);
   Journal journal(destination, plan.run_digest, plan.state_name, plan.memory.lanes + 1);
   progress.read_bytes = plan.totals.header_bytes;
-  std::unique_ptr<PositionedWriter> writer;
+  UnfinishedFiles unfinished;
   Part part;
   const auto begin = [&]() -> Result<void> {
     CKPT_TRY_VOID(MarkDestination(destination, plan));
-    CKPT_TRY(writer, OpenUnfinishedFile(destination, journal, plan.output.file.name,
-                                        plan.output.file.size_bytes, FileOptions(plan)));
-    CKPT_TRY_VOID(DropDamaged(plan, destination, journal, writer->session(),
+    CKPT_TRY(unfinished, OpenUnfinishedFiles(destination, journal, plan));
+    CKPT_TRY_VOID(DropDamaged(plan, destination, journal, unfinished.sessions,
                               options.is_verifying_resume, budget));
     const BundleBytes bytes{[&](size_t i) { return BundleReadBytes(plan, i); },
                             [&](size_t i) { return plan.bundles[i].segment.size(); }};
@@ -150,7 +161,7 @@ Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destin
   part.work.log = &log;
   log.Start(part.figures.own, MostOpenReadBytes(plan), progress);
   CKPT_TRY(std::optional<ExecuteResult> made,
-           Execute(plan, source, *writer, &journal, part.work, budget, progress, watch));
+           Execute(plan, source, *unfinished.files, &journal, part.work, budget, progress, watch));
   if (!made) {
     CKPT_TRY(const std::vector<uint32_t> recorded, journal.List());
     result.shard.recorded = recorded.size();
@@ -162,7 +173,7 @@ Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destin
   result.figures.shard = result.shard;
   result.figures.execute = *std::move(made);
   const auto commit = [&]() -> Result<void> {
-    CKPT_TRY_VOID(committer.Commit(*writer, result.figures, watch));
+    CKPT_TRY_VOID(committer.Commit(result.figures, watch));
     return TidyUp(destination, plan);
   };
   CKPT_TRY_VOID(RunAlone(commit, progress, watch));

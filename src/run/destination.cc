@@ -14,8 +14,10 @@ namespace ckpt {
 namespace {
 
 std::vector<std::string> OwnFiles(const Plan& plan) {
-  std::vector<std::string> files = {plan.output.file.name};
+  std::vector<std::string> files;
+  for (const FileSpec& file : plan.output.files) files.push_back(file.name);
   for (const CompanionSpec& companion : plan.output.companions) files.push_back(companion.name);
+  if (plan.output.marker) files.push_back(plan.output.marker->name);
   return files;
 }
 
@@ -86,7 +88,7 @@ Result<Cleared> ClearDestination(Store& destination, const Plan& plan, const Tar
     cleared.warnings.push_back(
         fmt::format("left in the destination as they were: {}", ListSome(kept, kMostNames)));
   if (cleared.is_resuming) return cleared;
-  CKPT_TRY_VOID(DropUnfinishedFile(destination, plan.state_name));
+  CKPT_TRY_VOID(DropUnfinishedFiles(destination, plan.state_name));
   // The mark goes last: until then what is left is known as ours, also to a run after a kill. One
   // that another process of this very run has set meanwhile is the sign that all is cleared.
   for (const std::string& name : survey.own) {
@@ -102,28 +104,46 @@ Result<Cleared> ClearDestination(Store& destination, const Plan& plan, const Tar
 Result<void> MarkDestination(Store& destination, const Plan& plan) {
   return WriteMark(destination, plan,
                    {.files = OwnFiles(plan),
-                    .done = {plan.output.file.name},
+                    .done = {plan.output.LastName()},
                     .bundles = plan.bundles.size() + 1});
 }
 
 Result<bool> IsCommitted(Store& destination, const Plan& plan) {
   CKPT_TRY(const bool has_report, HasReportOf(destination, plan));
   if (!has_report) return false;
-  const Result<ObjectInfo> info = destination.Stat(plan.output.file.name);
-  if (!info && info.error().code != Code::kNotFound) return Fail(info.error());
-  return info && info->size_bytes == plan.output.file.size_bytes;
+  const auto is_there = [&](const std::string& name, uint64_t size_bytes) -> Result<bool> {
+    const Result<ObjectInfo> info = destination.Stat(name);
+    if (!info && info.error().code != Code::kNotFound) return Fail(info.error());
+    return info && info->size_bytes == size_bytes;
+  };
+  if (plan.output.marker) {
+    CKPT_TRY(const bool is_marked,
+             is_there(plan.output.marker->name, plan.output.marker->text->size()));
+    if (!is_marked) return false;
+  }
+  for (const FileSpec& file : plan.output.files) {
+    CKPT_TRY(const bool is_whole, is_there(file.name, file.size_bytes));
+    if (!is_whole) return false;
+  }
+  return true;
 }
 
 Result<void> TidyUp(Store& destination, const Plan& plan) {
-  // What the file was made of outlives a process that is killed right behind the commit.
-  CKPT_TRY_VOID(DropUnfinishedFile(destination, plan.state_name));
-  // Of runs that were killed before they told of their upload.
-  CKPT_TRY_VOID(destination.DropUnfinishedBelow(plan.output.file.name));
+  // What files were made of outlives a process that is killed right behind the commit.
+  CKPT_TRY_VOID(DropUnfinishedFiles(destination, plan.state_name));
+  // Of runs that were killed before they told of their uploads.
+  for (const FileSpec& file : plan.output.files)
+    CKPT_TRY_VOID(destination.DropUnfinishedBelow(file.name));
   return Journal(destination, plan.run_digest, plan.state_name).Clear();
 }
 
 Result<void> RemoveOwnObjects(Store& destination, const Plan& plan) {
-  CKPT_TRY_VOID(DropUnfinishedFile(destination, plan.state_name));
+  CKPT_TRY_VOID(DropUnfinishedFiles(destination, plan.state_name));
+  // Several are begun one after the other, before the note that tells of them.
+  if (plan.output.files.size() > 1) {
+    for (const FileSpec& file : plan.output.files)
+      CKPT_TRY_VOID(destination.DropUnfinishedBelow(file.name));
+  }
   CKPT_TRY_VOID(destination.RemoveAll(TemporaryFolder(plan.state_name)));
   CKPT_TRY(const std::vector<ObjectInfo> objects, destination.List(""));
   const std::vector<std::string> files = OwnFiles(plan);

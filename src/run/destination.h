@@ -29,7 +29,7 @@ Result<void> CheckDestination(Store& destination, const Plan& plan, const Target
 /// Leaves our mark, so that a next run knows an unfinished one as ours.
 Result<void> MarkDestination(Store& destination, const Plan& plan);
 
-/// Whether this very run is finished there: its report, and its file under its name.
+/// Whether this very run is finished there: its report, and its files under their names.
 Result<bool> IsCommitted(Store& destination, const Plan& plan);
 
 /// Once this very run is committed: removes what only a run at work needs, as one that was killed

@@ -56,16 +56,22 @@ std::vector<Crc32c> JoinParts(const Plan& plan, const std::vector<ArrayPart>& pa
   return crcs;
 }
 
-// What the records tell the committer: how every bundle's bytes became durable, which parts of
-// arrays and of the source's checksums it made.
-Result<void> TakeRecords(const Plan& plan, const Journal& journal, PositionedWriter& writer,
-                         SourceChecks& checks, RecordSink& records) {
-  std::vector<uint32_t> numbers(plan.bundles.size() + 1);
-  std::iota(numbers.begin(), numbers.end(), 0U);
+// What the records tell the committer of one file: how every bundle's bytes became durable, which
+// parts of arrays and of the source's checksums it made.
+Result<void> TakeRecords(const Plan& plan, const Journal& journal, size_t file,
+                         PositionedWriter& writer, SourceChecks& checks, RecordSink& records) {
+  std::vector<uint32_t> numbers;
+  if (file == 0) numbers.push_back(0);
+  for (const Bundle& bundle : plan.bundles) {
+    if (bundle.file == file) numbers.push_back(bundle.number);
+  }
+  const uint64_t base = plan.output.files[file].base;
   return journal.ForEach(numbers, [&](BundleRecord record) -> Result<void> {
     CKPT_CHECK(record.number <= plan.bundles.size());
-    if (record.number > 0)
-      CKPT_TRY_VOID(writer.TakeOver(plan.bundles[record.number - 1].segment, record.receipt));
+    if (record.number > 0) {
+      const ByteRange& segment = plan.bundles[record.number - 1].segment;
+      CKPT_TRY_VOID(writer.TakeOver({segment.begin - base, segment.end - base}, record.receipt));
+    }
     checks.Keep(record.checks);
     records.AddParts(record.parts);
     return {};
@@ -133,7 +139,7 @@ class Crew {
   // Nothing is left but what the committer does.
   Result<void> RunFront() {
     const Bundle& front = context_.plan.front;
-    if (front.spans.empty()) return context_.records.Finish(front, {});
+    if (front.spans.empty()) return context_.records.Finish(front, {}, {});
     Counter next(1);
     return OnAll([&](Lane& lane) {
       return lane.RunBundles([&]() -> std::optional<Job> {
@@ -178,10 +184,10 @@ Work WholeWork(size_t bundles) {
   return work;
 }
 
-Result<std::optional<ExecuteResult>> Execute(const Plan& plan, Store& source,
-                                             PositionedWriter& writer, Journal* journal,
-                                             const Work& work, MemoryBudget& budget,
-                                             Progress& progress, Watch& watch) {
+Result<std::optional<ExecuteResult>> Execute(const Plan& plan, Store& source, OutputFiles& files,
+                                             Journal* journal, const Work& work,
+                                             MemoryBudget& budget, Progress& progress,
+                                             Watch& watch) {
   const MemoryPlan& memory = plan.memory;
   CKPT_TRY(const Grant fixed,
            budget.Acquire(memory.fixed_bytes + (memory.lanes + 1) * memory.record_bytes));
@@ -192,8 +198,8 @@ Result<std::optional<ExecuteResult>> Execute(const Plan& plan, Store& source,
   CKPT_TRY(StatisticTable statistics, StatisticTable::Make(plan, budget));
   CKPT_TRY(const std::unique_ptr<HoldPool> holds,
            HoldPool::Make(budget, memory.hold_slots, memory.hold_bytes));
-  RecordSink records(writer, checks, journal, work.log);
-  const RunContext context{plan,   readers, pool,       writer,   records,
+  RecordSink records(checks, journal, work.log);
+  const RunContext context{plan,   readers, pool,       files,    records,
                            budget, *holds,  statistics, progress, watch.stop.get_token()};
   Crew crew(context, work, journal, watch);
   CKPT_TRY_VOID(crew.Make());
@@ -216,16 +222,26 @@ Result<std::optional<ExecuteResult>> Execute(const Plan& plan, Store& source,
   if (!is_front_ready) CKPT_TRY_VOID(crew.RunStatistics(TasksOf(plan, {}, true)));
   CKPT_TRY_VOID(crew.RunFront());
   if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
+  std::shared_ptr<PositionedWriter> last;
   const auto finish = [&]() -> Result<void> {
-    CKPT_TRY_VOID(WriteHeadAndRagged(context, crew.first(), journal));
-    if (journal != nullptr) CKPT_TRY_VOID(TakeRecords(plan, *journal, writer, checks, records));
+    for (size_t file = 0; file < plan.output.files.size(); ++file) {
+      // One after the other: each may hold buffers of its own until it is whole.
+      if (last) {
+        CKPT_TRY_VOID(std::exchange(last, nullptr)->Commit());
+        if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
+      }
+      CKPT_TRY(last, files.Open(file));
+      CKPT_TRY_VOID(WriteCommitRanges(context, *last, file, crew.first(), journal));
+      if (journal != nullptr)
+        CKPT_TRY_VOID(TakeRecords(plan, *journal, file, *last, checks, records));
+    }
     CKPT_TRY_VOID(checks.Finish());
     return {};
   };
   CKPT_TRY_VOID(RunAlone(finish, progress, watch));
   watch.tick(progress);
   return std::optional(ExecuteResult{JoinParts(plan, records.TakeParts()), progress.read_bytes,
-                                     budget.peak_bytes()});
+                                     budget.peak_bytes(), std::move(last)});
 }
 
 }  // namespace ckpt

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "base/memory_budget.h"
 #include "plan/plan.h"
 #include "run/journal.h"
+#include "run/output_files.h"
 #include "run/progress.h"
 #include "run/shard_log.h"
 #include "store/store.h"
@@ -27,6 +29,8 @@ struct ExecuteResult {
   std::vector<Crc32c> array_crcs;   ///< by OutputSpec::arrays: of each array's stored bytes
   uint64_t read_bytes = 0;          ///< ranges as requested
   uint64_t granted_peak_bytes = 0;  ///< the most that the budget had granted at once
+  /// Of the last file: whole, but not committed.
+  std::shared_ptr<PositionedWriter> last = {};
 };
 
 /// The part of a plan's work that one process takes.
@@ -40,14 +44,14 @@ struct Work {
 Work WholeWork(size_t bundles);
 
 /// Runs the plan's bundles over all lanes, statistics first; then, if every bundle is recorded,
-/// also those of other processes, front and head: every byte of the file is written when it
-/// returns, but the writer is not committed. Else it returns nothing: others have bundles to do.
-/// `journal`: where side values wait; null for writers that take them at once, which must have all
-/// the work. Errors: those of stores and kernels, with tensor and file; kInterrupted when stopped.
-/// The first error ends the run; other lanes stop at their next tile.
-Result<std::optional<ExecuteResult>> Execute(const Plan& plan, Store& source,
-                                             PositionedWriter& writer, Journal* journal,
-                                             const Work& work, MemoryBudget& budget,
-                                             Progress& progress, Watch& watch);
+/// also those of other processes, front and commit ranges: every byte of every file is written when
+/// it returns, and all files but the last are committed. Else it returns nothing: others have
+/// bundles to do. `journal`: where side values wait; null for writers that take them at once, which
+/// must have all the work. Errors: those of stores and kernels, with tensor and file; kInterrupted
+/// when stopped. The first error ends the run; other lanes stop at their next tile.
+Result<std::optional<ExecuteResult>> Execute(const Plan& plan, Store& source, OutputFiles& files,
+                                             Journal* journal, const Work& work,
+                                             MemoryBudget& budget, Progress& progress,
+                                             Watch& watch);
 
 }  // namespace ckpt

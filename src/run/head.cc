@@ -11,11 +11,11 @@
 namespace ckpt {
 namespace {
 
-// Appends bytes to the head through one buffer, so that it leaves in large aligned writes.
-class HeadWriter {
+// Appends bytes to a range through one buffer, so that it leaves in large aligned writes.
+class RangeWriter {
  public:
-  HeadWriter(PositionedWriter& writer, ByteRange segment, std::span<std::byte> buffer)
-      : segment_(writer, segment), buffer_(buffer) {}
+  RangeWriter(const PlacedFile& file, ByteRange segment, std::span<std::byte> buffer)
+      : segment_(*file.writer, segment, file.base), buffer_(buffer) {}
 
   Result<void> Append(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
@@ -50,10 +50,11 @@ class HeadWriter {
   size_t filled_ = 0;
 };
 
-// The bundles that made rows of each array that has scales, in file order.
-std::map<size_t, std::vector<uint32_t>> MakersOf(const Plan& plan) {
+// The bundles that made rows of each array of one file that has scales, by offset.
+std::map<size_t, std::vector<uint32_t>> MakersOf(const Plan& plan, size_t file) {
   std::map<size_t, std::vector<uint32_t>> makers;
   const auto add = [&](const Bundle& bundle) {
+    if (bundle.file != file) return;
     for (const RowSpan& span : bundle.spans) {
       if (!plan.arrays[span.array].scales) continue;
       std::vector<uint32_t>& list = makers[*plan.arrays[span.array].scales];
@@ -65,7 +66,7 @@ std::map<size_t, std::vector<uint32_t>> MakersOf(const Plan& plan) {
   return makers;
 }
 
-// Reads records back one at a time; neighbours in the head mostly come from one bundle.
+// Reads records back one at a time; neighbours in a range mostly come from one bundle.
 class RecordReader {
  public:
   explicit RecordReader(const Journal& journal) : journal_(journal) {}
@@ -83,7 +84,7 @@ class RecordReader {
 };
 
 Result<void> AppendScales(const Plan& plan, size_t array, std::span<const uint32_t> makers,
-                          RecordReader& records, HeadWriter& head) {
+                          RecordReader& records, RangeWriter& range) {
   const uint64_t begin = plan.arrays[array].offset;
   const uint64_t end = begin + plan.arrays[array].size_bytes;
   for (const uint32_t number : makers) {
@@ -93,9 +94,9 @@ Result<void> AppendScales(const Plan& plan, size_t array, std::span<const uint32
       const uint64_t first = std::max(begin, side.file_offset);
       const uint64_t last = std::min<uint64_t>(end, side.file_offset + side.bytes.size());
       if (first >= last) continue;
-      CKPT_CHECK(first == head.next_offset());
+      CKPT_CHECK(first == range.next_offset());
       CKPT_TRY_VOID(
-          head.Append(std::span(side.bytes).subspan(first - side.file_offset, last - first)));
+          range.Append(std::span(side.bytes).subspan(first - side.file_offset, last - first)));
     }
   }
   return {};
@@ -104,8 +105,7 @@ Result<void> AppendScales(const Plan& plan, size_t array, std::span<const uint32
 // Puts ragged pieces that share a block together and writes each block once.
 class RaggedWriter {
  public:
-  RaggedWriter(PositionedWriter& writer, std::span<std::byte> block)
-      : writer_(writer), block_(block) {}
+  RaggedWriter(const PlacedFile& file, std::span<std::byte> block) : file_(file), block_(block) {}
 
   // Pieces come by ascending offset.
   Result<void> Add(uint64_t offset, std::span<const std::byte> bytes) {
@@ -131,81 +131,147 @@ class RaggedWriter {
     const std::span<std::byte> bytes = block_.subspan(begin_, filled_ - begin_);
     const uint64_t offset = start_ + begin_;
     begin_ = filled_ = 0;
-    return writer_.WriteAt(offset, bytes).get();
+    return file_.writer->WriteAt(offset - file_.base, bytes).get();
   }
 
  private:
-  PositionedWriter& writer_;
+  const PlacedFile file_;
   std::span<std::byte> block_;
-  uint64_t start_ = 0;  // file offset of the block
+  uint64_t start_ = 0;  // offset of the block
   uint64_t begin_ = 0;  // filled part of it
   uint64_t filled_ = 0;
 };
 
-Result<void> WriteRagged(const RunContext& context, Lane& lane, const Journal& journal,
-                         std::span<const SideValue> head_ends) {
-  RaggedWriter ragged(context.writer, lane.spare_buffer().first(kIoAlignment));
-  for (const SideValue& side : head_ends) CKPT_TRY_VOID(ragged.Add(side.file_offset, side.bytes));
-  for (uint32_t number = 0; number <= context.plan.bundles.size(); ++number) {
+// Segments of a file that end inside a block, with what shares it: those of the committer at hand,
+// bundles' in their records.
+Result<void> WriteRagged(const RunContext& context, const PlacedFile& file, Lane& lane,
+                         const Journal& journal, size_t index,
+                         std::map<uint64_t, std::vector<SideValue>> ends) {
+  std::map<uint64_t, uint32_t> bundles;  // by where they begin
+  const auto add = [&](const Bundle& bundle) {
+    if (bundle.file == index && !bundle.segment.empty())
+      bundles.emplace(bundle.segment.begin, bundle.number);
+  };
+  add(context.plan.front);
+  for (const Bundle& bundle : context.plan.bundles) add(bundle);
+  RaggedWriter ragged(file, lane.spare_buffer().first(kIoAlignment));
+  const auto put = [&](const SideValue& side) { return ragged.Add(side.file_offset, side.bytes); };
+  auto end = ends.begin();
+  const auto put_ends_before = [&](uint64_t offset) -> Result<void> {
+    for (; end != ends.end() && end->first < offset; ++end) {
+      for (const SideValue& side : end->second) CKPT_TRY_VOID(put(side));
+    }
+    return {};
+  };
+  for (const auto& [begin, number] : bundles) {
+    CKPT_TRY_VOID(put_ends_before(begin));
+    const ByteRange& segment =
+        number == 0 ? context.plan.front.segment : context.plan.bundles[number - 1].segment;
     CKPT_TRY(const BundleRecord record, journal.Get(number));
     for (const SideValue& side : record.sides) {
-      if (side.file_offset >= context.plan.head_end)
-        CKPT_TRY_VOID(ragged.Add(side.file_offset, side.bytes));
+      const bool is_inside = side.file_offset >= segment.begin && side.file_offset < segment.end;
+      if (is_inside) CKPT_TRY_VOID(put(side));
     }
   }
+  CKPT_TRY_VOID(put_ends_before(UINT64_MAX));
   return ragged.Flush();
 }
 
-}  // namespace
+// What the committer writes of one file.
+class RangeMaker {
+ public:
+  RangeMaker(const RunContext& context, PlacedFile file, Lane& lane, const Journal* journal,
+             size_t index)
+      : context_(context), file_(file), lane_(lane), index_(index) {
+    if (journal == nullptr) return;
+    records_.emplace(*journal);
+    makers_ = MakersOf(context.plan, index);
+  }
 
-Result<void> WriteHeadAndRagged(const RunContext& context, Lane& lane, const Journal* journal) {
-  const Plan& plan = context.plan;
-  const std::span<const std::byte> header = std::as_bytes(std::span(plan.output.file.header));
-  BundleRecord parts;  // only its parts: what the head holds needs no record
-  const auto stream_array =
-      [&](size_t array, const std::function<Result<void>(std::span<const std::byte>)>& take) {
-        Crc32c crc;
-        Result<void> done = lane.StreamRows({array, 0, plan.arrays[array].rows.n_rows},
-                                            [&](std::span<const std::byte> bytes) {
-                                              crc.Append(bytes);
-                                              context.progress.written_bytes += bytes.size();
-                                              return take(bytes);
-                                            });
-        parts.parts.push_back({static_cast<uint32_t>(array), 0, crc});
-        return done;
-      };
-
-  context.progress.written_bytes += header.size();
-  if (journal == nullptr) {
-    CKPT_TRY_VOID(context.writer.WriteAt(0, header).get());
-    for (const size_t array : plan.head_arrays) {
-      if (plan.output.arrays[array].encoding == Encoding::kScales) continue;
-      uint64_t offset = plan.arrays[array].offset;
-      CKPT_TRY_VOID(stream_array(array, [&](std::span<const std::byte> bytes) {
-        return context.writer.WriteAt(std::exchange(offset, offset + bytes.size()), bytes).get();
-      }));
+  // Returns the ragged ends of the range.
+  Result<std::vector<SideValue>> Make(const CommitRange& range) {
+    RangeWriter writer(file_, range.segment, lane_.spare_buffer());
+    if (range.segment.begin == file_.base) {
+      const std::string& header = context_.plan.output.files[index_].header;
+      context_.progress.written_bytes += header.size();
+      CKPT_TRY_VOID(writer.Append(std::as_bytes(std::span(header))));
     }
-  } else {
-    HeadWriter head(context.writer, {0, plan.head_end}, lane.spare_buffer());
-    RecordReader records(*journal);
-    const std::map<size_t, std::vector<uint32_t>> makers = MakersOf(plan);
-    CKPT_TRY_VOID(head.Append(header));
-    for (const size_t array : plan.head_arrays) {
-      if (plan.output.arrays[array].encoding == Encoding::kScales) {
-        const auto made = makers.find(array);
-        if (made != makers.end())
-          CKPT_TRY_VOID(AppendScales(plan, array, made->second, records, head));
+    for (const size_t array : range.arrays) {
+      if (context_.plan.output.arrays[array].encoding == Encoding::kScales) {
+        const auto made = makers_.find(array);
+        if (made != makers_.end())
+          CKPT_TRY_VOID(AppendScales(context_.plan, array, made->second, *records_, writer));
       } else {
-        CKPT_TRY_VOID(stream_array(
-            array, [&](std::span<const std::byte> bytes) { return head.Append(bytes); }));
+        CKPT_TRY_VOID(StreamArray(
+            array, [&](std::span<const std::byte> bytes) { return writer.Append(bytes); }));
       }
     }
-    CKPT_CHECK(head.next_offset() == plan.head_end);
-    CKPT_TRY(const std::vector<SideValue> ends, head.Finish());
-    // Where any range will do, nothing is ragged.
-    if (context.writer.alignment() > 1) CKPT_TRY_VOID(WriteRagged(context, lane, *journal, ends));
+    CKPT_CHECK(writer.next_offset() == range.segment.end);
+    return writer.Finish();
   }
-  context.records.AddParts(parts.parts);
+
+  // All but the side values, which are in their place already.
+  Result<void> MakeRest(const CommitRange& range) {
+    if (range.segment.begin == file_.base) {
+      const std::string& header = context_.plan.output.files[index_].header;
+      context_.progress.written_bytes += header.size();
+      CKPT_TRY_VOID(file_.writer->WriteAt(0, std::as_bytes(std::span(header))).get());
+    }
+    for (const size_t array : range.arrays) {
+      if (context_.plan.output.arrays[array].encoding == Encoding::kScales) continue;
+      uint64_t offset = context_.plan.arrays[array].offset - file_.base;
+      CKPT_TRY_VOID(StreamArray(array, [&](std::span<const std::byte> bytes) {
+        return file_.writer->WriteAt(std::exchange(offset, offset + bytes.size()), bytes).get();
+      }));
+    }
+    return {};
+  }
+
+  std::vector<ArrayPart> TakeParts() { return std::move(parts_); }
+
+ private:
+  Result<void> StreamArray(size_t array,
+                           const std::function<Result<void>(std::span<const std::byte>)>& take) {
+    Crc32c crc;
+    Result<void> done = lane_.StreamRows({array, 0, context_.plan.arrays[array].rows.n_rows},
+                                         [&](std::span<const std::byte> bytes) {
+                                           crc.Append(bytes);
+                                           context_.progress.written_bytes += bytes.size();
+                                           return take(bytes);
+                                         });
+    parts_.push_back({static_cast<uint32_t>(array), 0, crc});
+    return done;
+  }
+
+  const RunContext& context_;
+  const PlacedFile file_;
+  Lane& lane_;
+  const size_t index_;
+  std::optional<RecordReader> records_;
+  std::map<size_t, std::vector<uint32_t>> makers_;
+  std::vector<ArrayPart> parts_;
+};
+
+}  // namespace
+
+Result<void> WriteCommitRanges(const RunContext& context, PositionedWriter& writer, size_t file,
+                               Lane& lane, const Journal* journal) {
+  const Plan& plan = context.plan;
+  const PlacedFile placed{&writer, plan.output.files[file].base};
+  RangeMaker maker(context, placed, lane, journal, file);
+  std::map<uint64_t, std::vector<SideValue>> ends;  // by where their ranges begin
+  for (const CommitRange& range : plan.commits) {
+    if (range.file != file) continue;
+    if (journal == nullptr) {
+      CKPT_TRY_VOID(maker.MakeRest(range));
+    } else {
+      CKPT_TRY(ends[range.segment.begin], maker.Make(range));
+    }
+  }
+  // Where any range will do, nothing is ragged.
+  if (journal != nullptr && writer.alignment() > 1)
+    CKPT_TRY_VOID(WriteRagged(context, placed, lane, *journal, file, std::move(ends)));
+  context.records.AddParts(maker.TakeParts());
   return {};
 }
 

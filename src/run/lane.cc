@@ -59,7 +59,10 @@ Result<void> Lane::RunBundles(const std::function<std::optional<Job>()>& next) {
 Result<void> Lane::Process(const FedTile& fed) {
   if (!open_) {
     context_.records.StartChecks();
-    open_.emplace(OpenBundle{fed.bundle, SegmentWriter(context_.writer, fed.bundle->segment), {}});
+    CKPT_TRY(std::shared_ptr<PositionedWriter> file, context_.files.Open(fed.bundle->file));
+    const uint64_t base = context_.plan.output.files[fed.bundle->file].base;
+    SegmentWriter writer(*file, fed.bundle->segment, base);
+    open_.emplace(OpenBundle{fed.bundle, std::move(file), base, std::move(writer), {}});
     open_->record.number = fed.bundle->number;
   }
   context_.records.Pulse();
@@ -148,7 +151,8 @@ Result<void> Lane::WriteHold(const FedTile& fed, uint64_t block_begin, uint64_t 
 Result<void> Lane::FinishBundle() {
   CKPT_TRY_VOID(WaitForWrites());
   for (SideValue& side : open_->writer.Finish()) open_->record.sides.push_back(std::move(side));
-  CKPT_TRY_VOID(context_.records.Finish(*open_->bundle, std::move(open_->record)));
+  CKPT_TRY_VOID(context_.records.Finish(*open_->bundle, std::move(open_->record),
+                                        {open_->file.get(), open_->base}));
   open_.reset();
   ++context_.progress.bundles_done;
   return {};

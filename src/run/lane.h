@@ -36,6 +36,8 @@ class Lane {
   /// A bundle being written.
   struct OpenBundle {
     const Bundle* bundle;
+    std::shared_ptr<PositionedWriter> file;
+    uint64_t base;
     SegmentWriter writer;
     BundleRecord record;
   };

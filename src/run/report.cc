@@ -18,13 +18,15 @@ using Json = nlohmann::ordered_json;
 
 Json Arrays(const Plan& plan, const std::vector<Crc32c>& crcs) {
   Json arrays = Json::object();
-  for (const size_t i : plan.output.file.arrays) {
-    const ArraySpec& spec = plan.output.arrays[i];
-    const size_t maker = spec.encoding == Encoding::kScales ? spec.scales_of : i;
-    arrays[spec.name] = {{"dtype", Name(spec.dtype)},
-                         {"shape", spec.shape.extents},
-                         {"crc32c", Hex(crcs[i])},
-                         {"sources", {plan.catalog.tensors[plan.arrays[maker].tensor].name}}};
+  for (const FileSpec& file : plan.output.files) {
+    for (const size_t i : file.arrays) {
+      const ArraySpec& spec = plan.output.arrays[i];
+      const size_t maker = spec.encoding == Encoding::kScales ? spec.scales_of : i;
+      arrays[spec.name] = {{"dtype", Name(spec.dtype)},
+                           {"shape", spec.shape.extents},
+                           {"crc32c", Hex(crcs[i])},
+                           {"sources", {plan.catalog.tensors[plan.arrays[maker].tensor].name}}};
+    }
   }
   return arrays;
 }
@@ -49,8 +51,9 @@ std::string MakeReport(const Plan& plan, const RunFigures& figures, std::string_
   report["layout_digest"] = plan.layout_digest;
   report["run_digest"] = plan.run_digest;
   report["source"] = SourceOf(plan);
-  report["files"] = {
-      {{"name", plan.output.file.name}, {"size_bytes", plan.output.file.size_bytes}}};
+  report["files"] = Json::array();
+  for (const FileSpec& file : plan.output.files)
+    report["files"].push_back({{"name", file.name}, {"size_bytes", file.size_bytes}});
   report["companions"] = FilesOf(figures.companions);
   report["bytes"] = BytesOf(plan, figures.execute.read_bytes, plan.totals.written_bytes);
   report["memory"] = MemoryOf(plan.memory.budget_bytes, plan.memory.peak_bytes, figures);

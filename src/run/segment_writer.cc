@@ -13,7 +13,7 @@ namespace ckpt {
 IoFuture SegmentWriter::Write(std::span<std::byte> bytes) {
   CKPT_CHECK(bytes.size() <= segment_.end - next_);
   if (writer_.alignment() == 1)
-    return writer_.WriteAt(std::exchange(next_, next_ + bytes.size()), bytes);
+    return writer_.WriteAt(std::exchange(next_, next_ + bytes.size()) - base_, bytes);
   CKPT_CHECK(reinterpret_cast<uintptr_t>(bytes.data()) % kIoAlignment == next_ % kIoAlignment);
   const uint64_t first_block = RoundUp(segment_.begin, kIoAlignment);
   if (next_ < first_block) {  // the neighbour's block: ours from here to its end
@@ -33,7 +33,7 @@ IoFuture SegmentWriter::Write(std::span<std::byte> bytes) {
   const size_t whole = end > begin ? end - begin : 0;
   carry_.assign(block + whole, bytes.data() + bytes.size());
   if (whole == 0) return Ready();
-  return writer_.WriteAt(begin, {block, whole});
+  return writer_.WriteAt(begin - base_, {block, whole});
 }
 
 std::vector<SideValue> SegmentWriter::Finish() {

@@ -16,10 +16,11 @@ namespace ckpt {
 /// side values. Where the writer takes any range (buckets), bytes go through as they come.
 class SegmentWriter {
  public:
-  SegmentWriter(PositionedWriter& writer, ByteRange segment)
-      : writer_(writer), segment_(segment), next_(segment.begin) {}
+  /// `base`: where the file begins among the offsets of segments; a multiple of kIoAlignment.
+  SegmentWriter(PositionedWriter& writer, ByteRange segment, uint64_t base)
+      : writer_(writer), segment_(segment), base_(base), next_(segment.begin) {}
 
-  /// The next bytes. bytes.data() is congruent to the file offset modulo kIoAlignment, and the
+  /// The next bytes. bytes.data() is congruent to the offset modulo kIoAlignment, and the
   /// memory from the block's beginning (up to kIoAlignment - 1 bytes before) is ours to fill. Must
   /// live until the future is ready.
   IoFuture Write(std::span<std::byte> bytes);
@@ -32,7 +33,8 @@ class SegmentWriter {
  private:
   PositionedWriter& writer_;
   ByteRange segment_;
-  uint64_t next_;                 // file offset of the next byte
+  uint64_t base_;
+  uint64_t next_;                 // offset of the next byte
   std::vector<std::byte> head_;   // before the first whole block
   std::vector<std::byte> carry_;  // of the block that is not yet full, from its beginning
 };

@@ -3,13 +3,15 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "run/journal.h"
+#include "run/output_files.h"
 #include "store/store.h"
 
 namespace ckpt {
 
-/// The state folder's note of the one unfinished file that all processes of a run fill.
+/// The state folder's note of the unfinished files that all processes of a run fill.
 inline constexpr std::string_view kUnfinishedName = "upload.json";
 
 struct Unfinished {
@@ -17,18 +19,21 @@ struct Unfinished {
   std::string session;
 };
 /// The note of a state folder; kNotFound where there is none, kIo where it is damaged.
-Result<Unfinished> ReadUnfinished(Store& store, std::string_view state_name);
+Result<std::vector<Unfinished>> ReadUnfinished(Store& store, std::string_view state_name);
 
-/// Opens the kept file `name` for one more process of the run: the one that the state folder tells
-/// of, or a new one that it tells of from now on, whoever is faster. Where it tells of one that is
-/// gone, or of none, what the journal says of bundles is void and is dropped. Returns kNotFound
-/// where the file is gone because it stands under its name, whole.
-Result<std::unique_ptr<PositionedWriter>> OpenUnfinishedFile(Store& store, Journal& journal,
-                                                             std::string_view name,
-                                                             uint64_t size_bytes,
-                                                             const CreateOptions& options);
+/// The kept files of a run, as one of its processes finds or makes them.
+struct UnfinishedFiles {
+  std::vector<std::string> sessions;  ///< by file
+  std::unique_ptr<OutputFiles> files;
+};
 
-/// Removes the file that the state folder tells of, if any; the note stays.
-Result<void> DropUnfinishedFile(Store& store, std::string_view state_name);
+/// Opens the plan's files for one more process of the run: those that the state folder tells of, or
+/// new ones that it tells of from now on, whoever is faster. Where it tells of one that is gone, or
+/// of none, what the journal says of bundles is void and is dropped. Of several files one that
+/// stands under its name, whole, takes nothing any more; an only one that does is kNotFound.
+Result<UnfinishedFiles> OpenUnfinishedFiles(Store& store, Journal& journal, const Plan& plan);
+
+/// Removes the files that the state folder tells of, if any; the note stays.
+Result<void> DropUnfinishedFiles(Store& store, std::string_view state_name);
 
 }  // namespace ckpt

@@ -17,13 +17,14 @@ namespace {
 constexpr uint64_t kStepBytes = kMiB;
 
 // CRC-32C of a range of an object, `sides` in place of what lies there.
-Result<Crc32c> CrcOf(ObjectReader& reader, ByteRange range, std::span<const SideValue> sides,
-                     Buffer& buffer) {
+// `base`: where the object begins among the offsets of `range` and `sides`.
+Result<Crc32c> CrcOf(ObjectReader& reader, uint64_t base, ByteRange range,
+                     std::span<const SideValue> sides, Buffer& buffer) {
   Crc32c crc;
   for (uint64_t at = range.begin; at < range.end; at += kStepBytes) {
     const uint64_t end = std::min(range.end, at + kStepBytes);
     const std::span<std::byte> bytes = buffer.span(0, end - at);
-    CKPT_TRY_VOID(reader.Read({at, end}, bytes));
+    CKPT_TRY_VOID(reader.Read({at - base, end - base}, bytes));
     for (const SideValue& side : sides) {
       const uint64_t first = std::max(at, side.file_offset);
       const uint64_t last = std::min<uint64_t>(end, side.file_offset + side.bytes.size());
@@ -36,17 +37,32 @@ Result<Crc32c> CrcOf(ObjectReader& reader, ByteRange range, std::span<const Side
   return crc;
 }
 
-Result<bool> IsWhole(const Plan& plan, const BundleRecord& record, ObjectReader& reader,
-                     Buffer& buffer) {
+// An unfinished file, or one that is whole by now; null where a store's cannot be read.
+Result<std::unique_ptr<ObjectReader>> OpenBegun(Store& destination, const FileSpec& file,
+                                                std::string_view session) {
+  Result<std::unique_ptr<ObjectReader>> begun = destination.OpenUnfinished(file.name, session);
+  if (begun || begun.error().code != Code::kNotFound) return begun;
+  CKPT_TRY(const ObjectInfo info, destination.Stat(file.name));
+  return destination.Open(info);
+}
+
+// `readers`: by file; what cannot be read is taken on trust.
+Result<bool> IsWhole(const Plan& plan, const BundleRecord& record,
+                     std::span<const std::unique_ptr<ObjectReader>> readers,
+                     std::optional<Buffer>& buffer) {
   if (record.number == 0 || record.number > plan.bundles.size()) return false;
-  const ByteRange& segment = plan.bundles[record.number - 1].segment;
+  const Bundle& bundle = plan.bundles[record.number - 1];
+  const std::unique_ptr<ObjectReader>& reader = readers[bundle.file];
+  if (!reader) return true;
+  const ByteRange& segment = bundle.segment;
+  const uint64_t base = plan.output.files[bundle.file].base;
   for (const ArrayPart& part : record.parts) {
     if (part.array >= plan.arrays.size()) return false;
     const uint64_t begin = plan.arrays[part.array].offset + part.offset_bytes;
     const ByteRange range{begin, begin + part.crc.size_bytes()};
-    // Scales lie in the head: the record itself holds them.
+    // Scales lie elsewhere: the record itself holds them.
     if (range.begin < segment.begin || range.end > segment.end) continue;
-    CKPT_TRY(const Crc32c found, CrcOf(reader, range, record.sides, buffer));
+    CKPT_TRY(const Crc32c found, CrcOf(*reader, base, range, record.sides, *buffer));
     if (!(found == part.crc)) return false;
   }
   return true;
@@ -111,7 +127,7 @@ class ChunkedLook {
         CKPT_TRY(reader, destination_.Open(info->second));
       }
       CKPT_TRY(const Crc32c found,
-               CrcOf(*reader, {chunk.offset, chunk.offset + chunk.length}, {}, buffer));
+               CrcOf(*reader, 0, {chunk.offset, chunk.offset + chunk.length}, {}, buffer));
       if (found.value() != chunk.crc32c) return false;
       if (plan_.outputs[chunk.output].is_object_per_chunk) readers.erase(name);
     }
@@ -142,20 +158,22 @@ Result<Buffer> StepBuffer(MemoryBudget& budget) {
 }  // namespace
 
 Result<void> DropDamaged(const Plan& plan, Store& destination, Journal& journal,
-                         std::string_view session, bool is_reading, MemoryBudget& budget) {
+                         std::span<const std::string> sessions, bool is_reading,
+                         MemoryBudget& budget) {
   CKPT_TRY(std::vector<uint32_t> numbers, journal.List());
   std::erase(numbers, 0U);
   if (numbers.empty()) return {};
-  std::unique_ptr<ObjectReader> reader;
+  std::vector<std::unique_ptr<ObjectReader>> readers(plan.output.files.size());
   std::optional<Buffer> buffer;
   if (is_reading) {
-    CKPT_TRY(reader, destination.OpenUnfinished(plan.output.file.name, session));
+    for (size_t i = 0; i < readers.size(); ++i) {
+      CKPT_TRY(readers[i], OpenBegun(destination, plan.output.files[i], sessions[i]));
+    }
     CKPT_TRY(buffer, StepBuffer(budget));
   }
   std::vector<uint32_t> damaged;
   const auto take = [&](const BundleRecord& record) -> Result<void> {
-    if (!reader) return {};
-    CKPT_TRY(const bool is_whole, IsWhole(plan, record, *reader, *buffer));
+    CKPT_TRY(const bool is_whole, IsWhole(plan, record, readers, buffer));
     if (!is_whole) damaged.push_back(record.number);
     return {};
   };

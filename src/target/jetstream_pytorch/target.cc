@@ -193,7 +193,7 @@ class Describer {
     }
     CKPT_TRY(safetensors::EncodedHeader header,
              safetensors::EncodeHeader(std::move(tensors), std::nullopt));
-    FileSpec& file = output_.file;
+    FileSpec file;
     file.name = kFileName;
     for (const safetensors::Tensor& tensor : header.tensors) {
       file.arrays.push_back(index.at(tensor.name));
@@ -201,6 +201,7 @@ class Describer {
     }
     file.size_bytes = header.bytes.size() + header.data_bytes;
     file.header = std::move(header.bytes);
+    output_.files.push_back(std::move(file));
     return {};
   }
 

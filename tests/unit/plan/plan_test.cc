@@ -33,7 +33,8 @@ TEST_F(PlanTest, SegmentsCoverTheFileOnceInOrder) {
   for (const std::string quantize : {"", "int8_per_channel", "int4_blockwise"}) {
     const Plan plan = Make({quantize, 20000});
     EXPECT_GE(plan.bundles.size(), 10U);
-    uint64_t at = plan.head_end;
+    ASSERT_EQ(plan.commits.size(), 1U);
+    uint64_t at = plan.commits[0].segment.end;
     EXPECT_EQ(plan.front.segment.begin, at);
     at = plan.front.segment.end;
     uint32_t number = 1;
@@ -43,7 +44,7 @@ TEST_F(PlanTest, SegmentsCoverTheFileOnceInOrder) {
       EXPECT_GT(bundle.segment.size(), 0U);
       at = bundle.segment.end;
     }
-    EXPECT_EQ(at, plan.output.file.size_bytes);
+    EXPECT_EQ(at, plan.output.files[0].size_bytes);
   }
 }
 
@@ -61,10 +62,12 @@ TEST_F(PlanTest, ScalesAndWhatStandsBetweenThemAreTheHead) {
   TinyLlama{}.WriteTo(*store_);
   const Plan plan = Make({"int8_per_channel"});
   size_t scales = 0;
-  for (const size_t array : plan.head_arrays)
+  ASSERT_EQ(plan.commits.size(), 1U);
+  for (const size_t array : plan.commits[0].arrays)
     scales += plan.output.arrays[array].encoding == Encoding::kScales ? 1 : 0;
   EXPECT_EQ(scales, 2U + 3 * 7);
-  EXPECT_EQ(Make({""}).head_end, Make({""}).output.file.header.size())
+  const Plan plain = Make({""});
+  EXPECT_EQ(plain.commits.at(0).segment.end, plain.output.files[0].header.size())
       << "nothing but the header without scales";
 }
 
@@ -96,7 +99,7 @@ TEST_F(PlanTest, TotalsAreExact) {
   EXPECT_EQ(plan.totals.source_tensor_bytes, tensors);
   EXPECT_EQ(plan.totals.read_again_bytes, 2 * embedding) << "the tied head, and the column maxima";
   EXPECT_EQ(plan.totals.read_bytes, tensors + 2 * embedding + plan.catalog.header_bytes);
-  EXPECT_EQ(plan.totals.written_bytes, plan.output.file.size_bytes);
+  EXPECT_EQ(plan.totals.written_bytes, plan.output.FileBytes());
 }
 
 TEST_F(PlanTest, ThePeakStaysWithinTheBudget) {

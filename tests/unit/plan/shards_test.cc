@@ -116,7 +116,7 @@ TEST_F(ShardsTest, WhatBundlesReadIsTheTotalOfThePlan) {
     ASSERT_GE(plan.bundles.size(), 10U);
     uint64_t bytes = plan.totals.header_bytes + plan.front.read_bytes;
     for (size_t i = 0; i < plan.bundles.size(); ++i) bytes += BundleReadBytes(plan, i);
-    for (const size_t i : plan.head_arrays) {
+    for (const size_t i : plan.commits.at(0).arrays) {
       if (plan.output.arrays[i].encoding != Encoding::kScales)
         bytes += ReadingOf(plan, {i, 0, plan.arrays[i].rows.n_rows}).bytes;
     }
@@ -182,7 +182,7 @@ TEST_F(ShardsTest, PartsHoldAllThatBundlesReadAndWrite) {
     sum.written_bytes += part.written_bytes;
   }
   EXPECT_EQ(sum.bundles, plan.bundles.size());
-  EXPECT_EQ(sum.written_bytes, plan.output.file.size_bytes - plan.front.segment.end);
+  EXPECT_EQ(sum.written_bytes, plan.output.FileBytes() - plan.front.segment.end);
   uint64_t read = 0;
   for (size_t i = 0; i < plan.bundles.size(); ++i) read += BundleReadBytes(plan, i);
   EXPECT_EQ(sum.read_bytes, read);

@@ -134,7 +134,8 @@ TEST(Clean, AnUnfinishedFileGoesWithItsUploadAndItsHalves) {
     StateStore store(is_folder);
     PutMark(store, MarkOfFile());
     PutState(store);
-    store.Put(".ckpt-state/upload.json", R"({"object":"model.safetensors","session":"s1"})");
+    store.Put(".ckpt-state/upload.json",
+              R"({"files":[{"object":"model.safetensors","session":"s1"}]})");
     store.Put("params.json", "{}");
     if (is_folder) {
       store.Put("model.safetensors.part", "half");
@@ -152,7 +153,8 @@ TEST(Clean, UploadsBesideForeignObjectsAreOnlyThoseThatTheStateTellsOf) {
   StateStore store;
   const Objects foreign = PutForeign(store);
   PutMark(store, MarkOfFile());
-  store.Put(".ckpt-state/upload.json", R"({"object":"model.safetensors","session":"s1"})");
+  store.Put(".ckpt-state/upload.json",
+            R"({"files":[{"object":"model.safetensors","session":"s1"}]})");
   store.uploads = {{"model.safetensors", "s1"}, {"other/model.safetensors", "theirs"}};
   CleanWell(store, Options(store));
   EXPECT_EQ(store.All(), foreign);
@@ -162,7 +164,7 @@ TEST(Clean, UploadsBesideForeignObjectsAreOnlyThoseThatTheStateTellsOf) {
 TEST(Clean, AnUploadOfWhatIsNotOursIsNotEnded) {
   StateStore store(true);
   PutMark(store, MarkOfFile());
-  store.Put(".ckpt-state/upload.json", R"({"object":"thesis.txt","session":"part"})");
+  store.Put(".ckpt-state/upload.json", R"({"files":[{"object":"thesis.txt","session":"part"}]})");
   store.Put("thesis.txt.part", "mine");
   CleanWell(store, Options(store));
   EXPECT_EQ(store.All(), (Objects{{"thesis.txt.part", "mine"}}));
@@ -250,7 +252,8 @@ TEST(Clean, ACommittedFileStaysByteForByteAndLosesItsLeftovers) {
   store.Put("params.json", "{}");
   const Objects whole = store.All();
   PutState(store);
-  store.Put(".ckpt-state/upload.json", R"({"object":"model.safetensors","session":"part"})");
+  store.Put(".ckpt-state/upload.json",
+            R"({"files":[{"object":"model.safetensors","session":"part"}]})");
   store.Put("model.safetensors.part", "of a late process");
   CleanWell(store, Options(store));
   EXPECT_EQ(store.All(), whole);

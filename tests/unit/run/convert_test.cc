@@ -101,8 +101,12 @@ TEST_F(ConvertTest, ComparingWithItselfFindsNoDifference) {
     ASSERT_TRUE(plan);
     const auto output = OpenFolder(Out("out" + quantize));
     MemoryBudget budget(plan->memory.budget_bytes + (64 << 20));
-    CompareWriter same(*output->Open(*output->Stat("model.safetensors")), budget,
-                       [](uint64_t) { return "x"; });
+    const auto compare = [&] {
+      return OpenFiles(
+          {std::make_shared<CompareWriter>(*output->Open(*output->Stat("model.safetensors")),
+                                           budget, [](uint64_t) { return "x"; })});
+    };
+    OpenFiles same = compare();
     Watch watch;
     Progress progress;
     const Work work = WholeWork(plan->bundles.size());
@@ -114,8 +118,7 @@ TEST_F(ConvertTest, ComparingWithItselfFindsNoDifference) {
       std::string changed = bytes;
       changed[at] = static_cast<char>(changed[at] ^ 1);
       std::ofstream(Out("out" + quantize) + "/model.safetensors", std::ios::binary) << changed;
-      CompareWriter other(*output->Open(*output->Stat("model.safetensors")), budget,
-                          [](uint64_t) { return "x"; });
+      OpenFiles other = compare();
       Watch again;
       const auto result = Execute(*plan, *source_, other, nullptr, work, budget, progress, again);
       ASSERT_FALSE(result);

@@ -38,7 +38,8 @@ std::vector<std::string> NamesOf(Store& store) {
 Plan FilePlan() {
   Plan plan;
   plan.run_digest = "of this run";
-  plan.output.file.name = "model.safetensors";
+  plan.output.files.resize(1);
+  plan.output.files[0].name = "model.safetensors";
   return plan;
 }
 ChunkedPlan FolderPlan() {

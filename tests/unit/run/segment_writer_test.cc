@@ -37,7 +37,7 @@ std::byte Value(uint64_t offset) { return static_cast<std::byte>(offset * 31 + (
 // Writes [begin, end) in steps, and puts the ragged ends in place as the committer would.
 void WriteSegment(RecordingWriter& file, ByteRange segment, uint64_t step,
                   std::span<std::byte> buffer) {
-  SegmentWriter writer(file, segment);
+  SegmentWriter writer(file, segment, 0);
   for (uint64_t at = segment.begin; at < segment.end; at += step) {
     const uint64_t count = std::min(step, segment.end - at);
     const std::span<std::byte> bytes = buffer.subspan(at % kIoAlignment, count);

@@ -6,7 +6,6 @@
 
 #include "plan/memory.h"
 #include "run/hold_pool.h"
-#include "store/null/null_store.h"
 #include "tests/store/temp_folder.h"
 #include "tests/unit/run/tiny_llama.h"
 
@@ -45,19 +44,18 @@ TEST(TileFeed, ReadsAheadIntoEveryBufferButTheOneInWork) {
       4 * kIoAlignment;  // so that the embedding is many tiles
 
   MemoryBudget budget(1 << 20);
-  const auto null = OpenNullStore();
-  const auto writer = *null->CreatePositioned("file", 1, {});
   std::vector<std::unique_ptr<ObjectReader>> readers;
   auto counting = std::make_unique<CountingReader>();
   CountingReader* const reader = counting.get();
   readers.push_back(std::move(counting));
   SourceChecks checks(plan->catalog);
-  RecordSink records(*writer, checks, nullptr, nullptr);
+  RecordSink records(checks, nullptr, nullptr);
+  OpenFiles files({MakeFinishedWriter("file", 1)});
   const auto holds = *HoldPool::Make(budget, 0, 0);
   StatisticTable statistics = *StatisticTable::Make(*plan, budget);
   Progress progress;
   ReaderPool pool(*source, plan->catalog);
-  const RunContext context{*plan,  readers, pool,       *writer,  records,
+  const RunContext context{*plan,  readers, pool,       files,    records,
                            budget, *holds,  statistics, progress, {}};
 
   const auto embedding = static_cast<size_t>(

@@ -31,7 +31,7 @@ TEST(JetstreamPytorchTarget, LaysArraysOutAsTheReferenceWriterSorts) {
   TinyLlama{}.WriteTo(*store);
   const auto plan = MakeTinyPlan(store, {"int8_per_channel"});
   ASSERT_TRUE(plan) << plan.error().Print();
-  const FileSpec& file = plan->output.file;
+  const FileSpec& file = plan->output.files.front();
   for (size_t i = 1; i < file.arrays.size(); ++i) {
     const ArraySpec& before = plan->output.arrays[file.arrays[i - 1]];
     const ArraySpec& after = plan->output.arrays[file.arrays[i]];
