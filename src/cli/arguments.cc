@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/chunked_arguments.h"
+#include "cli/config_file.h"
 #include "cli/faults.h"
 #include "cli/machine.h"
 #include "cli/paths.h"
@@ -21,6 +22,7 @@ namespace ckpt {
 namespace {
 
 constexpr uint64_t kLeastBundle = kMiB;
+constexpr uint64_t kLeastMaxShard = 1024;
 
 void ParseTarget(const Arguments& arguments, Settings& settings, Faults& faults) {
   const std::vector<std::string> names = TargetNames();
@@ -44,6 +46,16 @@ void ParseTarget(const Arguments& arguments, Settings& settings, Faults& faults)
   RefuseChunkedOptions(arguments, faults);
   settings.target_settings = {arguments.quantize, arguments.is_dtype_preserved,
                               arguments.model_name};
+  if (arguments.max_shard_size.empty()) return;
+  const Result<uint64_t> bytes = ParseBytes(arguments.max_shard_size);
+  if (!bytes) {
+    faults.Take(bytes, "--max-shard-size");
+  } else if (*bytes < kLeastMaxShard) {
+    faults.Add(fmt::format("--max-shard-size {} is below 1 KiB", arguments.max_shard_size),
+               "leave it out: 5 GB is what hubs expect");
+  } else {
+    settings.target_settings.max_shard_bytes = *bytes;
+  }
 }
 
 void ParseResources(const Arguments& arguments, Settings& settings, Faults& faults) {
@@ -85,6 +97,14 @@ void ParseResources(const Arguments& arguments, Settings& settings, Faults& faul
   }
 }
 
+// The configuration of a source that brings none: the user's file, or what the report of the run
+// that made the source has kept.
+Result<void> AddConfig(const std::string& source, const Settings& settings, Catalog& catalog) {
+  if (!settings.config_file.empty()) return UseConfigFile(settings.config_file, catalog);
+  if (settings.target == nullptr || catalog.format != "orbax") return {};
+  return UseKeptConfig(source, settings.access, catalog);
+}
+
 // A source whose headers are read, and what it is.
 struct OpenedModel {
   SourcePlace place;
@@ -100,6 +120,7 @@ Result<OpenedModel> OpenModel(const std::string& source, const Settings& setting
   MemoryBudget header_budget(resources.memory_bytes > 0 ? resources.memory_bytes
                                                         : resources.least_memory_bytes);
   CKPT_TRY(opened.catalog, OpenSource(opened.place, header_budget));
+  CKPT_TRY_VOID(AddConfig(source, settings, opened.catalog));
   CKPT_TRY(opened.model, BindWith(opened.catalog, settings));
   return opened;
 }
@@ -144,6 +165,9 @@ void AddResourceOptions(Options& options, Arguments& arguments) {
   AddRemoteOptions(options, arguments.remote);
   options.Value("--family", "FILE|NAME", arguments.family,
                 "a family table to add or override (FILE.toml), or the name of the family to take");
+  options.Value("--config", "FILE", arguments.config,
+                "the model's config.json, where SOURCE has none (Orbax of foreign make, GGUF, "
+                "Meta's files)");
   options.Value(
       "--source-format", "FORMAT", arguments.source_format,
       "safetensors, torch, gguf or orbax, where a folder holds several (default: the first that "
@@ -161,6 +185,8 @@ void AddConversionOptions(Options& options, Arguments& arguments) {
   AddChunkedOptions(options, arguments);
   options.Flag("--preserve-dtype", arguments.is_dtype_preserved,
                "keep F32 and F16 tensors as they are instead of rounding to bf16");
+  options.Value("--max-shard-size", "SIZE", arguments.max_shard_size,
+                "hf: the most that one file holds (default: 5GB)");
   options.Value("--bundle-size", "SIZE", arguments.bundle_size,
                 "size of the units of work, at least 1MiB (default: 64 MiB, more for huge models)");
   options.Value("--shard", "I/N|auto", arguments.shard.shard,
@@ -193,6 +219,7 @@ Result<Settings> ParseSettings(const Arguments& arguments) {
                  DidYouMean(arguments.source_format, known));
     settings.source_format = arguments.source_format;
   }
+  settings.config_file = arguments.config;
   settings.state_name = arguments.state_name;
   settings.shard = ParseShard(arguments.shard, arguments.environment, faults);
   settings.is_verifying_resume = arguments.is_verifying_resume;

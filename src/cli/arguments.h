@@ -29,6 +29,8 @@ struct Arguments {
   std::string family;         ///< a file to add, or the name of a family to take
   std::string memory;
   std::string bundle_size;
+  std::string max_shard_size;
+  std::string config;                     ///< a file: the config.json of a source that has none
   std::string outputs;                    ///< "scanned,unscanned,int8"
   std::vector<std::string> output_paths;  ///< NAME=PATH
   std::string dtype;
@@ -64,6 +66,7 @@ struct Settings {
   PlanOptions plan;
   StoreAccess access;
   std::string source_format;
+  std::string config_file;
   std::string state_name;
   std::vector<std::string> family_files;
   std::string family_name;

@@ -36,6 +36,10 @@ std::optional<std::string> PathBelow(std::string_view path, std::string_view roo
   return std::string(path.substr(head.size()));
 }
 
+bool AreRelated(std::string_view a, std::string_view b) {
+  return PathBelow(a, b).has_value() || PathBelow(b, a).has_value();
+}
+
 std::string CommonFolder(std::string folder, std::string_view path) {
   while (folder != "/" && !PathBelow(path, folder)) folder = FolderAbove(folder);
   return folder;

@@ -21,6 +21,10 @@ std::string FolderAbove(const std::string& path);
 
 /// `path` below `root`: "" where they are the same; nothing where it is not.
 std::optional<std::string> PathBelow(std::string_view path, std::string_view root);
+/// Whether one of them is the other, or lies below it.
+bool AreRelated(std::string_view a, std::string_view b);
+/// How many folders up from an output its state may lie.
+inline constexpr int kMostParents = 8;
 /// The deepest folder, of `folder` and those above it, that holds `path` too. All absolute.
 std::string CommonFolder(std::string folder, std::string_view path);
 

@@ -9,6 +9,7 @@
 
 #include "base/text.h"
 #include "store/null/null_store.h"
+#include "target/hf/target.h"
 #include "target/jetstream_pytorch/target.h"
 #include "target/maxtext/target.h"
 
@@ -16,8 +17,9 @@ namespace ckpt {
 namespace {
 
 const JetstreamPytorchTarget kJetstreamPytorch;
+const HfTarget kHf;
 const MaxTextTarget kMaxText;
-constexpr std::array<const Target*, 1> kTargets = {&kJetstreamPytorch};
+constexpr std::array<const Target*, 2> kTargets = {&kJetstreamPytorch, &kHf};
 constexpr std::array<const ChunkedTarget*, 1> kChunkedTargets = {&kMaxText};
 
 tl::unexpected<Error> UnknownScheme(const Uri& uri) {

@@ -10,12 +10,6 @@
 namespace ckpt {
 namespace {
 
-constexpr int kMostParents = 8;
-
-bool AreRelated(const std::string& a, const std::string& b) {
-  return PathBelow(a, b).has_value() || PathBelow(b, a).has_value();
-}
-
 // Whether the run makes an output that `part` is, lies in or holds.
 bool TellsOf(const Mark& mark, const std::string& part) {
   const auto is_related = [&](const std::string& path) { return AreRelated(path, part); };

@@ -28,7 +28,7 @@ struct Report {
   std::string target;
   TargetSettings settings;
   uint64_t bundle_bytes = 0;
-  std::string file_name;
+  std::string file_name;  ///< "" of several: the folder tells
 };
 
 Result<Report> ReadReport(Store& store, const std::string& state_name) {
@@ -61,7 +61,9 @@ Result<Report> ReadReport(Store& store, const std::string& state_name) {
     report.settings.is_dtype_preserved = json.at("settings").at("preserve_dtype").get<bool>();
     report.settings.model_name = json.at("settings").at("model").get<std::string>();
     report.bundle_bytes = json.at("settings").at("bundle_bytes").get<uint64_t>();
-    report.file_name = json.at("files").at(0).at("name").get<std::string>();
+    report.settings.max_shard_bytes = json.at("settings").at("max_shard_bytes").get<uint64_t>();
+    if (json.at("files").size() == 1)
+      report.file_name = json.at("files").at(0).at("name").get<std::string>();
     for (const auto& [name, array] : json.at("arrays").items()) {
       if (!array.at("dtype").is_string() || !array.at("shape").is_array() ||
           !array.at("crc32c").is_string())

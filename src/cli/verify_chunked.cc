@@ -10,6 +10,7 @@
 #include "base/json_text.h"
 #include "base/text.h"
 #include "cli/differences.h"
+#include "cli/paths.h"
 #include "cli/registry.h"
 #include "cli/version.h"
 #include "cli/watched.h"
@@ -25,7 +26,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr int kMostParents = 8;
 constexpr uint64_t kReadBytes = 1ULL << 20U;
 
 tl::unexpected<Error> Damaged(const std::string& dest) {
@@ -117,13 +117,6 @@ Result<void> HoldFiles(Store& store, const std::string& root, const json& output
     }
   }
   return {};
-}
-
-// Whether one path is the other, or lies below it.
-bool AreRelated(const std::string& a, const std::string& b) {
-  const std::string below_a = a + "/";
-  const std::string below_b = b + "/";
-  return below_a.starts_with(below_b) || below_b.starts_with(below_a);
 }
 
 Settings SettingsOf(const json& report, Settings settings) {

@@ -14,9 +14,7 @@
 namespace ckpt {
 namespace {
 
-const BoundRole& RoleOf(const Plan& plan, size_t array) {
-  return plan.model.roles[plan.output.arrays[array].role];
-}
+const BoundRole& RoleOf(const Plan& plan, size_t array) { return plan.BoundOf(array); }
 
 // Rows from one index of a digit to the next.
 uint64_t RowsPerIndex(const BoxRows& boxed, size_t digit) {

@@ -48,6 +48,9 @@ std::string LayoutDigest(const Plan& plan) {
                              static_cast<int>(array.encoding), array.bits));
     }
   }
+  if (plan.output.marker)
+    sha.Update(fmt::format("marker {} {}\n", plan.output.marker->name,
+                           Sha256Hex(*plan.output.marker->text)));
   for (const CommitRange& range : plan.commits)
     sha.Update(fmt::format("commit {} {}\n", range.segment.begin, range.segment.end));
   Add(sha, plan.front);

@@ -37,6 +37,23 @@ void PlaceFiles(std::vector<FileSpec>& files) {
   }
 }
 
+// A role at one index of an axis, which it has no more.
+BoundRole PartOf(BoundRole bound, const ArraySpec::Part& part) {
+  const auto axis = static_cast<std::ptrdiff_t>(part.axis);
+  if (bound.parts_axis == part.axis) {
+    bound.tensor = bound.parts[part.index];
+    bound.parts.clear();
+    bound.parts_axis.reset();
+  } else {
+    CKPT_CHECK(!bound.parts_axis);
+    bound.view = Cut(bound.view, part.axis, part.index, part.index + 1);
+  }
+  bound.instance.axes.erase(bound.instance.axes.begin() + axis);
+  bound.view.extents.erase(bound.view.extents.begin() + axis);
+  bound.view.strides.erase(bound.view.strides.begin() + axis);
+  return bound;
+}
+
 // Where each array lies and how its rows are read. Collects everything that cannot be done.
 Result<void> PlanArrays(Plan& plan) {
   const OutputSpec& output = plan.output;
@@ -54,7 +71,8 @@ Result<void> PlanArrays(Plan& plan) {
       plan.arrays[spec.scales_of].scales = i;
       continue;
     }
-    const BoundRole& bound = plan.model.roles[spec.role];
+    if (spec.part) array.part = PartOf(plan.model.roles[spec.role], *spec.part);
+    const BoundRole& bound = plan.BoundOf(i);
     const TensorEntry& tensor = plan.catalog.tensors[bound.tensor];
     array.tensor = bound.tensor;
     array.value = Then(bound.value, spec.value);
@@ -147,7 +165,7 @@ void CountTotals(Plan& plan) {
         std::min(reading.bytes, StoredBytesOf(plan.catalog.tensors[array.tensor],
                                               array.rows.n_rows * array.rows.row_elements));
     totals.requests += reading.requests * ReadingsOf(plan, i);
-    if (seen.insert({array.tensor, plan.model.roles[spec.role].view.offset}).second) {
+    if (seen.insert({array.tensor, plan.BoundOf(i).view.offset}).second) {
       totals.source_tensor_bytes += used;
       totals.read_bytes += used;
     } else {

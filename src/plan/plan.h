@@ -86,8 +86,9 @@ struct ArrayPlan {
   ValueProgram value;  ///< stored values of the source -> values of the array
   /// Of the rows that the kernels get: the tensor's, or F32 where values are computed.
   DType row_dtype = DType::kBF16;
-  size_t tensor = 0;    ///< into Catalog::tensors
-  uint64_t offset = 0;  ///< of its first byte, in the space of all files
+  size_t tensor = 0;              ///< into Catalog::tensors
+  std::optional<BoundRole> part;  ///< of an array that holds one index of a role axis: the rest
+  uint64_t offset = 0;            ///< of its first byte, in the space of all files
   uint64_t size_bytes = 0;
   uint64_t row_bytes =
       0;  ///< of one row as stored; kQuantBlocks: as staged in bf16, for its rows become columns
@@ -112,6 +113,10 @@ struct Plan : PlanBase {
   std::vector<StatisticTask> statistics;
   MemoryPlan memory;
 
+  /// Where an array's values come from: its role, or one part of it.
+  const BoundRole& BoundOf(size_t array) const {
+    return arrays[array].part ? *arrays[array].part : model.roles[output.arrays[array].role];
+  }
   /// The array whose bytes hold this offset; nothing inside a header.
   std::optional<size_t> ArrayAt(uint64_t offset) const;
   uint64_t MemoryBytes() const;

@@ -38,6 +38,13 @@ struct ArraySpec {
               ///< kScales)
   ValueProgram value;    ///< role values -> the values, before the encoding
   size_t scales_of = 0;  ///< kScales: index of the quantized array in OutputSpec::arrays
+  /// One index of a role axis: the array holds nothing else of the role, and `view` is without that
+  /// axis.
+  struct Part {
+    size_t axis = 0;
+    uint64_t index = 0;
+  };
+  std::optional<Part> part = {};
 };
 
 /// One contiguous file: a header, then arrays back to back. Files lie in one space of offsets, one
@@ -83,7 +90,11 @@ struct TargetSettings {
   std::string quantize;             ///< a word of the target's quantizations(); "" for none
   bool is_dtype_preserved = false;  ///< keep F32 and F16 sources as they are (not with quantize)
   std::string model_name;           ///< --model, "" if not given
+  uint64_t max_shard_bytes = 0;     ///< of one file, of targets that have several; 0: the target's
 };
+
+/// What targets of several files put into one, as transformers' save_pretrained did for years.
+inline constexpr uint64_t kMaxShardBytes = 5'000'000'000;
 
 /// A checkpoint format being written. Pure: answers what to write and where, never touches a store.
 /// Stateless.

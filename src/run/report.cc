@@ -44,10 +44,13 @@ std::string MakeReport(const Plan& plan, const RunFigures& figures, std::string_
   report["version"] = version;
   report["target"] = plan.target;
   report["output"] = plan.output.name;
-  report["settings"] = {
-      {"quantize", plan.settings.quantize}, {"preserve_dtype", plan.settings.is_dtype_preserved},
-      {"model", plan.settings.model_name},  {"bundle_bytes", plan.bundle_bytes},
-      {"threads", figures.threads},         {"io", figures.io_mode}};
+  report["settings"] = {{"quantize", plan.settings.quantize},
+                        {"preserve_dtype", plan.settings.is_dtype_preserved},
+                        {"model", plan.settings.model_name},
+                        {"bundle_bytes", plan.bundle_bytes},
+                        {"max_shard_bytes", plan.settings.max_shard_bytes},
+                        {"threads", figures.threads},
+                        {"io", figures.io_mode}};
   report["layout_digest"] = plan.layout_digest;
   report["run_digest"] = plan.run_digest;
   report["source"] = SourceOf(plan);

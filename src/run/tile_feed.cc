@@ -123,7 +123,7 @@ Result<void> TileFeed::ReadBox(Slot& slot) {
   const BoxTile& tile = *slot.box;
   const ArrayPlan& array = plan.arrays[tile.rows.array];
   const TensorEntry& tensor = plan.catalog.tensors[tile.tensor];
-  const BoundRole& bound = plan.model.roles[plan.output.arrays[tile.rows.array].role];
+  const BoundRole& bound = plan.BoundOf(tile.rows.array);
   const uint32_t element_bytes = ElementBytes(tensor.dtype);
   const uint64_t box_bytes = BoxBytes(tensor.dtype, tile.box);
   const uint64_t row_bytes = array.rows.row_elements * element_bytes;

@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <array>
-#include <unordered_map>
+#include <numeric>
 
 #include "base/check.h"
-#include "format/safetensors/header.h"
 #include "kernel/quantize.h"
 #include "model/family.h"
 #include "target/jetstream_pytorch/params_json.h"
+#include "target/safetensors/layout.h"
 
 namespace ckpt {
 namespace {
@@ -22,8 +22,6 @@ constexpr std::string_view kFileName = "model.safetensors";
 // Copied byte for byte when the source has them.
 const std::array<std::string, 4> kTokenizerFiles = {
     "tokenizer.model", "tokenizer.json", "tokenizer_config.json", "generation_config.json"};
-
-constexpr size_t kMostFaults = 20;
 
 struct Quantization {
   int bits;
@@ -52,36 +50,19 @@ class Describer {
                CellIn(model_, model_.roles[role].instance, JetstreamPytorchTarget::kName));
       if (cell) AddRole(role, *cell);
     }
-    if (!faults_.empty()) {
-      Error error{code_,
-                  faults_.size() == 1 ? faults_.front()
-                                      : fmt::format("{} tensors do not fit", faults_.size()),
-                  {},
-                  {},
-                  remedy_};
-      if (faults_.size() > 1) error.details = faults_;
-      if (error.details.size() > kMostFaults) {
-        error.details.resize(kMostFaults);
-        error.details.push_back(fmt::format("and {} more", faults_.size() - kMostFaults));
-      }
-      return Fail(std::move(error));
-    }
+    CKPT_TRY_VOID(std::move(faults_).Get());
     NoteCasts();
-    CKPT_TRY_VOID(LayOut());
+    std::vector<size_t> all(output_.arrays.size());
+    std::iota(all.begin(), all.end(), size_t{0});
+    CKPT_TRY(FileSpec file, LayOutFile(output_, all, std::string(kFileName), std::nullopt));
+    output_.files.push_back(std::move(file));
     return std::move(output_);
   }
 
  private:
   void AddRole(size_t role, const CellInstance& cell) {
     const TensorEntry& tensor = catalog_.tensors[model_.roles[role].tensor];
-    if (!Info(tensor.dtype).is_float) {
-      AddFault(Code::kBadInput,
-               fmt::format("tensor \"{}\" holds {}, weights are floating point", tensor.name,
-                           Name(tensor.dtype)),
-               "this checkpoint is quantized in a way that cannot be read: convert from the "
-               "original weights");
-      return;
-    }
+    if (faults_.AddUnlessFloat(tensor.name, tensor.dtype)) return;
     ArraySpec array;
     array.name = cell.name;
     array.view = cell.view;
@@ -94,18 +75,12 @@ class Describer {
       AddQuantized(std::move(array), Encoding::kQuantColumns, 8,
                    Shape{cell.view.tensor.extents.back()});
     } else {
-      array.dtype = CastDType(tensor.dtype);
+      array.dtype = CastDType(tensor.dtype, settings_.is_dtype_preserved);
       if (tensor.dtype != DType::kBF16) ++casts_[tensor.dtype];
       output_.arrays.push_back(std::move(array));
       return;
     }
     if (tensor.dtype != DType::kBF16) ++casts_[tensor.dtype];
-  }
-
-  DType CastDType(DType source) const {
-    const bool is_kept =
-        settings_.is_dtype_preserved && (source == DType::kF32 || source == DType::kF16);
-    return is_kept ? source : DType::kBF16;
   }
 
   void AddLinear(ArraySpec array) {
@@ -117,20 +92,21 @@ class Describer {
       return;
     }
     if (values.rank() != 2) {
-      AddFault(Code::kUsage,
-               fmt::format("{} is not supported for the experts of \"{}\": the server has no such "
-                           "layer",
-                           settings_.quantize, array.name),
-               fmt::format("choose --quantize {}_per_channel",
-                           quantization_->bits == 8 ? "int8" : "int4"));
+      faults_.Add(
+          Code::kUsage,
+          fmt::format("{} is not supported for the experts of \"{}\": the server has no such "
+                      "layer",
+                      settings_.quantize, array.name),
+          fmt::format("choose --quantize {}_per_channel",
+                      quantization_->bits == 8 ? "int8" : "int4"));
       return;
     }
     if (values[1] % kQuantBlock != 0) {
-      AddFault(Code::kUsage,
-               fmt::format("\"{}\" has rows of {} elements, {} needs whole blocks of {}",
-                           array.name, values[1], settings_.quantize, kQuantBlock),
-               fmt::format("choose --quantize {}_per_channel",
-                           quantization_->bits == 8 ? "int8" : "int4"));
+      faults_.Add(Code::kUsage,
+                  fmt::format("\"{}\" has rows of {} elements, {} needs whole blocks of {}",
+                              array.name, values[1], settings_.quantize, kQuantBlock),
+                  fmt::format("choose --quantize {}_per_channel",
+                              quantization_->bits == 8 ? "int8" : "int4"));
       return;
     }
     const uint64_t blocks = values[1] / kQuantBlock;
@@ -157,52 +133,13 @@ class Describer {
     output_.arrays.push_back(std::move(scales));
   }
 
-  void AddFault(Code code, std::string what, std::string remedy) {
-    if (faults_.empty()) {
-      code_ = code;
-      remedy_ = std::move(remedy);
-    }
-    faults_.push_back(std::move(what));
-  }
-
   void NoteCasts() {
-    for (const auto& [dtype, count] : casts_) {
-      if (Info(dtype).is_gguf_block) {
-        output_.warnings.push_back(
-            fmt::format("{} tensors are {} already: the output holds what they dequantize to",
-                        count, Name(dtype)));
-      } else if (CastDType(dtype) == DType::kBF16) {
-        output_.warnings.push_back(
-            fmt::format("{} tensors are {}: rounded to BF16", count, Name(dtype)));
-      }
-    }
+    output_.warnings = CastWarnings(casts_, settings_.is_dtype_preserved);
     if (single_blocks_ > 0)
       output_.warnings.push_back(
           fmt::format("{} weights have a single block of {} columns: their scales are [out], not "
                       "[1, out], as the original converter squeezes them",
                       single_blocks_, kQuantBlock));
-  }
-
-  // One file, in the reference writer's order.
-  Result<void> LayOut() {
-    std::vector<safetensors::TensorSpec> tensors;
-    std::unordered_map<std::string_view, size_t> index;
-    for (size_t i = 0; i < output_.arrays.size(); ++i) {
-      tensors.push_back({output_.arrays[i].name, output_.arrays[i].dtype, output_.arrays[i].shape});
-      index.emplace(output_.arrays[i].name, i);
-    }
-    CKPT_TRY(safetensors::EncodedHeader header,
-             safetensors::EncodeHeader(std::move(tensors), std::nullopt));
-    FileSpec file;
-    file.name = kFileName;
-    for (const safetensors::Tensor& tensor : header.tensors) {
-      file.arrays.push_back(index.at(tensor.name));
-      file.offsets.push_back(header.bytes.size() + tensor.data.begin);
-    }
-    file.size_bytes = header.bytes.size() + header.data_bytes;
-    file.header = std::move(header.bytes);
-    output_.files.push_back(std::move(file));
-    return {};
   }
 
   const Model& model_;
@@ -212,9 +149,7 @@ class Describer {
   OutputSpec output_;
   std::map<DType, size_t> casts_;
   size_t single_blocks_ = 0;
-  std::vector<std::string> faults_;
-  Code code_ = Code::kBadInput;
-  std::string remedy_;
+  TensorFaults faults_;
 };
 
 // The original hands on the parameters of releases that are not in Hugging Face's form: Meta's, and
