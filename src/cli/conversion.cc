@@ -37,6 +37,16 @@ std::string KeptText(const Conversion& conversion) {
                      figures.bundles);
 }
 
+Result<bool> Conversion::IsDoneMeanwhile(bool is_overwriting) const {
+  Result<void> is_free = CheckDestination(is_overwriting);
+  if (is_free) return false;
+  if (!is_overwriting) {
+    const Result<bool> is_done = IsDone();
+    if (is_done && *is_done) return true;
+  }
+  return Fail(std::move(is_free).error());
+}
+
 Result<void> RunAll(Conversion& conversion, const ConvertOptions& options, Watch& watch) {
   const std::stop_callback stop(watch.stop.get_token(), [&] { conversion.remote->Stop(); });
   ConvertOptions with_network = options;

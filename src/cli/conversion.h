@@ -33,6 +33,10 @@ class Conversion {
   /// output in its place.
   virtual Result<bool> IsDone() const = 0;
 
+  /// CheckDestination(); true where that fails because another shard has finished this very run
+  /// since IsDone() was asked.
+  Result<bool> IsDoneMeanwhile(bool is_overwriting) const;
+
   /// Once IsDone(): removes what a run left that was killed right after its commit.
   virtual Result<void> TidyUp() = 0;
 

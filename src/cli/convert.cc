@@ -38,11 +38,13 @@ class ConvertVerb final : public Verb {
     CKPT_TRY(const OutputLock lock,
              OutputLock::Take(*conversion->destination, "", !shard.is_whole()));
     CKPT_TRY(const bool is_done, conversion->IsDone());
-    if (is_done && !arguments_.is_overwriting) {
+    const auto end = [&]() -> Result<void> {
       CKPT_TRY_VOID(conversion->TidyUp());
       return PrintEnd(*conversion, shard, true);
-    }
-    CKPT_TRY_VOID(conversion->CheckDestination(arguments_.is_overwriting));
+    };
+    if (is_done && !arguments_.is_overwriting) return end();
+    CKPT_TRY(const bool is_done_meanwhile, conversion->IsDoneMeanwhile(arguments_.is_overwriting));
+    if (is_done_meanwhile) return end();
     PrintWarnings(conversion->plan().warnings);
     PrintNotice(settings.shard.notice);
     const ConvertOptions run_options{.is_overwriting = arguments_.is_overwriting,

@@ -137,7 +137,13 @@ UploadBuffers UploadsOf(const Plan& plan, unsigned lanes) {
     shared[bundle.file] += bundle.segment.size() < kLeastSegmentBytes ? 1 : 0;
   for (const CommitRange& range : plan.commits)
     shared[range.file] += range.segment.size() < kLeastSegmentBytes ? 1 : 0;
-  return {part_bytes, lanes, 1, 1, *std::max_element(shared.begin(), shared.end())};
+  unsigned most = 0;
+  for (size_t i = 0; i < shared.size(); ++i) {
+    // No part is smaller than the least segment, so that a small file has few of them.
+    const uint64_t parts = plan.output.files[i].size_bytes / kLeastSegmentBytes + 1;
+    most = std::max(most, static_cast<unsigned>(std::min<uint64_t>(shared[i], parts)));
+  }
+  return {part_bytes, lanes, 1, 1, most};
 }
 
 class Fitter {

@@ -239,7 +239,19 @@ Result<ChunkedResult> ConvertChunked(const ChunkedPlan& plan, const ChunkedTarge
   const std::vector<std::string> folders = WorkFolders(plan, target, destination);
   if (!destination.KeepsObjects())
     return ConvertIntoSink(plan, target, source, destination, folders, budget, options, watch);
-  CKPT_TRY_VOID(ClearDestination(destination, plan, target, options.is_overwriting));
+  const auto end_late = [&]() -> Result<ChunkedResult> {
+    CKPT_TRY_VOID(TidyUp(destination, plan, target));
+    ChunkedResult late;
+    late.outcome = Outcome::kCommittedByOthers;
+    return late;
+  };
+  Result<bool> cleared = ClearDestination(destination, plan, target, options.is_overwriting);
+  // Another shard may have committed since this process looked.
+  if (!cleared && !options.is_overwriting) {
+    const Result<bool> is_committed = IsCommitted(destination, plan, target);
+    if (is_committed && *is_committed) return end_late();
+  }
+  if (!cleared) return Fail(std::move(cleared).error());
   Progress progress;  // outlives the log, which tells of it to the end
   ShardLog log(destination, plan.state_name, options.shard);
   Result<ChunkedResult> result = ConvertInto(plan, target, source, destination, folders, budget,
@@ -251,10 +263,7 @@ Result<ChunkedResult> ConvertChunked(const ChunkedPlan& plan, const ChunkedTarge
       [&] { return IsCommitted(destination, plan, target); },
       [&] { return RemoveOwnObjects(destination, plan, folders); });
   if (!is_committed) return Fail(std::move(error));
-  CKPT_TRY_VOID(TidyUp(destination, plan, target));
-  ChunkedResult late;
-  late.outcome = Outcome::kCommittedByOthers;
-  return late;
+  return end_late();
 }
 
 }  // namespace ckpt

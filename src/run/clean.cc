@@ -149,7 +149,9 @@ class Cleaner {
   void FindStrays() {
     for (const ObjectInfo& object : state_) {
       std::string_view folder = FolderOf(object.name);
-      if (folder.ends_with("/tmp")) folder = FolderOf(folder);
+      for (const std::string_view inside : {"/tmp", "/journal", "/side", "/shards"}) {
+        if (folder != kStateFolder && folder.ends_with(inside)) folder = FolderOf(folder);
+      }
       const std::string_view name =
           folder == kStateFolder ? std::string_view() : folder.substr(kStateFolder.size() + 1);
       const bool has_run =

@@ -188,7 +188,17 @@ Result<ConvertResult> Convert(const Plan& plan, const Target& target, Store& sou
   CKPT_TRY_VOID(CheckKernels(plan));
   if (!destination.KeepsObjects())
     return ConvertIntoSink(plan, source, destination, budget, options, watch);
-  CKPT_TRY(Cleared cleared, ClearDestination(destination, plan, target, options.is_overwriting));
+  Result<Cleared> cleared = ClearDestination(destination, plan, target, options.is_overwriting);
+  // Another shard may have committed since this process looked.
+  if (!cleared && !options.is_overwriting) {
+    const Result<bool> is_committed = IsCommitted(destination, plan);
+    if (is_committed && *is_committed) {
+      CKPT_TRY_VOID(TidyUp(destination, plan));
+      return ConvertResult{
+          .outcome = Outcome::kCommittedByOthers, .shard = {}, .figures = {}, .warnings = {}};
+    }
+  }
+  if (!cleared) return Fail(std::move(cleared).error());
   Progress progress;  // outlives the log, which tells of it to the end
   ShardLog log(destination, plan.state_name, options.shard);
   Result<ConvertResult> result =
@@ -204,7 +214,7 @@ Result<ConvertResult> Convert(const Plan& plan, const Target& target, Store& sou
   }
   // Whoever comes after the commit leaves nothing behind.
   if (result->outcome == Outcome::kCommittedByOthers) CKPT_TRY_VOID(TidyUp(destination, plan));
-  result->warnings = std::move(cleared.warnings);
+  result->warnings = std::move(cleared->warnings);
   return result;
 }
 

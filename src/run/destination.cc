@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "base/text.h"
@@ -35,9 +36,14 @@ Result<Survey> Look(Store& destination, const Plan& plan, const Target& target) 
   Survey survey;
   CKPT_TRY(survey.standing, StandingOf(destination, mark, plan));
   survey.is_own_mark = mark && mark->run_digest == plan.run_digest;
+  const std::vector<std::string> files = OwnFiles(plan);
   for (const ObjectInfo& object : objects) {
     if (object.name == LockName()) continue;
-    if (target.IsMarker(object.name)) {
+    // A commit that was cut short leaves some under their names, whole.
+    const bool is_ours_by_now = survey.standing == Standing::kOwnUnfinished &&
+                                object.name != plan.output.LastName() &&
+                                std::find(files.begin(), files.end(), object.name) != files.end();
+    if (target.IsMarker(object.name) && !is_ours_by_now) {
       survey.markers.push_back(object.name);
     } else if (IsLeftover(object.name) ||
                (mark && (IsState(object.name) || IsMadeFromAny(object.name, mark->files)))) {

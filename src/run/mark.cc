@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "base/json_text.h"
@@ -12,6 +13,10 @@
 
 namespace ckpt {
 namespace {
+
+// What a run at work writes into its state folder, besides mark and report.
+constexpr std::array<std::string_view, 4> kLateNames = {"journal/", "side/", "shards/",
+                                                        "upload.json"};
 
 // The names of a list; nothing for a list that is none, or holds what is no name.
 std::optional<std::vector<std::string>> NamesIn(const nlohmann::json& json, const char* key) {
@@ -178,6 +183,13 @@ std::string ProbeName(std::string_view state_name) { return StateFolder(state_na
 bool IsLeftover(std::string_view name, std::string_view state_name) {
   if (IsMadeFrom(name, ProbeName(state_name))) return true;
   if (IsTemporary(name) && name.starts_with(TemporaryFolder(state_name) + "/")) return true;
+  // A service may carry out what a run that failed no longer waited for: after it had removed all.
+  const std::string folder = StateFolder(state_name) + "/";
+  if (name.starts_with(folder) &&
+      std::any_of(kLateNames.begin(), kLateNames.end(), [&](std::string_view late) {
+        return name.substr(folder.size()).starts_with(late);
+      }))
+    return true;
   return name.ends_with(".tmp") &&
          (IsMadeFrom(name, MarkName(state_name)) || IsMadeFrom(name, ReportName(state_name)));
 }

@@ -62,9 +62,10 @@ tl::unexpected<Error> RefuseDestination(const Store& destination, Standing stand
 
 /// The name of what keeps a second run out while one is at work; of no other meaning.
 std::string LockName(std::string_view state_name = "");
-/// What a run that was killed at its very beginning may leave in its state folder: its probe, and
-/// its mark or report under a temporary name, beside it or in the temporary folder. Never in the
-/// way of a next run.
+/// What may lie in a state folder without a mark: the probe of a run that was killed at its very
+/// beginning, its mark or report under a temporary name, beside it or in the temporary folder; and
+/// what a service carried out late of a run that had given up and removed all. Never in the way of
+/// a next run.
 bool IsLeftover(std::string_view name, std::string_view state_name = "");
 std::string ProbeName(std::string_view state_name = "");
 

@@ -18,6 +18,9 @@ std::string NoteName(std::string_view state_name) {
 
 bool IsNotFound(const Error& error) { return error.code == Code::kNotFound; }
 
+// Of an unfinished file: it is gone, or its name is taken.
+bool IsClosed(const Error& error) { return IsNotFound(error) || error.code == Code::kCannotCreate; }
+
 bool IsWhole(const Result<ObjectInfo>& found, const FileSpec& file) {
   return found && found->size_bytes == file.size_bytes;
 }
@@ -38,7 +41,7 @@ class KeptFiles final : public OutputFiles {
         store_.CreatePositioned(spec.name, spec.size_bytes, std::move(options));
     if (writer) return std::shared_ptr<PositionedWriter>(*std::move(writer));
     // Whole: by another committer, or before this process began.
-    if (IsNotFound(writer.error()) && IsWhole(store_.Stat(spec.name), spec))
+    if (IsClosed(writer.error()) && IsWhole(store_.Stat(spec.name), spec))
       return std::shared_ptr<PositionedWriter>(MakeFinishedWriter(spec.name, spec.size_bytes));
     return Fail(std::move(writer).error());
   }
@@ -94,7 +97,7 @@ class Opener {
           session.empty() ? Fail(Code::kNotFound, "the note tells of other files", "run again")
                           : Open(i, session);
       if (opened) continue;
-      if (!IsNotFound(opened.error())) return Fail(std::move(opened).error());
+      if (!IsClosed(opened.error())) return Fail(std::move(opened).error());
       // Gone: whole under its name, or lost. Then nothing of what was recorded is there any more.
       const Result<ObjectInfo> found = store_.Stat(File(i).name);
       if (IsWhole(found, File(i))) {
@@ -102,6 +105,7 @@ class Opener {
         sessions_.push_back(session);
         continue;
       }
+      if (!IsNotFound(opened.error())) return Fail(std::move(opened).error());
       if (!found && !IsNotFound(found.error())) return Fail(found.error());
       CKPT_TRY_VOID(journal_.DropAll());
       CKPT_TRY_VOID(Drop(begun));

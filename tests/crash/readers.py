@@ -47,6 +47,23 @@ class JetStream(Readers):
             assert places.digest(path) == self.case.whole.outputs.get(relative), f"{history}: a loader would take {relative}"
 
 
+class HuggingFace(Readers):
+    """A loader asks for config.json, then for the weights that it finds; each file that has its name is whole."""
+
+    def check(self, name: str, history: str) -> None:
+        folder = self.case.place.folder(name)
+        whole = self.case.whole.outputs
+        for path in support.loadable(folder):
+            relative = str(path.relative_to(folder))
+            assert places.digest(path) == whole.get(relative), f"{history}: {relative} is not whole"
+        if not (folder / "config.json").exists():
+            self.counts["absent"] += 1
+            return
+        self.counts["whole"] += 1
+        missing = [path for path, value in whole.items() if not (folder / path).exists() or places.digest(folder / path) != value]
+        assert not missing, f"{history}: a loader would begin, and not find {missing}"
+
+
 class MaxText(Readers):
     """Real Orbax in a process of its own."""
 
@@ -113,4 +130,6 @@ class MaxText(Readers):
 
 
 def readers_of(case: cases.Case) -> Readers:
-    return MaxText(case) if case.target.is_maxtext else JetStream(case)
+    if case.target.is_maxtext:
+        return MaxText(case)
+    return HuggingFace(case) if case.target.name == "hf" else JetStream(case)

@@ -70,13 +70,10 @@ class Job {
       lock_.emplace(std::move(lock));
     }
     CKPT_TRY(const bool is_done, conversion_->IsDone());
-    if (is_done && !contract_.is_overwriting) {
-      log_.Info("The outputs are there already, made from this source with these settings");
-      if (!contract_.is_dry_run) CKPT_TRY_VOID(conversion_->TidyUp());
-      return Finish(true);
-    }
+    if (is_done && !contract_.is_overwriting) return FinishDone();
     CKPT_TRY_VOID(CheckMemory(*conversion_));
-    CKPT_TRY_VOID(conversion_->CheckDestination(contract_.is_overwriting));
+    CKPT_TRY(const bool is_done_meanwhile, conversion_->IsDoneMeanwhile(contract_.is_overwriting));
+    if (is_done_meanwhile) return FinishDone();
     is_ours_ = true;
     if (!contract_.is_dry_run) CKPT_TRY_VOID(Probe());
     if (contract_.is_dry_run) {
@@ -88,6 +85,12 @@ class Job {
     CKPT_TRY_VOID(Convert());
     if (conversion_->outcome == Outcome::kWaiting) return Wait();
     return Finish(conversion_->outcome == Outcome::kCommittedByOthers);
+  }
+
+  Result<std::string> FinishDone() {
+    log_.Info("The outputs are there already, made from this source with these settings");
+    if (!contract_.is_dry_run) CKPT_TRY_VOID(conversion_->TidyUp());
+    return Finish(true);
   }
 
   // The outputs' paths as options of the conversion.
