@@ -93,6 +93,11 @@ TEST(CompressedScale, RoundsZeroPointsHalfToEven) {
   EXPECT_EQ(ScaleOf(RangeOf(-9.5, 5.5), kInt4Asymmetric), Scaled(1, 2));   // 1.5
 }
 
+TEST(CompressedScale, RoundsEachStepOfAZeroPoint) {
+  // 255.5 becomes 256, 256 / 255 becomes 1.0078125; -101.5 by that, -100.71, becomes -100.5.
+  EXPECT_EQ(ScaleOf(RangeOf(-101.5, 154), kInt8Asymmetric), Scaled(1.0078125F, -28));
+}
+
 TEST(CompressedScale, MakesTheZeroPointByTheScaleThatVanished) {
   EXPECT_EQ(ScaleOf({1, 0}, kInt8Asymmetric), Scaled(0.0078125F, 127));
   EXPECT_EQ(ScaleOf({1, 1}, kInt4Asymmetric), Scaled(0.0078125F, 7));
@@ -178,6 +183,10 @@ TEST_P(Compressed, FloatsNeverBecomeNan) {
     const std::vector<BF16> w(65, BF16{bits});
     EXPECT_EQ(Codes(w, ScaleOf({0, bits}, kFp8), kFp8), std::vector<int>(65, 0x7e)) << bits;
   }
+  // Far above where it is subnormal: 600 by a scale of one, in units of the smallest.
+  const std::vector<BF16> w(65, BF16{0x8196});
+  EXPECT_EQ(ScaleOf({0x0196, 0}, kFp8).scale.bits, 0x0001);
+  EXPECT_EQ(Codes(w, ScaleOf({0x0196, 0}, kFp8), kFp8), std::vector<int>(65, 0xfe));
 }
 
 TEST_P(Compressed, ANegativeQuotientThatVanishesIsPositiveZero) {
