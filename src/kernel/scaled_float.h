@@ -7,19 +7,21 @@
 
 namespace ckpt {
 
-// Small floats with a scale, as published checkpoints store them, back to plain values.
-// E4M3 [O, I] with scales by channel, tensor or block (deepseek-ai/DeepSeek-V3 `weight_scale_inv`,
-// vllm-project/compressed-tensors `weight_scale`): w = f32(q) * s in float32; then R, round to
-// bf16. MXFP4 (openai/gpt-oss `*_blocks`, `*_scales`; OCP Microscaling Formats 1.0): w = E2M1 *
-// 2^(s - 127). All functions: own nothing, allocate nothing, safe on any thread for disjoint
-// outputs, any alignment. A product above the range is an infinity (FindNonFiniteBF16 finds it);
-// which NaN comes of a NaN is no promise.
+// Small floats with a scale, as published checkpoints store them, back to plain values. With R =
+// round to bf16:
+//   E4M3   w = R(f32(q) * s)       one product in float32; scales by channel, tensor or block
+//   MXFP4  w = E2M1 * 2^(s - 127)  blocks of 32
+// Origins: deepseek-ai/DeepSeek-V3 (`weight_scale_inv`) and vllm-project/compressed-tensors 0.19.0
+// (`weight_scale`); openai/gpt-oss (`*_blocks`, `*_scales`) and OCP Microscaling Formats 1.0.
+// A product above the range is an infinity (FindNonFiniteBF16 finds it). Which NaN comes of a NaN
+// is no promise. All functions: own nothing, allocate nothing, safe on any thread for disjoint
+// outputs, any alignment.
 
 /// The 8-bit scale of OCP: 2^(b - 127), down to the subnormal 2^-127; 255 is NaN.
 float E8M0ToF32(uint8_t bits);
 
-/// One row of `n` codes, scales[c / block_columns] for column c (n or more: one scale for all).
-/// BF16 and E8M0 scales are widened first, which is exact.
+/// One row of `n` codes; column c has scales[c / block_columns] (block_columns > 0; from n on, one
+/// scale for all). BF16 and E8M0 scales are widened first, which is exact.
 void DequantizeE4M3(const uint8_t* q, size_t n, const float* scales, size_t block_columns,
                     BF16* out);
 /// The products themselves.
