@@ -16,6 +16,7 @@
 #include "model/shards.h"
 #include "plan/memory.h"
 #include "run/band_kernel.h"
+#include "run/scaled_store.h"
 #include "run/tile_kernel.h"
 
 namespace ckpt {
@@ -128,6 +129,7 @@ Result<OpenedModel> OpenModel(const std::string& source, const Settings& setting
                                                         : resources.least_memory_bytes);
   CKPT_TRY(opened.catalog, OpenSource(opened.place, header_budget));
   CKPT_TRY_VOID(AddConfig(source, settings, opened.catalog));
+  CKPT_TRY_VOID(ReadScaledAsBF16(opened.place.store, opened.catalog));
   CKPT_TRY(opened.model, BindWith(opened.catalog, settings));
   return opened;
 }
