@@ -8,7 +8,9 @@
 
 #include "base/checked.h"
 #include "base/units.h"
-#include "model/config.h"
+#include "model/family.h"
+#include "model/ties.h"
+#include "target/hf/config_check.h"
 #include "target/hf/index_json.h"
 #include "target/hf/losses.h"
 #include "target/safetensors/layout.h"
@@ -53,14 +55,14 @@ const std::array<std::string, 27> kCompanions = {"generation_config.json",
 // The arrays of one output, and what the format cannot hold.
 class Describer {
  public:
-  Describer(const Model& model, const Catalog& catalog, const TargetSettings& settings)
-      : model_(model), catalog_(catalog), settings_(settings) {}
+  Describer(const Model& model, const Catalog& catalog, const SourceConfig& config,
+            const TargetSettings& settings)
+      : model_(model), catalog_(catalog), config_(config), settings_(settings) {}
 
   Result<OutputSpec> Describe() {
     output_.name = "bf16";
     for (size_t role = 0; role < model_.roles.size(); ++role) {
-      // What shares another role's tensor is no tensor of its own: config.json says so.
-      if (!model_.roles[role].tied_to.empty()) continue;
+      if (IsTied(model_.roles[role])) continue;
       CKPT_TRY(const std::optional<CellInstance> cell,
                CellIn(model_, model_.roles[role].instance, HfTarget::kName));
       if (cell) AddRole(role, *cell);
@@ -74,6 +76,12 @@ class Describer {
   }
 
  private:
+  // What shares another role's tensor is no tensor of its own where config.json says so, too.
+  bool IsTied(const BoundRole& bound) const {
+    const std::optional<Tie>& tie = model_.family->rows()[bound.instance.row].tied;
+    return !bound.tied_to.empty() && tie && AbsentMeansTied(*tie, &config_);
+  }
+
   void AddRole(size_t role, const CellInstance& cell) {
     const BoundRole& bound = model_.roles[role];
     const TensorEntry& tensor = catalog_.tensors[bound.tensor];
@@ -141,6 +149,7 @@ class Describer {
 
   const Model& model_;
   const Catalog& catalog_;
+  const SourceConfig& config_;
   const TargetSettings& settings_;
   OutputSpec output_;
   std::vector<std::vector<size_t>> groups_;  // arrays that stay in one file
@@ -149,9 +158,9 @@ class Describer {
 };
 
 // The configuration that the source brings, or that the user gave.
-Result<std::string> ConfigOf(const Catalog& catalog) {
+Result<const SourceConfig*> ConfigOf(const Catalog& catalog) {
   for (const SourceConfig& config : catalog.configs) {
-    if (config.kind == "hf" && !config.text.empty()) return config.text;
+    if (config.kind == "hf" && !config.text.empty()) return &config;
   }
   return Fail(Code::kUsage, "the source has no config.json, without which nothing loads the output",
               "give --config FILE, the config.json of this very model from its Hugging Face "
@@ -167,13 +176,14 @@ std::span<const std::string> HfTarget::CompanionNames() const { return kCompanio
 Result<OutputSpec> HfTarget::Describe(const Model& model, const Catalog& catalog,
                                       std::span<const ObjectInfo> source_files,
                                       const TargetSettings& settings) const {
-  CKPT_TRY(std::string config, ConfigOf(catalog));
-  CKPT_TRY(OutputSpec output, Describer(model, catalog, settings).Describe());
+  CKPT_TRY(const SourceConfig* const config, ConfigOf(catalog));
+  CKPT_TRY_VOID(CheckConfig(model, catalog, *config));
+  CKPT_TRY(OutputSpec output, Describer(model, catalog, *config, settings).Describe());
   for (const ObjectInfo& object : source_files)
     output.companions.push_back({object.name, std::nullopt, object});
   if (output.files.size() > 1)
     output.companions.push_back({std::string(kIndexName), PrintIndex(output), std::nullopt});
-  output.marker = CompanionSpec{std::string(kConfigName), std::move(config), std::nullopt};
+  output.marker = CompanionSpec{std::string(kConfigName), config->text, std::nullopt};
   output.how_to_load.emplace_back("vllm serve DEST");
   return output;
 }
