@@ -19,8 +19,10 @@
 
 #include "base/float.h"
 #include "hwy/targets.h"
+#include "kernel/compressed.h"
 #include "kernel/convert.h"
 #include "kernel/quantize.h"
+#include "kernel/scaled_float.h"
 #include "kernel/transpose.h"
 
 namespace ckpt {
@@ -247,6 +249,109 @@ void QuantizePerColumn(benchmark::State& state) {
   });
 }
 BENCHMARK(QuantizePerColumn)->UseManualTime();
+
+// ---- compressed-tensors: args rows, rows and columns of a group, bits (80: fp8), and what the
+// form adds: 1 asymmetric, 2 rounded quotients. Integers are packed too, in place.
+
+constexpr int64_t kFp8Bits = 80;
+
+void Compress(benchmark::State& state) {
+  const auto n_rows = static_cast<size_t>(state.range(0));
+  const auto group_rows = static_cast<size_t>(state.range(1));
+  const auto group_columns = static_cast<size_t>(state.range(2));
+  const bool is_float = state.range(3) == kFp8Bits;
+  const CodeForm form{.is_float = is_float,
+                      .bits = is_float ? 8 : static_cast<int>(state.range(3)),
+                      .is_symmetric = (state.range(4) & 1) == 0,
+                      .is_quotient_rounded = (state.range(4) & 2) != 0};
+  constexpr size_t columns = 14336;
+  QuantizeInput in(n_rows, columns);
+  auto* codes = reinterpret_cast<uint8_t*>(in.out());
+  std::vector<BF16> scales(columns / group_columns);
+  std::vector<int8_t> zeros(scales.size());
+  Measure(state, in.in_bytes, in.in_bytes / 2, [&] {
+    for (size_t r = 0; r < n_rows; r += group_rows) {
+      uint8_t* row_codes = codes + r * columns;
+      QuantizeGroupsBF16(in.rows.data() + r, group_rows, columns, group_columns, form,
+                         scales.data(), zeros.data(), row_codes, columns);
+      if (!form.is_float) PackCodes(row_codes, group_rows * columns, form.bits, row_codes);
+    }
+  });
+}
+BENCHMARK(Compress)
+    ->ArgNames({"rows", "group_rows", "group_columns", "bits", "form"})
+    ->Args({8, 1, 14336, 8, 0})
+    ->Args({4096, 1, 14336, 8, 0})
+    ->Args({4096, 1, 14336, 8, 2})
+    ->Args({4096, 1, 14336, kFp8Bits, 0})
+    ->Args({4096, 1, 14336, kFp8Bits, 2})
+    ->Args({4096, 128, 128, kFp8Bits, 0})
+    ->Args({8, 1, 128, 4, 0})
+    ->Args({4096, 1, 128, 4, 0})
+    ->Args({4096, 1, 128, 4, 1})
+    ->Args({4096, 1, 128, 4, 3})
+    ->Args({4096, 1, 128, 8, 0})
+    ->UseManualTime();
+
+void Range(benchmark::State& state) {
+  QuantizeInput in(static_cast<size_t>(state.range(0)), 14336);
+  Measure(state, in.in_bytes, 0, [&] {
+    for (const BF16* row : in.rows) benchmark::DoNotOptimize(RangeBF16(row, 14336));
+  });
+}
+BENCHMARK(Range)->Arg(8)->Arg(4096)->UseManualTime();
+
+/// Rows of blocks of 128 columns; args rows, element bytes of the output.
+void Fp8Blocks(benchmark::State& state) {
+  const auto n_rows = static_cast<size_t>(state.range(0));
+  constexpr size_t columns = 7168;
+  Memory q(n_rows * columns);
+  Memory out(n_rows * columns * static_cast<size_t>(state.range(1)));
+  std::mt19937 random(1);
+  for (size_t i = 0; i < n_rows * columns; ++i)
+    q.data()[i] = static_cast<std::byte>(random() % 127);
+  const std::vector<float> scales(columns / 128, 1.7e-4F);
+  Measure(state, n_rows * columns, n_rows * columns * static_cast<size_t>(state.range(1)), [&] {
+    for (size_t r = 0; r < n_rows; ++r) {
+      const auto* row = reinterpret_cast<const uint8_t*>(q.data()) + r * columns;
+      std::byte* to = out.data() + r * columns * static_cast<size_t>(state.range(1));
+      if (state.range(1) == 2) {
+        DequantizeE4M3(row, columns, scales.data(), 128, reinterpret_cast<BF16*>(to));
+      } else {
+        DequantizeE4M3(row, columns, scales.data(), 128, reinterpret_cast<float*>(to));
+      }
+    }
+  });
+}
+BENCHMARK(Fp8Blocks)->Args({8, 2})->Args({4096, 2})->Args({4096, 4})->UseManualTime();
+
+void FindNan(benchmark::State& state) {
+  Memory q(static_cast<size_t>(state.range(0)));
+  const auto* codes = reinterpret_cast<const uint8_t*>(q.data());
+  Measure(state, static_cast<size_t>(state.range(0)), 0, [&] {
+    benchmark::DoNotOptimize(FindNanE4M3(codes, static_cast<size_t>(state.range(0))));
+  });
+}
+BENCHMARK(FindNan)->Arg(1 << 16)->Arg(1 << 26)->UseManualTime();
+
+/// Args thousands of blocks, element bytes of the output.
+void Mxfp4(benchmark::State& state) {
+  const auto n_blocks = static_cast<size_t>(state.range(0)) * 1024;
+  const size_t out_bytes = n_blocks * kMxBlock * static_cast<size_t>(state.range(1));
+  Memory blocks(n_blocks * 16);
+  Memory out(out_bytes);
+  FillWeights(blocks.data(), n_blocks * 8);
+  const std::vector<uint8_t> scales(n_blocks, 120);
+  const auto* from = reinterpret_cast<const uint8_t*>(blocks.data());
+  Measure(state, n_blocks * 17, out_bytes, [&] {
+    if (state.range(1) == 2) {
+      DequantizeMxfp4(from, scales.data(), n_blocks, reinterpret_cast<BF16*>(out.data()));
+    } else {
+      DequantizeMxfp4(from, scales.data(), n_blocks, reinterpret_cast<float*>(out.data()));
+    }
+  });
+}
+BENCHMARK(Mxfp4)->Args({2, 2})->Args({2048, 2})->Args({2048, 4})->UseManualTime();
 
 /// Takes --target=NAME out of the arguments. False: no such target here.
 bool ChooseTarget(int& argc, char** argv) {

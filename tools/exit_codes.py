@@ -20,7 +20,8 @@ def table() -> str:
     body = re.search(r"enum class Code.*?\{(.*?)\};", header, re.DOTALL)[1]
     words = dict(re.findall(r'case Code::(k\w+):\s*return "([^"]+)";', source))
     rows = ["| status | the message begins | when |", "| --- | --- | --- |",
-            "| 0 | | all that was asked for is done |"]
+            "| 0 | | all that was asked for is done |",
+            "| 1 | | `ckpt diff` alone: the two checkpoints differ |"]
     for name, number, meaning in re.findall(r"(k\w+) = (\d+),\s*///< (.*)", body):
         rows.append(f"| {number} | `ckpt: {words[name]}: ` | {meaning} |")
     return "\n".join(rows) + "\n"

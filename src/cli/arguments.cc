@@ -47,6 +47,13 @@ void ParseTarget(const Arguments& arguments, Settings& settings, Faults& faults)
   RefuseChunkedOptions(arguments, faults);
   settings.target_settings = {arguments.quantize, arguments.is_dtype_preserved,
                               arguments.model_name};
+  settings.target_settings.ignore = arguments.ignore;
+  if (!arguments.ct_arithmetic.empty() && arguments.ct_arithmetic != "cpu" &&
+      arguments.ct_arithmetic != "gpu")
+    faults.Add(fmt::format("--ct-arithmetic {} is neither gpu nor cpu",
+                           Printable(arguments.ct_arithmetic)),
+               "leave it out: gpu rounds once");
+  settings.target_settings.is_quotient_rounded = arguments.ct_arithmetic == "cpu";
   if (arguments.max_shard_size.empty()) return;
   const Result<uint64_t> bytes = ParseBytes(arguments.max_shard_size);
   if (!bytes) {
@@ -187,13 +194,20 @@ void AddConversionOptions(Options& options, Arguments& arguments) {
   options.Value("--to", "TARGET", arguments.target,
                 "what to write: " + fmt::format("{}", fmt::join(TargetNames(), ", ")));
   options.Value("--quantize", "TYPE", arguments.quantize,
-                "int8_per_channel, int4_per_channel, int8_blockwise or int4_blockwise (default: "
-                "none, bf16)");
+                "jetstream-pytorch: int8_per_channel, int4_per_channel, int8_blockwise or "
+                "int4_blockwise; hf: fp8-dynamic, w8a8, fp8-block, w4a16, w8a16, w8a16-channel or "
+                "w4a16-asym (default: none, bf16)");
   options.Value("--model", "NAME", arguments.model_name,
                 "the model's name (maxtext: llama3.1-8b and the like; settles the rotary layout)");
   AddChunkedOptions(options, arguments);
   options.Flag("--preserve-dtype", arguments.is_dtype_preserved,
                "keep F32 and F16 tensors as they are instead of rounding to bf16");
+  options.Values("--ignore", "MODULE", arguments.ignore,
+                 "hf: a module that --quantize leaves as it is, by name or \"re:\" and a regular "
+                 "expression; as often as needed");
+  options.Value("--ct-arithmetic", "KIND", arguments.ct_arithmetic,
+                "hf: gpu (quotients in float32, the default) or cpu (rounded to bf16, as "
+                "compressed-tensors does on a CPU)");
   options.Value("--max-shard-size", "SIZE", arguments.max_shard_size,
                 "hf: the most that one file holds (default: 5GB)");
   options.Value("--bundle-size", "SIZE", arguments.bundle_size,

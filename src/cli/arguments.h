@@ -31,6 +31,8 @@ struct Arguments {
   std::string memory;
   std::string bundle_size;
   std::string max_shard_size;
+  std::vector<std::string> ignore;
+  std::string ct_arithmetic;
   std::string config;                     ///< a file: the config.json of a source that has none
   std::string outputs;                    ///< "scanned,unscanned,int8"
   std::vector<std::string> output_paths;  ///< NAME=PATH

@@ -97,6 +97,7 @@ Result<int> Run(int argc, char** argv) {
   verbs.push_back(AddPlan(root));
   verbs.push_back(AddInspect(root));
   verbs.push_back(AddVerify(root));
+  verbs.push_back(AddDiff(root));
   verbs.push_back(AddStatus(root));
   verbs.push_back(AddClean(root));
   verbs.push_back(AddFamilies(root));
@@ -113,7 +114,7 @@ Result<int> Run(int argc, char** argv) {
   for (const std::unique_ptr<Verb>& verb : verbs) {
     if (!verb->options.is_chosen()) continue;
     CKPT_TRY_VOID(verb->Run());
-    return 0;
+    return verb->status();
   }
   return Fail(Code::kUsage, "no verb", "see ckpt --help");
 }

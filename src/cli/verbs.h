@@ -14,6 +14,8 @@ class Verb {
  public:
   virtual ~Verb() = default;
   virtual Result<void> Run() = 0;
+  /// The exit status of the program after Run() has succeeded.
+  virtual int status() const { return 0; }
 
   Options options;
 
@@ -26,6 +28,7 @@ std::unique_ptr<Verb> AddConvert(CLI::App& root);
 std::unique_ptr<Verb> AddPlan(CLI::App& root);
 std::unique_ptr<Verb> AddInspect(CLI::App& root);
 std::unique_ptr<Verb> AddVerify(CLI::App& root);
+std::unique_ptr<Verb> AddDiff(CLI::App& root);
 std::unique_ptr<Verb> AddStatus(CLI::App& root);
 std::unique_ptr<Verb> AddClean(CLI::App& root);
 std::unique_ptr<Verb> AddFamilies(CLI::App& root);

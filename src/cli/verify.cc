@@ -61,6 +61,8 @@ Result<Report> ReadReport(Store& store, const std::string& state_name) {
     report.settings.is_dtype_preserved = json.at("settings").at("preserve_dtype").get<bool>();
     report.settings.model_name = json.at("settings").at("model").get<std::string>();
     report.bundle_bytes = json.at("settings").at("bundle_bytes").get<uint64_t>();
+    report.settings.ignore = json.at("settings").at("ignore").get<std::vector<std::string>>();
+    report.settings.is_quotient_rounded = json.at("settings").at("ct_arithmetic") == "cpu";
     report.settings.max_shard_bytes = json.at("settings").at("max_shard_bytes").get<uint64_t>();
     if (json.at("files").size() == 1)
       report.file_name = json.at("files").at(0).at("name").get<std::string>();

@@ -79,9 +79,7 @@ class FileCutter {
 
  private:
   // Made of side values.
-  bool IsSide(size_t i) const {
-    return plan_.output.arrays[spec_.arrays[i]].encoding == Encoding::kScales;
-  }
+  bool IsSide(size_t i) const { return !HasRows(plan_.output.arrays[spec_.arrays[i]].encoding); }
 
   // Whether array i belongs to the committer: one of side values, or a small one before such.
   bool IsNeeded(size_t i) const {

@@ -46,6 +46,11 @@ std::string LayoutDigest(const Plan& plan) {
       sha.Update(fmt::format("array {} {} {} {} {} {}\n", array.name.size(), array.name,
                              Name(array.dtype), ToString(array.shape),
                              static_cast<int>(array.encoding), array.bits));
+      if (array.encoding == Encoding::kQuantGroups)
+        sha.Update(fmt::format("group {} {} {} {} {} {} {}\n", array.group.is_float,
+                               array.group.bits, array.group.is_symmetric,
+                               array.group.is_quotient_rounded, array.group.rows,
+                               array.group.columns, array.group.is_packed));
     }
   }
   if (plan.output.marker)

@@ -48,6 +48,8 @@ struct Needs {
   uint64_t converted_row = 0;
   uint64_t statistics = 0;
   uint64_t lane_statistics = 0;
+  uint64_t group_row = 0;
+  uint64_t group_carry = 0;
   bool has_blocks = false;
 };
 
@@ -55,7 +57,7 @@ Needs NeedsOf(const Plan& plan, const Resources& resources) {
   Needs needs;
   for (size_t i = 0; i < plan.arrays.size(); ++i) {
     const ArraySpec& spec = plan.output.arrays[i];
-    if (spec.encoding == Encoding::kScales) continue;
+    if (!HasRows(spec.encoding)) continue;
     const ArrayPlan& array = plan.arrays[i];
     const TensorEntry& tensor = plan.catalog.tensors[array.tensor];
     const uint64_t row_capacity =
@@ -80,6 +82,17 @@ Needs NeedsOf(const Plan& plan, const Resources& resources) {
     if (spec.encoding == Encoding::kQuantBlocks) {
       needs.has_blocks = true;
       needs.best_in = std::max(needs.best_in, kBestBlockRows * array.row_bytes + 4 * kIoAlignment);
+    }
+    if (spec.encoding == Encoding::kQuantGroups) {
+      const uint64_t elements = array.rows.row_elements;
+      if (spec.group.is_packed)
+        needs.group_row = std::max(needs.group_row, RoundUp(elements, kLineBytes));
+      if (spec.group.rows > 1) {
+        needs.group_carry =
+            std::max(needs.group_carry, RoundUp(spec.group.rows * elements * 2, kLineBytes));
+        needs.least_out =
+            std::max(needs.least_out, spec.group.rows * array.row_bytes + 2 * kIoAlignment);
+      }
     }
     if (spec.encoding == Encoding::kQuantColumns) {
       needs.statistics += array.rows.row_elements * 6;
@@ -113,6 +126,20 @@ std::optional<uint64_t> BlocksPerPass(const ArraySpec& spec, const ArrayPlan& ar
   return std::nullopt;
 }
 
+// Scales and zero points of some rows.
+uint64_t SideBytes(const Plan& plan, const RowSpan& span) {
+  const ArrayPlan& array = plan.arrays[span.array];
+  const uint64_t rows = span.row_end - span.row_begin;
+  const ArraySpec& spec = plan.output.arrays[span.array];
+  if (spec.encoding == Encoding::kQuantRows) return rows * 2;
+  const uint64_t all = plan.arrays[*array.scales].size_bytes;
+  if (spec.encoding != Encoding::kQuantGroups) return all;
+  const uint64_t groups = spec.group.GroupsOf(array.rows.row_elements);
+  // Zero points wait unpacked for the rows that share their words.
+  return std::min(all, CeilDiv(rows, spec.group.rows) * groups * 2) +
+         (array.zero_points ? rows * groups : 0);
+}
+
 // Side values of a bundle: the scales it makes and two ragged blocks. Twice: growing, and encoded
 // for the journal.
 uint64_t RecordBytes(const Plan& plan, const Bundle& bundle) {
@@ -120,9 +147,7 @@ uint64_t RecordBytes(const Plan& plan, const Bundle& bundle) {
   for (const RowSpan& span : bundle.spans) {
     const ArrayPlan& array = plan.arrays[span.array];
     if (!array.scales) continue;
-    const uint64_t all = plan.arrays[*array.scales].size_bytes;
-    const bool is_by_row = plan.output.arrays[span.array].encoding == Encoding::kQuantRows;
-    bytes += is_by_row ? (span.row_end - span.row_begin) * 2 : all;
+    bytes += SideBytes(plan, span);
   }
   return 2 * bytes;
 }
@@ -203,7 +228,10 @@ class Fitter {
                                              (tensor->chunked == nullptr ? 0 : kDecompressorBytes));
     memory.lane_bytes = kInputBuffersPerLane * memory.tile_in_bytes + memory.staged_bytes +
                         kBuffersPerLane * memory.tile_out_bytes + needs_.gathered_row +
-                        needs_.converted_row + needs_.lane_statistics;
+                        needs_.converted_row + needs_.lane_statistics + needs_.group_row +
+                        needs_.group_carry;
+    memory.group_row_bytes = needs_.group_row;
+    memory.group_carry_bytes = needs_.group_carry;
     memory.gathered_row_bytes = needs_.gathered_row;
     memory.converted_row_bytes = needs_.converted_row;
     memory.column_max_bytes = needs_.lane_statistics;

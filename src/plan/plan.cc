@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 
 #include "base/check.h"
@@ -54,6 +55,20 @@ BoundRole PartOf(BoundRole bound, const ArraySpec::Part& part) {
   return bound;
 }
 
+void SetRowBytes(const ArraySpec& spec, ArrayPlan& array) {
+  if (spec.encoding == Encoding::kQuantGroups) {
+    array.row_bytes = array.rows.n_rows == 0 ? 0 : array.size_bytes / array.rows.n_rows;
+    // What is made together lies in one bundle.
+    const uint64_t band = std::lcm(array.rows.rows_per_band, spec.group.RowStep());
+    array.rows.rows_per_band = std::min(band, std::max<uint64_t>(1, array.rows.n_rows));
+    return;
+  }
+  // Transposed values are staged in bf16; all others leave row by row in their own dtype.
+  const uint64_t element_bytes =
+      spec.encoding == Encoding::kQuantBlocks ? 2 : ElementBytes(spec.dtype);
+  array.row_bytes = array.rows.row_elements * element_bytes;
+}
+
 // Where each array lies and how its rows are read. Collects everything that cannot be done.
 Result<void> PlanArrays(Plan& plan) {
   const OutputSpec& output = plan.output;
@@ -67,10 +82,9 @@ Result<void> PlanArrays(Plan& plan) {
     const ArraySpec& spec = output.arrays[i];
     ArrayPlan& array = plan.arrays[i];
     CKPT_TRY(array.size_bytes, TensorBytes(spec.dtype, spec.shape));
-    if (spec.encoding == Encoding::kScales) {
-      plan.arrays[spec.scales_of].scales = i;
-      continue;
-    }
+    if (spec.encoding == Encoding::kScales) plan.arrays[spec.scales_of].scales = i;
+    if (spec.encoding == Encoding::kZeroPoints) plan.arrays[spec.scales_of].zero_points = i;
+    if (!HasRows(spec.encoding)) continue;
     if (spec.part) array.part = PartOf(plan.model.roles[spec.role], *spec.part);
     const BoundRole& bound = plan.BoundOf(i);
     const TensorEntry& tensor = plan.catalog.tensors[bound.tensor];
@@ -90,10 +104,7 @@ Result<void> PlanArrays(Plan& plan) {
       faults.Add(mapped.error());
       continue;
     }
-    // Transposed values are staged in bf16; all others leave row by row in their own dtype.
-    const uint64_t element_bytes =
-        spec.encoding == Encoding::kQuantBlocks ? 2 : ElementBytes(spec.dtype);
-    array.row_bytes = array.rows.row_elements * element_bytes;
+    SetRowBytes(spec, array);
   }
   return std::move(faults).Get();
 }
@@ -127,14 +138,13 @@ std::vector<Reading> CountReadings(Plan& plan) {
   }
   for (const CommitRange& range : plan.commits) {
     for (const size_t i : range.arrays) {
-      if (plan.output.arrays[i].encoding != Encoding::kScales)
-        add({i, 0, plan.arrays[i].rows.n_rows});
+      if (HasRows(plan.output.arrays[i].encoding)) add({i, 0, plan.arrays[i].rows.n_rows});
     }
   }
   // The tiles of rows that are read as they lie are all like the first.
   for (size_t i = 0; i < plan.arrays.size(); ++i) {
     const ArrayPlan& array = plan.arrays[i];
-    const bool is_made_of_others = plan.output.arrays[i].encoding == Encoding::kScales;
+    const bool is_made_of_others = !HasRows(plan.output.arrays[i].encoding);
     if (is_made_of_others || array.boxed || array.rows.n_rows == 0) continue;
     const uint64_t rows = RowsPerTile(plan, i);
     Tile tile;
@@ -158,7 +168,7 @@ void CountTotals(Plan& plan) {
   const std::vector<Reading> readings = CountReadings(plan);
   for (size_t i = 0; i < plan.arrays.size(); ++i) {
     const ArraySpec& spec = plan.output.arrays[i];
-    if (spec.encoding == Encoding::kScales) continue;
+    if (!HasRows(spec.encoding)) continue;
     const ArrayPlan& array = plan.arrays[i];
     const Reading& reading = readings[i];
     const uint64_t used =

@@ -61,6 +61,8 @@ struct MemoryPlan {
   uint64_t gathered_row_bytes = 0;   ///< of a lane: one source row whose parts lie apart
   uint64_t converted_row_bytes = 0;  ///< of a lane: one row as bf16
   uint64_t column_max_bytes = 0;     ///< of a lane: column maxima being collected
+  uint64_t group_row_bytes = 0;      ///< of a lane: codes of one row before they are packed
+  uint64_t group_carry_bytes = 0;    ///< of a lane: rows of a group that is not full yet
   uint64_t lane_bytes = 0;           ///< all of one lane's arena: the buffers and the three above
   uint64_t record_bytes =
       0;  ///< side values of the bundle that has most of them; one for each lane and the committer
@@ -92,7 +94,8 @@ struct ArrayPlan {
   uint64_t size_bytes = 0;
   uint64_t row_bytes =
       0;  ///< of one row as stored; kQuantBlocks: as staged in bf16, for its rows become columns
-  std::optional<size_t> scales;  ///< the array of its scales
+  std::optional<size_t> scales;       ///< the array of its scales
+  std::optional<size_t> zero_points;  ///< the array of its zero points
   uint64_t passes =
       1;  ///< kQuantBlocks: readings of the source, each filling one part of the output
   uint64_t blocks_per_pass =

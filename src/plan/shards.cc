@@ -163,7 +163,7 @@ uint64_t MostOpenReadBytes(const Plan& plan) {
   uint64_t head = 0;
   for (const CommitRange& range : plan.commits) {
     for (const size_t i : range.arrays) {
-      if (plan.output.arrays[i].encoding != Encoding::kScales)
+      if (HasRows(plan.output.arrays[i].encoding))
         head += ReadingOf(plan, {i, 0, plan.arrays[i].rows.n_rows}).bytes;
     }
   }

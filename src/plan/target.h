@@ -23,7 +23,30 @@ enum class Encoding : uint8_t {
   kQuantColumns,  ///< one scale per column (reduction over all axes but the last)
   kQuantBlocks,   ///< values [O, I] become [I / 128, 128, O], one scale per block of 128 columns of
                   ///< a row
+  kQuantGroups,   ///< codes of compressed-tensors: as ArraySpec::group says
   kScales,        ///< the scales of another array of the same output: a side value of its tiles
+  kZeroPoints,    ///< the zero points of another array, packed down the rows: the same
+  kConstant,      ///< bytes that the plan knows: ArraySpec::constant
+};
+/// Whether an array's bytes come from rows of the source; of others the committer makes them.
+constexpr bool HasRows(Encoding encoding) { return encoding < Encoding::kScales; }
+
+/// Quantization in groups: each group of so many rows and columns of the values [O, I] has a scale
+/// (and a zero point) of its own; the last ones may be smaller.
+struct GroupForm {
+  bool is_float = false;  ///< fp8 E4M3, else integers
+  int bits = 8;
+  bool is_symmetric = true;
+  bool is_quotient_rounded = false;  ///< the older arithmetic: kernel/compressed.h
+  uint64_t rows = 1;
+  uint64_t columns = 0;    ///< 0: all of them
+  bool is_packed = false;  ///< codes fill 32-bit words, row by row; else one to a byte
+  /// Groups of a row of so many elements.
+  uint64_t GroupsOf(uint64_t row_elements) const {
+    return columns == 0 ? 1 : (row_elements + columns - 1) / columns;
+  }
+  /// Rows that must be made together: those of a group, and those that meet in a word.
+  uint64_t RowStep() const { return is_symmetric ? rows : 32 / static_cast<uint64_t>(bits); }
 };
 
 /// One output tensor.
@@ -36,8 +59,10 @@ struct ArraySpec {
   size_t role = 0;  ///< index into Model::roles: where the values come from
   View view;  ///< role axes -> the values in C order, before the encoding rearranges them (not for
               ///< kScales)
-  ValueProgram value;    ///< role values -> the values, before the encoding
-  size_t scales_of = 0;  ///< kScales: index of the quantized array in OutputSpec::arrays
+  ValueProgram value;         ///< role values -> the values, before the encoding
+  size_t scales_of = 0;       ///< kScales, kZeroPoints: index of the quantized array
+  GroupForm group = {};       ///< kQuantGroups
+  std::string constant = {};  ///< kConstant
   /// One index of a role axis: the array holds nothing else of the role, and `view` is without that
   /// axis.
   struct Part {
@@ -91,6 +116,8 @@ struct TargetSettings {
   bool is_dtype_preserved = false;  ///< keep F32 and F16 sources as they are (not with quantize)
   std::string model_name;           ///< --model, "" if not given
   uint64_t max_shard_bytes = 0;     ///< of one file, of targets that have several; 0: the target's
+  std::vector<std::string> ignore = {};  ///< --ignore: modules that quantizing leaves out
+  bool is_quotient_rounded = false;      ///< --ct-arithmetic cpu (kernel/compressed.h)
 };
 
 /// What targets of several files put into one, as transformers' save_pretrained did for years.

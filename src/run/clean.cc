@@ -149,7 +149,7 @@ class Cleaner {
   void FindStrays() {
     for (const ObjectInfo& object : state_) {
       std::string_view folder = FolderOf(object.name);
-      for (const std::string_view inside : {"/tmp", "/journal", "/side", "/shards"}) {
+      for (const std::string_view inside : {"/tmp", "/shards"}) {
         if (folder != kStateFolder && folder.ends_with(inside)) folder = FolderOf(folder);
       }
       const std::string_view name =

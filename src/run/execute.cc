@@ -33,7 +33,7 @@ Result<std::vector<std::unique_ptr<ObjectReader>>> OpenReaders(const Plan& plan,
                                                                SourceChecks& checks) {
   std::vector<std::unique_ptr<ObjectReader>> readers(plan.catalog.objects.size());
   for (size_t i = 0; i < plan.arrays.size(); ++i) {
-    if (plan.output.arrays[i].encoding == Encoding::kScales || plan.arrays[i].boxed) continue;
+    if (!HasRows(plan.output.arrays[i].encoding) || plan.arrays[i].boxed) continue;
     for (const Piece& piece : plan.catalog.tensors[plan.arrays[i].tensor].pieces) {
       if (readers[piece.object]) continue;
       CKPT_TRY(std::unique_ptr<ObjectReader> reader,

@@ -56,9 +56,12 @@ std::map<size_t, std::vector<uint32_t>> MakersOf(const Plan& plan, size_t file) 
   const auto add = [&](const Bundle& bundle) {
     if (bundle.file != file) return;
     for (const RowSpan& span : bundle.spans) {
-      if (!plan.arrays[span.array].scales) continue;
-      std::vector<uint32_t>& list = makers[*plan.arrays[span.array].scales];
-      if (list.empty() || list.back() != bundle.number) list.push_back(bundle.number);
+      for (const auto& side :
+           {plan.arrays[span.array].scales, plan.arrays[span.array].zero_points}) {
+        if (!side) continue;
+        std::vector<uint32_t>& list = makers[*side];
+        if (list.empty() || list.back() != bundle.number) list.push_back(bundle.number);
+      }
     }
   };
   add(plan.front);
@@ -83,8 +86,8 @@ class RecordReader {
   std::optional<BundleRecord> last_;
 };
 
-Result<void> AppendScales(const Plan& plan, size_t array, std::span<const uint32_t> makers,
-                          RecordReader& records, RangeWriter& range) {
+Result<void> AppendSides(const Plan& plan, size_t array, std::span<const uint32_t> makers,
+                         RecordReader& records, RangeWriter& range) {
   const uint64_t begin = plan.arrays[array].offset;
   const uint64_t end = begin + plan.arrays[array].size_bytes;
   for (const uint32_t number : makers) {
@@ -197,10 +200,13 @@ class RangeMaker {
       CKPT_TRY_VOID(writer.Append(std::as_bytes(std::span(header))));
     }
     for (const size_t array : range.arrays) {
-      if (context_.plan.output.arrays[array].encoding == Encoding::kScales) {
+      const ArraySpec& spec = context_.plan.output.arrays[array];
+      if (spec.encoding == Encoding::kConstant) {
+        CKPT_TRY_VOID(writer.Append(TakeConstant(array)));
+      } else if (!HasRows(spec.encoding)) {
         const auto made = makers_.find(array);
         if (made != makers_.end())
-          CKPT_TRY_VOID(AppendScales(context_.plan, array, made->second, *records_, writer));
+          CKPT_TRY_VOID(AppendSides(context_.plan, array, made->second, *records_, writer));
       } else {
         CKPT_TRY_VOID(StreamArray(
             array, [&](std::span<const std::byte> bytes) { return writer.Append(bytes); }));
@@ -218,8 +224,11 @@ class RangeMaker {
       CKPT_TRY_VOID(file_.writer->WriteAt(0, std::as_bytes(std::span(header))).get());
     }
     for (const size_t array : range.arrays) {
-      if (context_.plan.output.arrays[array].encoding == Encoding::kScales) continue;
+      const Encoding encoding = context_.plan.output.arrays[array].encoding;
       uint64_t offset = context_.plan.arrays[array].offset - file_.base;
+      if (encoding == Encoding::kConstant)
+        CKPT_TRY_VOID(file_.writer->WriteAt(offset, TakeConstant(array)).get());
+      if (!HasRows(encoding)) continue;
       CKPT_TRY_VOID(StreamArray(array, [&](std::span<const std::byte> bytes) {
         return file_.writer->WriteAt(std::exchange(offset, offset + bytes.size()), bytes).get();
       }));
@@ -230,6 +239,13 @@ class RangeMaker {
   std::vector<ArrayPart> TakeParts() { return std::move(parts_); }
 
  private:
+  std::span<const std::byte> TakeConstant(size_t array) {
+    const auto bytes = std::as_bytes(std::span(context_.plan.output.arrays[array].constant));
+    parts_.push_back({static_cast<uint32_t>(array), 0, Crc32c::Of(bytes)});
+    context_.progress.written_bytes += bytes.size();
+    return bytes;
+  }
+
   Result<void> StreamArray(size_t array,
                            const std::function<Result<void>(std::span<const std::byte>)>& take) {
     Crc32c crc;

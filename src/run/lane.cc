@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/checked.h"
 #include "base/units.h"
+#include "kernel/compressed.h"
 #include "kernel/quantize.h"
 #include "plan/memory.h"
 
@@ -37,6 +38,8 @@ Result<std::unique_ptr<Lane>> Lane::Make(const RunContext& context) {
   lane->writes_.resize(kBuffersPerLane);
   lane->scratch_.gathered_row = take(memory.gathered_row_bytes).data();
   lane->scratch_.converted_row = take(memory.converted_row_bytes).data();
+  lane->scratch_.group_row = take(memory.group_row_bytes).data();
+  lane->group_carry_ = take(memory.group_carry_bytes);
   const std::span<std::byte> maxima = take(memory.column_max_bytes);
   lane->column_max_ = {reinterpret_cast<uint16_t*>(maxima.data()),
                        maxima.size() / sizeof(uint16_t)};
@@ -67,7 +70,9 @@ Result<void> Lane::Process(const FedTile& fed) {
   }
   context_.records.Pulse();
   const Encoding encoding = context_.plan.output.arrays[fed.tile->rows.array].encoding;
-  CKPT_TRY_VOID(encoding == Encoding::kQuantBlocks ? ProcessBlocks(fed) : ProcessRows(fed));
+  CKPT_TRY_VOID(encoding == Encoding::kQuantBlocks   ? ProcessBlocks(fed)
+                : encoding == Encoding::kQuantGroups ? ProcessGroups(fed)
+                                                     : ProcessRows(fed));
   if (fed.is_last_of_job) return FinishBundle();
   return {};
 }
@@ -90,6 +95,60 @@ Result<void> Lane::ProcessRows(const FedTile& fed) {
     AddScales(rows.array, 0, context_.statistics.Scales(rows.array));
   writes_[out_turn_] = open_->writer.Write(out);
   context_.progress.written_bytes += bytes;
+  return {};
+}
+
+Result<void> Lane::ProcessGroups(const FedTile& fed) {
+  const RowSpan& rows = fed.tile->rows;
+  const ArrayPlan& array = context_.plan.arrays[rows.array];
+  if (context_.plan.output.arrays[rows.array].group.rows > 1) return ProcessGroupsOfRows(fed);
+  const uint64_t bytes = (rows.row_end - rows.row_begin) * array.row_bytes;
+  CKPT_TRY(const std::span<std::byte> out,
+           NextOutBuffer(array.offset + rows.row_begin * array.row_bytes, bytes));
+  GroupSides sides;
+  Crc32c crc;
+  CKPT_TRY_VOID(MakeGroupRows(context_, *fed.tile, fed.input, scratch_, out, sides, crc));
+  return WriteGroups(rows.array, rows.row_begin, out, sides, crc);
+}
+
+// Rows wait as bf16 until their group is full: tiles end anywhere.
+Result<void> Lane::ProcessGroupsOfRows(const FedTile& fed) {
+  const RowSpan& rows = fed.tile->rows;
+  const ArrayPlan& array = context_.plan.arrays[rows.array];
+  const uint64_t step = context_.plan.output.arrays[rows.array].group.rows;
+  const uint64_t n = array.rows.row_elements;
+  auto* const carry = reinterpret_cast<BF16*>(group_carry_.data());
+  for (uint64_t row = rows.row_begin; row < rows.row_end;) {
+    const uint64_t waiting = row % step;
+    const uint64_t end = std::min(array.rows.n_rows, row - waiting + step);
+    const uint64_t count = std::min(rows.row_end, end) - row;
+    CopyRows(context_, *fed.tile, fed.input, scratch_, row - rows.row_begin, count,
+             carry + waiting * n);
+    row += count;
+    if (row < end) return {};
+    const uint64_t begin = end - (waiting + count);
+    const uint64_t bytes = (end - begin) * array.row_bytes;
+    CKPT_TRY(const std::span<std::byte> out,
+             NextOutBuffer(array.offset + begin * array.row_bytes, bytes));
+    GroupSides sides;
+    Crc32c crc;
+    CKPT_TRY_VOID(
+        MakeRowsOfGroups(context_, rows.array, begin, end - begin, carry, out, sides, crc));
+    CKPT_TRY_VOID(WriteGroups(rows.array, begin, out, sides, crc));
+  }
+  return {};
+}
+
+Result<void> Lane::WriteGroups(size_t array, uint64_t row, std::span<std::byte> out,
+                               const GroupSides& sides, const Crc32c& crc) {
+  const ArrayPlan& planned = context_.plan.arrays[array];
+  const GroupForm& group = context_.plan.output.arrays[array].group;
+  CKPT_CHECK(open_->writer.next_offset() == planned.offset + row * planned.row_bytes);
+  AddPart(array, row * planned.row_bytes, crc);
+  AddScales(array, row / group.rows * group.GroupsOf(planned.rows.row_elements), sides.scales);
+  if (planned.zero_points) AddZeroPoints(array, row, sides.zeros);
+  writes_[out_turn_] = open_->writer.Write(out);
+  context_.progress.written_bytes += out.size();
   return {};
 }
 
@@ -160,9 +219,9 @@ Result<void> Lane::FinishBundle() {
 
 void Lane::AddPart(size_t array, uint64_t offset_bytes, const Crc32c& crc) {
   std::vector<ArrayPart>& parts = open_->record.parts;
-  // Tiles alternate between values and their scales, so the part that this one continues is one of
-  // the last two.
-  for (size_t back = 1; back <= std::min<size_t>(2, parts.size()); ++back) {
+  // Tiles alternate between values, their scales and zero points, so the part that this one
+  // continues is one of the last three.
+  for (size_t back = 1; back <= std::min<size_t>(3, parts.size()); ++back) {
     ArrayPart& part = parts[parts.size() - back];
     if (part.array != array || part.offset_bytes + part.crc.size_bytes() != offset_bytes) continue;
     part.crc.Append(crc);
@@ -174,17 +233,42 @@ void Lane::AddPart(size_t array, uint64_t offset_bytes, const Crc32c& crc) {
 void Lane::AddScales(size_t array, uint64_t first_element, std::span<const BF16> scales) {
   const size_t target = *context_.plan.arrays[array].scales;
   const std::span<const std::byte> bytes = std::as_bytes(scales);
-  const uint64_t offset = first_element * sizeof(BF16);
-  const uint64_t file_offset = context_.plan.arrays[target].offset + offset;
+  AddSide(target, first_element * sizeof(BF16), bytes);
+}
+
+// `row`: the first of those whose zero points are given, one group after the other. Rows that share
+// words wait for one another.
+void Lane::AddZeroPoints(size_t array, uint64_t row, std::span<const int8_t> zeros) {
+  const ArrayPlan& planned = context_.plan.arrays[array];
+  const GroupForm& group = context_.plan.output.arrays[array].group;
+  const uint64_t groups = group.GroupsOf(planned.rows.row_elements);
+  const uint64_t step = group.RowStep();
+  const uint64_t begin = row - zeros_.size() / groups;
+  zeros_.insert(zeros_.end(), zeros.begin(), zeros.end());
+  const uint64_t rows = zeros_.size() / groups;
+  const bool is_end = begin + rows == planned.rows.n_rows;
+  const uint64_t whole = is_end ? rows : rows / step * step;
+  if (whole == 0) return;
+  std::vector<std::byte> words(CeilDiv(whole, step) * groups * sizeof(uint32_t));
+  PackZeroPoints(zeros_.data(), whole, groups, group.bits,
+                 reinterpret_cast<uint8_t*>(words.data()));
+  zeros_.erase(zeros_.begin(), zeros_.begin() + static_cast<std::ptrdiff_t>(whole * groups));
+  AddSide(*planned.zero_points, begin / step * groups * sizeof(uint32_t), words);
+}
+
+void Lane::AddSide(size_t array, uint64_t offset_bytes, std::span<const std::byte> bytes) {
+  const uint64_t file_offset = context_.plan.arrays[array].offset + offset_bytes;
   BundleRecord& record = open_->record;
-  AddPart(target, offset, Crc32c::Of(bytes));
-  // Tiles of one array follow one another: their scales grow one value.
-  if (!record.sides.empty() &&
-      record.sides.back().file_offset + record.sides.back().bytes.size() == file_offset) {
-    record.sides.back().bytes.insert(record.sides.back().bytes.end(), bytes.begin(), bytes.end());
-  } else {
-    record.sides.push_back({file_offset, {bytes.begin(), bytes.end()}});
+  AddPart(array, offset_bytes, Crc32c::Of(bytes));
+  // Tiles of one array follow one another: their scales, or zero points, grow one value.
+  for (size_t back = 1; back <= std::min<size_t>(2, record.sides.size()); ++back) {
+    SideValue& side = record.sides[record.sides.size() - back];
+    if (side.file_offset + side.bytes.size() != file_offset) continue;
+    side.bytes.insert(side.bytes.end(), bytes.begin(), bytes.end());
+    context_.progress.written_bytes += bytes.size();
+    return;
   }
+  record.sides.push_back({file_offset, {bytes.begin(), bytes.end()}});
   context_.progress.written_bytes += bytes.size();
 }
 
@@ -210,6 +294,7 @@ void Lane::Abandon() {
   }
   open_.reset();
   hold_ = {};
+  zeros_.clear();
 }
 
 Result<void> Lane::RunStatistics(const std::function<std::optional<Job>()>& next) {

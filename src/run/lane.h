@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "run/context.h"
+#include "run/group_kernel.h"
 #include "run/hold_pool.h"
 #include "run/segment_writer.h"
 #include "run/tile_feed.h"
@@ -46,11 +47,17 @@ class Lane {
   Result<void> Process(const FedTile& fed);
   Result<void> ProcessRows(const FedTile& fed);
   Result<void> ProcessBlocks(const FedTile& fed);
+  Result<void> ProcessGroups(const FedTile& fed);
+  Result<void> ProcessGroupsOfRows(const FedTile& fed);
+  Result<void> WriteGroups(size_t array, uint64_t row, std::span<std::byte> out,
+                           const GroupSides& sides, const Crc32c& crc);
   Result<void> WriteHold(const FedTile& fed, uint64_t block_begin, uint64_t blocks);
   Result<void> FinishBundle();
   Result<std::span<std::byte>> NextOutBuffer(uint64_t file_offset, uint64_t bytes);
   void AddPart(size_t array, uint64_t offset_bytes, const Crc32c& crc);
   void AddScales(size_t array, uint64_t first_element, std::span<const BF16> scales);
+  void AddZeroPoints(size_t array, uint64_t row, std::span<const int8_t> zeros);
+  void AddSide(size_t array, uint64_t offset_bytes, std::span<const std::byte> bytes);
   Result<void> WaitForWrites();
   void Abandon();
 
@@ -63,6 +70,8 @@ class Lane {
   size_t out_turn_ = 0;
   KernelScratch scratch_;
   std::span<uint16_t> column_max_;
+  std::span<std::byte> group_carry_;  // rows, as bf16, of groups that are not full
+  std::vector<int8_t> zeros_;         // of rows whose words are not full
   std::optional<OpenBundle> open_;
   HoldPool::Hold hold_;
 };

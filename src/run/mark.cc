@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <nlohmann/json.hpp>
 
 #include "base/json_text.h"
@@ -14,9 +13,14 @@
 namespace ckpt {
 namespace {
 
-// What a run at work writes into its state folder, besides mark and report.
-constexpr std::array<std::string_view, 4> kLateNames = {"journal/", "side/", "shards/",
-                                                        "upload.json"};
+// shards/00000-of-00001.json: what shards say of themselves.
+bool IsShardNote(std::string_view name) {
+  constexpr std::string_view pattern = "shards/00000-of-00000.json";  // any digit for a 0
+  return name.size() == pattern.size() &&
+         std::equal(name.begin(), name.end(), pattern.begin(), [](char letter, char wanted) {
+           return wanted == '0' ? letter >= '0' && letter <= '9' : letter == wanted;
+         });
+}
 
 // The names of a list; nothing for a list that is none, or holds what is no name.
 std::optional<std::vector<std::string>> NamesIn(const nlohmann::json& json, const char* key) {
@@ -185,11 +189,7 @@ bool IsLeftover(std::string_view name, std::string_view state_name) {
   if (IsTemporary(name) && name.starts_with(TemporaryFolder(state_name) + "/")) return true;
   // A service may carry out what a run that failed no longer waited for: after it had removed all.
   const std::string folder = StateFolder(state_name) + "/";
-  if (name.starts_with(folder) &&
-      std::any_of(kLateNames.begin(), kLateNames.end(), [&](std::string_view late) {
-        return name.substr(folder.size()).starts_with(late);
-      }))
-    return true;
+  if (name.starts_with(folder) && IsShardNote(name.substr(folder.size()))) return true;
   return name.ends_with(".tmp") &&
          (IsMadeFrom(name, MarkName(state_name)) || IsMadeFrom(name, ReportName(state_name)));
 }

@@ -64,8 +64,8 @@ tl::unexpected<Error> RefuseDestination(const Store& destination, Standing stand
 std::string LockName(std::string_view state_name = "");
 /// What may lie in a state folder without a mark: the probe of a run that was killed at its very
 /// beginning, its mark or report under a temporary name, beside it or in the temporary folder; and
-/// what a service carried out late of a run that had given up and removed all. Never in the way of
-/// a next run.
+/// what a shard said of itself, which a service may carry out after the run has failed and removed
+/// all. Never in the way of a next run.
 bool IsLeftover(std::string_view name, std::string_view state_name = "");
 std::string ProbeName(std::string_view state_name = "");
 

@@ -21,11 +21,16 @@ Json Arrays(const Plan& plan, const std::vector<Crc32c>& crcs) {
   for (const FileSpec& file : plan.output.files) {
     for (const size_t i : file.arrays) {
       const ArraySpec& spec = plan.output.arrays[i];
-      const size_t maker = spec.encoding == Encoding::kScales ? spec.scales_of : i;
+      const bool is_side =
+          spec.encoding == Encoding::kScales || spec.encoding == Encoding::kZeroPoints;
+      Json sources = Json::array();
+      if (spec.encoding != Encoding::kConstant)
+        sources.push_back(
+            plan.catalog.tensors[plan.arrays[is_side ? spec.scales_of : i].tensor].name);
       arrays[spec.name] = {{"dtype", Name(spec.dtype)},
                            {"shape", spec.shape.extents},
                            {"crc32c", Hex(crcs[i])},
-                           {"sources", {plan.catalog.tensors[plan.arrays[maker].tensor].name}}};
+                           {"sources", sources}};
     }
   }
   return arrays;
@@ -49,6 +54,8 @@ std::string MakeReport(const Plan& plan, const RunFigures& figures, std::string_
                         {"model", plan.settings.model_name},
                         {"bundle_bytes", plan.bundle_bytes},
                         {"max_shard_bytes", plan.settings.max_shard_bytes},
+                        {"ignore", plan.settings.ignore},
+                        {"ct_arithmetic", plan.settings.is_quotient_rounded ? "cpu" : "gpu"},
                         {"threads", figures.threads},
                         {"io", figures.io_mode}};
   report["layout_digest"] = plan.layout_digest;

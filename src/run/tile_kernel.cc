@@ -1,96 +1,20 @@
 #include "run/tile_kernel.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
 #include <map>
-#include <utility>
 
 #include "base/check.h"
-#include "base/units.h"
 #include "kernel/convert.h"
 #include "kernel/quantize.h"
-#include "plan/box_rows.h"
+#include "run/bf16_rows.h"
 #include "run/kernel_faults.h"
 
 namespace ckpt {
 namespace {
 
-// Output made before its CRC is taken: small enough to be still in the second-level cache.
-constexpr uint64_t kStripeBytes = 256 * kKiB;
 constexpr uint16_t kInfinityBits = 0x7f80;
-
-const BF16* AsBF16(const std::byte* bytes) { return reinterpret_cast<const BF16*>(bytes); }
-
-// The error for the first NaN or infinity of a row.
-tl::unexpected<Error> NonFinite(const Plan& plan, size_t array, uint64_t row, const BF16* values) {
-  const ArrayPlan& made = plan.arrays[array];
-  const size_t column = FindNonFiniteBF16(values, made.rows.row_elements);
-  CKPT_CHECK(column < made.rows.row_elements);
-  uint16_t bits = 0;
-  std::memcpy(&bits, values + column, sizeof(bits));
-  const SourcePlaceOfElement place = FindSourceElement(plan, array, row, column);
-  const TensorEntry& tensor = plan.catalog.tensors[place.tensor];
-  Error error{
-      Code::kBadInput,
-      fmt::format("{} at index [{}] cannot be quantized",
-                  std::isnan(ToF32(BF16{bits})) ? "NaN" : "infinity", fmt::join(place.index, ", ")),
-      {},
-      {},
-      "the weights are damaged or were trained to infinity: fetch them again, or convert without "
-      "--quantize"};
-  error.where.push_back({"tensor", tensor.name});
-  if (!tensor.pieces.empty())
-    error.where.push_back({"file", plan.catalog.root.PrintBelow(
-                                       plan.catalog.objects[tensor.pieces.front().object].name)});
-  return Fail(std::move(error));
-}
-
-// The row as bf16: itself, or converted into scratch.
-class BF16Rows {
- public:
-  BF16Rows(const Plan& plan, const Tile& tile, const std::byte* input, const KernelScratch& scratch)
-      : rows_(tile, input, scratch.gathered_row),
-        elements_(plan.arrays[tile.rows.array].rows.row_elements),
-        converted_(scratch.converted_row) {
-    const DType source = plan.arrays[tile.rows.array].row_dtype;
-    if (source != DType::kBF16) convert_ = FindConvert(source, DType::kBF16);
-    CKPT_CHECK(source == DType::kBF16 || convert_ != nullptr);
-  }
-  uint64_t count() const { return rows_.count(); }
-  const BF16* Row(uint64_t i) const {
-    const std::byte* row = rows_.Row(i);
-    if (convert_ == nullptr) return AsBF16(row);
-    convert_(row, converted_, elements_);
-    return AsBF16(converted_);
-  }
-
- private:
-  TileRows rows_;
-  uint64_t elements_;
-  std::byte* converted_;
-  ConvertFn convert_ = nullptr;
-};
-
-// Takes the CRC of rows while they are made: a stripe at a time, before it leaves the cache.
-class StripeCrc {
- public:
-  StripeCrc(std::span<const std::byte> out, Crc32c& crc) : rest_(out), crc_(crc) {}
-  // `bytes` more are made.
-  void Made(size_t bytes) {
-    made_ += bytes;
-    if (made_ < kStripeBytes && made_ < rest_.size()) return;
-    crc_.Append(rest_.first(made_));
-    rest_ = rest_.subspan(std::exchange(made_, 0));
-  }
-
- private:
-  std::span<const std::byte> rest_;  // not yet taken
-  size_t made_ = 0;                  // of the rest
-  Crc32c& crc_;
-};
 
 void CastRows(const Plan& plan, const Tile& tile, const std::byte* input,
               const KernelScratch& scratch, std::span<std::byte> out, Crc32c& crc) {
@@ -146,7 +70,7 @@ Result<void> CheckKernels(const Plan& plan) {
   std::map<DType, std::vector<std::string>> missing;
   for (size_t i = 0; i < plan.arrays.size(); ++i) {
     const ArraySpec& spec = plan.output.arrays[i];
-    if (spec.encoding == Encoding::kScales) continue;
+    if (!HasRows(spec.encoding)) continue;
     const DType to = spec.encoding == Encoding::kCast ? spec.dtype : DType::kBF16;
     const TensorEntry& tensor = plan.catalog.tensors[plan.arrays[i].tensor];
     const DType fed = plan.arrays[i].row_dtype;

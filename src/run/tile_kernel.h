@@ -19,6 +19,7 @@ Result<void> CheckKernels(const Plan& plan);
 struct KernelScratch {
   std::byte* gathered_row = nullptr;   ///< one row as in the source
   std::byte* converted_row = nullptr;  ///< one row as bf16 or the output's dtype
+  std::byte* group_row = nullptr;      ///< codes of one row, before they are packed
 };
 
 /// Makes the stored bytes of a tile's rows, in row order: `out` has rows * row_bytes. For quantized

@@ -21,7 +21,7 @@ TRUE = ("true", "t", "yes", "y", "on", "1")
 FALSE = ("false", "f", "no", "n", "off", "0")
 DOCUMENTED = {0, 64, 65, 66, 69, 71, 73, 74, 75, 77, 78}  # 70 is our own bug, and a signal is no exit
 GEMMA = ["-b=bkt", "-m=google/gemma/maxtext/7b-it/2"]
-VERBS = ("convert", "plan", "inspect", "verify", "status", "clean", "families", "manifest")
+VERBS = ("convert", "plan", "inspect", "verify", "diff", "status", "clean", "families", "manifest")
 MIXES = 2400
 JUNK = 600
 

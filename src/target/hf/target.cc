@@ -13,6 +13,8 @@
 #include "target/hf/config_check.h"
 #include "target/hf/index_json.h"
 #include "target/hf/losses.h"
+#include "target/hf/modules.h"
+#include "target/hf/schemes.h"
 #include "target/safetensors/layout.h"
 
 namespace ckpt {
@@ -55,17 +57,22 @@ const std::array<std::string, 27> kCompanions = {"generation_config.json",
 // The arrays of one output, and what the format cannot hold.
 class Describer {
  public:
+  // `quantizer`: null where nothing is quantized.
   Describer(const Model& model, const Catalog& catalog, const SourceConfig& config,
-            const TargetSettings& settings)
-      : model_(model), catalog_(catalog), config_(config), settings_(settings) {}
+            const TargetSettings& settings, ModuleQuantizer* quantizer)
+      : model_(model),
+        catalog_(catalog),
+        config_(config),
+        settings_(settings),
+        quantizer_(quantizer) {}
 
   Result<OutputSpec> Describe() {
-    output_.name = "bf16";
+    output_.name = settings_.quantize.empty() ? "bf16" : settings_.quantize;
     for (size_t role = 0; role < model_.roles.size(); ++role) {
       if (IsTied(model_.roles[role])) continue;
       CKPT_TRY(const std::optional<CellInstance> cell,
                CellIn(model_, model_.roles[role].instance, HfTarget::kName));
-      if (cell) AddRole(role, *cell);
+      if (cell) CKPT_TRY_VOID(AddRole(role, *cell));
     }
     CKPT_TRY_VOID(std::move(faults_).Get());
     output_.warnings = CastWarnings(casts_, settings_.is_dtype_preserved);
@@ -82,10 +89,10 @@ class Describer {
     return !bound.tied_to.empty() && tie && AbsentMeansTied(*tie, &config_);
   }
 
-  void AddRole(size_t role, const CellInstance& cell) {
+  Result<void> AddRole(size_t role, const CellInstance& cell) {
     const BoundRole& bound = model_.roles[role];
     const TensorEntry& tensor = catalog_.tensors[bound.tensor];
-    if (faults_.AddUnlessFloat(tensor.name, tensor.dtype)) return;
+    if (faults_.AddUnlessFloat(tensor.name, tensor.dtype)) return {};
     ++casts_[tensor.dtype];
     ArraySpec array;
     array.role = role;
@@ -93,11 +100,9 @@ class Describer {
     array.value = cell.value;
     array.shape = cell.view.tensor;
     array.view = cell.view;
-    groups_.emplace_back();
     if (!cell.parts_axis) {
       array.name = cell.name;
-      Append(std::move(array));
-      return;
+      return Append(std::move(array), cell, bound.instance);
     }
     // An axis with a tensor for each index: of each array it is no axis.
     const auto axis = static_cast<std::ptrdiff_t>(*cell.parts_axis);
@@ -107,14 +112,26 @@ class Describer {
       ArraySpec part = array;
       part.name = cell.part_names[i];
       part.part = ArraySpec::Part{*cell.parts_axis, i};
-      if (i > 0) groups_.emplace_back();
-      Append(std::move(part));
+      CKPT_TRY_VOID(Append(std::move(part), cell, bound.instance));
     }
+    return {};
   }
 
-  void Append(ArraySpec array) {
-    groups_.back().push_back(output_.arrays.size());
-    output_.arrays.push_back(std::move(array));
+  // A weight, or what it becomes.
+  Result<void> Append(ArraySpec weight, const CellInstance& cell, const RoleInstance& instance) {
+    std::vector<ArraySpec> arrays;
+    if (quantizer_ == nullptr) {
+      arrays.push_back(std::move(weight));
+    } else {
+      CKPT_TRY(arrays,
+               quantizer_->Quantize(std::move(weight), cell, instance, output_.arrays.size()));
+    }
+    groups_.emplace_back();
+    for (ArraySpec& array : arrays) {
+      groups_.back().push_back(output_.arrays.size());
+      output_.arrays.push_back(std::move(array));
+    }
+    return {};
   }
 
   // What belongs together stays in one file; a new one begins where the next would be too much.
@@ -151,6 +168,7 @@ class Describer {
   const Catalog& catalog_;
   const SourceConfig& config_;
   const TargetSettings& settings_;
+  ModuleQuantizer* quantizer_;
   OutputSpec output_;
   std::vector<std::vector<size_t>> groups_;  // arrays that stay in one file
   std::map<DType, size_t> casts_;
@@ -169,22 +187,46 @@ Result<const SourceConfig*> ConfigOf(const Catalog& catalog) {
 
 }  // namespace
 
-std::span<const std::string> HfTarget::quantizations() const { return {}; }
+std::span<const std::string> HfTarget::quantizations() const { return CtWords(); }
 
 std::span<const std::string> HfTarget::CompanionNames() const { return kCompanions; }
 
 Result<OutputSpec> HfTarget::Describe(const Model& model, const Catalog& catalog,
                                       std::span<const ObjectInfo> source_files,
                                       const TargetSettings& settings) const {
-  CKPT_TRY(const SourceConfig* const config, ConfigOf(catalog));
-  CKPT_TRY_VOID(CheckConfig(model, catalog, *config));
-  CKPT_TRY(OutputSpec output, Describer(model, catalog, *config, settings).Describe());
+  if (settings.is_dtype_preserved && !settings.quantize.empty())
+    return Fail(Code::kUsage,
+                "--preserve-dtype and --quantize exclude each other: quantizing starts from bf16",
+                "leave one of them out");
+  if (settings.quantize.empty() && (!settings.ignore.empty() || settings.is_quotient_rounded))
+    return Fail(Code::kUsage, "--ignore and --ct-arithmetic are for --quantize",
+                "leave them out, or give --quantize");
+  CKPT_TRY(const SourceConfig* const own, ConfigOf(catalog));
+  CKPT_TRY_VOID(CheckConfig(model, catalog, *own));
+  std::string config = own->text;
+  std::optional<ModuleQuantizer> quantizer;
+  if (const CtScheme* scheme = FindCtScheme(settings.quantize)) {
+    CKPT_TRY(IgnoreList ignore, IgnoreList::Parse(settings.ignore));
+    quantizer.emplace(model, *scheme, settings, std::move(ignore));
+  }
+  CKPT_TRY(OutputSpec output,
+           Describer(model, catalog, *own, settings, quantizer ? &*quantizer : nullptr).Describe());
+  if (quantizer) {
+    CKPT_TRY_VOID(quantizer->Check());
+    for (std::string& warning : quantizer->Warnings())
+      output.warnings.push_back(std::move(warning));
+    CKPT_TRY(config,
+             WithQuantization(config, *FindCtScheme(settings.quantize), quantizer->Ignored()));
+  } else {
+    CKPT_TRY(config, WithoutQuantization(config));
+  }
   for (const ObjectInfo& object : source_files)
     output.companions.push_back({object.name, std::nullopt, object});
   if (output.files.size() > 1)
     output.companions.push_back({std::string(kIndexName), PrintIndex(output), std::nullopt});
-  output.marker = CompanionSpec{std::string(kConfigName), config->text, std::nullopt};
-  output.how_to_load.emplace_back("vllm serve DEST");
+  output.marker = CompanionSpec{std::string(kConfigName), std::move(config), std::nullopt};
+  output.how_to_load.emplace_back(quantizer ? "vllm serve DEST --quantization compressed-tensors"
+                                            : "vllm serve DEST");
   return output;
 }
 

@@ -12,6 +12,7 @@
 #include "kernel/quantize.h"
 #include "tests/data.h"
 #include "tests/read_file.h"
+#include "tests/read_safetensors.h"
 #include "tests/unit/kernel/kernel_test.h"
 
 namespace ckpt {
@@ -112,25 +113,6 @@ TEST_P(KernelGolden, DequantizesAsGgmlDoes) {
   EXPECT_EQ(compared, 15U);
 }
 
-// A good safetensors file in memory.
-struct Safetensors {
-  explicit Safetensors(const std::filesystem::path& path) : file(ReadFile(path)) {
-    uint64_t header_bytes = 0;
-    std::memcpy(&header_bytes, file.data(), sizeof(header_bytes));
-    header = nlohmann::json::parse(file.substr(8, header_bytes));
-    data = std::string_view(file).substr(8 + header_bytes);
-  }
-  std::string_view Bytes(const std::string& name) const {
-    const auto offsets = header.at(name).at("data_offsets").get<std::vector<size_t>>();
-    return data.substr(offsets[0], offsets[1] - offsets[0]);
-  }
-  std::vector<size_t> Shape(const std::string& name) const { return header.at(name).at("shape"); }
-
-  std::string file;
-  nlohmann::json header;
-  std::string_view data;
-};
-
 // A weight as rows of its last axis, and what becomes of it.
 struct Quantized {
   Quantized(std::string_view weight, size_t columns)
@@ -176,12 +158,6 @@ struct Quantized {
   std::vector<int8_t> q;
   std::vector<BF16> scales;
 };
-
-template <class T>
-bool SameBytes(const std::vector<T>& ours, std::string_view theirs) {
-  return ours.size() * sizeof(T) == theirs.size() &&
-         std::memcmp(ours.data(), theirs.data(), theirs.size()) == 0;
-}
 
 // Every quantized tensor of `family`/`type` from the bf16 one; returns how many there were.
 size_t ExpectFile(const std::string& family, const std::string& type) {

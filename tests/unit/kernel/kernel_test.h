@@ -87,4 +87,16 @@ inline std::vector<BF16> HardValues(size_t n, std::mt19937& random) {
   return values;
 }
 
+/// `values` at an address that no bf16 would have by itself.
+class Shifted {
+ public:
+  Shifted(const std::vector<BF16>& values, size_t shift) : bytes_(values.size() * 2, shift) {
+    if (!values.empty()) std::memcpy(bytes_.data(), values.data(), bytes_.size());
+  }
+  const BF16* get() const { return reinterpret_cast<const BF16*>(bytes_.data()); }
+
+ private:
+  Guarded bytes_;
+};
+
 }  // namespace ckpt

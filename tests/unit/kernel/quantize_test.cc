@@ -15,18 +15,6 @@ CKPT_FOR_EACH_TARGET(Quantize);
 constexpr std::array<uint16_t, 5> kNotFinite = {0x7f80, 0xff80, 0x7fc0, 0xff81, 0x7fff};
 constexpr size_t kLengths = 140;  // over twice the widest vector, by one and more
 
-// `values` at an address that no bf16 would have by itself.
-class Shifted {
- public:
-  Shifted(const std::vector<BF16>& values, size_t shift) : bytes_(values.size() * 2, shift) {
-    if (!values.empty()) std::memcpy(bytes_.data(), values.data(), bytes_.size());
-  }
-  const BF16* get() const { return reinterpret_cast<const BF16*>(bytes_.data()); }
-
- private:
-  Guarded bytes_;
-};
-
 TEST(QuantScale, IsTheFormulaWithRoundingAtEachStep) {
   // Worked by hand: R(1e-5) / 127 for nothing but zeros; 1 and 127 and 7 are exact or nearly so.
   EXPECT_EQ(ScaleOf(0, 8).scale, ToBF16(ToF32(BF16{0x3728}) / 127.0F));

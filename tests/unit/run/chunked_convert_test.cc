@@ -296,10 +296,17 @@ TEST_F(ChunkedConvertTest, RefusesATakenDestinationAndReplacesItOnlyWhenTold) {
   TinyMaxText options;
   ASSERT_TRUE(Run("out", options));
   const auto first = FilesIn(Out("out"));
+  // The very run is done.
   const auto again = Run("out", options);
-  ASSERT_FALSE(again);
-  EXPECT_EQ(again.error().code, Code::kCannotCreate);
-  EXPECT_NE(again.error().remedy.find("--overwrite"), std::string::npos);
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->outcome, Outcome::kCommittedByOthers);
+  EXPECT_EQ(FilesIn(Out("out")), first);
+  TinyMaxText others = options;
+  others.bundle_bytes = 123'456;
+  const auto refused = Run("out", others);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kCannotCreate);
+  EXPECT_NE(refused.error().remedy.find("--overwrite"), std::string::npos);
   EXPECT_EQ(FilesIn(Out("out")), first);
   ASSERT_TRUE(Run("out", options, true));
   EXPECT_EQ(FilesIn(Out("out")), first);

@@ -235,8 +235,24 @@ TEST_F(ConvertTest, RefusesADestinationThatIsNotOurs) {
   EXPECT_EQ(ReadFile(Out("out") + "/notes.txt"), "neither");
   EXPECT_FALSE(std::filesystem::exists(Out("out") + "/precious.safetensors"));
   const auto finished = Run("out", {});
-  ASSERT_FALSE(finished);
-  EXPECT_NE(finished.error().what.find("finished checkpoint"), std::string::npos);
+  ASSERT_TRUE(finished);
+  EXPECT_EQ(finished->outcome, Outcome::kCommittedByOthers);
+  const auto others = Run("out", {"int8_per_channel"});
+  ASSERT_FALSE(others);
+  EXPECT_NE(others.error().what.find("finished checkpoint"), std::string::npos);
+}
+
+TEST_F(ConvertTest, WhatAShardSaidLateIsInNobodysWay) {
+  MakeSource({});
+  const auto destination = OpenFolder(Out("out"));
+  const std::string note = ".ckpt-state/shards/00000-of-00001.json";
+  ASSERT_TRUE(WriteSmallObject(*destination, note, "{}", {}));
+  ASSERT_TRUE(Run("out", {}));
+  EXPECT_FALSE(std::filesystem::exists(Out("out") + "/" + note));
+  ASSERT_TRUE(WriteSmallObject(*OpenFolder(Out("other")), ".ckpt-state/shards/notes.json", "", {}));
+  const auto refused = Run("other", {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kCannotCreate);
 }
 
 TEST_F(ConvertTest, ClearsItsOwnUnfinishedRun) {

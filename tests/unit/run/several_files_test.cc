@@ -1,4 +1,5 @@
 // Outputs of several files: made by several lanes, shards and runs that were cut short.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>

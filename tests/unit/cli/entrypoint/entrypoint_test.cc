@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-const Strings kVerbs = {"convert", "plan",  "inspect",  "verify",
+const Strings kVerbs = {"convert", "plan",  "inspect",  "verify",  "diff",
                         "status",  "clean", "families", "manifest"};
 const Strings kGood = {"-b=bkt", "-m=google/gemma/maxtext/7b-it/2"};
 
