@@ -254,12 +254,12 @@ Result<Settings> ParseSettings(const Arguments& arguments) {
 Result<Model> BindWith(Catalog& catalog, const Settings& settings, const KeptNames& kept) {
   CKPT_TRY(const auto families, LoadFamilies(settings.family_files));
   CKPT_TRY_VOID(JoinShards(families, settings.family_name, catalog));
-  // The name of a server's model binds only where the target asks for one.
-  const bool is_chunked = settings.chunked != nullptr;
+  // The name of a server's model binds only where the target, or the user, asks for one.
+  const ChunkedSettings& asked = settings.chunked_settings;
   return BindModel(
       families, catalog,
-      {settings.family_name, is_chunked ? settings.chunked_settings.model_name : kept.model_name,
-       is_chunked ? settings.chunked_settings.rope_layout : kept.rope_layout});
+      {settings.family_name, asked.model_name.empty() ? kept.model_name : asked.model_name,
+       asked.rope_layout.empty() ? kept.rope_layout : asked.rope_layout});
 }
 
 Result<PlannedChunkedRun> PlanChunkedRun(const std::string& source, const Settings& settings,
