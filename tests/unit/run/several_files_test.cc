@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -101,8 +102,8 @@ TEST_F(SeveralFiles, ScalesInTheMiddleAreThoseOfAnOnlyFile) {
   const auto whole = MakeTinyPlan(source_, {"int8_per_channel"});
   const auto scattered = MakeScatteredPlan(source_);
   ASSERT_TRUE(whole && scattered);
-  std::map<std::string, std::string> arrays[2];
-  for (const int i : {0, 1}) {
+  std::array<std::map<std::string, std::string>, 2> arrays;
+  for (const size_t i : {0U, 1U}) {
     const Plan& plan = i == 0 ? *whole : *scattered;
     const std::string out = Out(std::to_string(i));
     MemoryBudget budget(plan.memory.budget_bytes);
@@ -213,7 +214,7 @@ TEST_F(SeveralFiles, ADamagedNoteIsSaidWithTheWayOut) {
   ASSERT_TRUE(Run("out", kOptions, {0, 2}));
   const std::string note = StateFolder("") + "/" + std::string(kUnfinishedName);
   ASSERT_TRUE(std::filesystem::exists(Out("out") + "/" + note));
-  std::ofstream(Out("out") + "/" + note) << "{\"files\": [{\"object\": \"model";
+  std::ofstream(Out("out") + "/" + note) << R"({"files": [{"object": "model)";
   const auto again = Run("out");
   ASSERT_FALSE(again);
   EXPECT_EQ(again.error().code, Code::kIo);

@@ -25,7 +25,7 @@ class UnfinishedFilesTest : public testing::Test {
     TinyLlama{}.WriteTo(*source_);
     plan_ = PlanOfSeveral(source_);
   }
-  Journal MakeJournal() { return Journal(store_, plan_.run_digest, "", 3); }
+  Journal MakeJournal() { return {store_, plan_.run_digest, "", 3}; }
 
   std::shared_ptr<MemoryStore> source_ = std::make_shared<MemoryStore>();
   MemoryStore store_;

@@ -25,10 +25,11 @@ std::shared_ptr<MemoryStore> StoreOf(const TinyLlama& model) {
   return store;
 }
 
+constexpr uint64_t kDim = 64;
+constexpr uint64_t kInner = 96;
+
 // A Mixtral of zeros with so many experts.
 std::shared_ptr<MemoryStore> Mixtral(uint64_t experts) {
-  constexpr uint64_t kDim = 64;
-  constexpr uint64_t kInner = 96;
   std::vector<safetensors::TensorSpec> tensors;
   const auto add = [&](const std::string& name, Shape shape) {
     tensors.push_back({name + ".weight", DType::kBF16, std::move(shape)});
@@ -62,6 +63,7 @@ std::shared_ptr<MemoryStore> Mixtral(uint64_t experts) {
 
 std::vector<std::string> NamesIn(const OutputSpec& output, const FileSpec& file) {
   std::vector<std::string> names;
+  names.reserve(file.arrays.size());
   for (const size_t array : file.arrays) names.push_back(output.arrays[array].name);
   return names;
 }
@@ -94,6 +96,7 @@ TEST(HfTarget, ANewFileBeginsWhereTheNextTensorWouldBeTooMuch) {
     const auto plan = MakeTinyHfPlan(StoreOf(model), {.max_shard_bytes = limit});
     EXPECT_TRUE(plan) << plan.error().Print();
     std::vector<std::vector<std::string>> files;
+    files.reserve(plan->output.files.size());
     for (const FileSpec& file : plan->output.files) files.push_back(NamesIn(plan->output, file));
     return files;
   };
