@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "base/text.h"
 #include "base/units.h"
@@ -26,10 +28,25 @@ namespace {
 constexpr uint64_t kLeastBundle = kMiB;
 constexpr uint64_t kLeastMaxShard = 1024;
 
+// Options that only Hugging Face's form has.
+void RefuseHfOptions(const Arguments& arguments, Faults& faults) {
+  if (arguments.target == HfTarget::kName) return;
+  const std::array<std::pair<std::string_view, bool>, 3> given = {{
+      {"--ignore", !arguments.ignore.empty()},
+      {"--ct-arithmetic", !arguments.ct_arithmetic.empty()},
+      {"--max-shard-size", !arguments.max_shard_size.empty()},
+  }};
+  for (const auto& [option, is_given] : given) {
+    if (is_given)
+      faults.Add(fmt::format("{} is not for this target", option), "leave it out; hf has it");
+  }
+}
+
 void ParseTarget(const Arguments& arguments, Settings& settings, Faults& faults) {
   const std::vector<std::string> names = TargetNames();
   settings.target = FindTarget(arguments.target);
   settings.chunked = FindChunkedTarget(arguments.target);
+  if (settings.target != nullptr || settings.chunked != nullptr) RefuseHfOptions(arguments, faults);
   if (arguments.target.empty()) {
     faults.Add("--to is missing: which checkpoint shall be written?",
                fmt::format("give --to {}", fmt::join(names, " or --to ")));

@@ -32,6 +32,14 @@ std::string ModuleOf(const std::string& name) {
 
 }  // namespace
 
+// The head is a module of every model, of those too whose tensor is the embedding's: whoever
+// ignores it has met something.
+ModuleQuantizer::ModuleQuantizer(const Model& model, const CtScheme& scheme,
+                                 const TargetSettings& settings, IgnoreList ignore)
+    : model_(model), scheme_(scheme), settings_(settings), ignore_(std::move(ignore)) {
+  ignore_.Has(std::string(kHead));
+}
+
 bool ModuleQuantizer::IsQuantized(const std::string& module, const CellInstance& cell,
                                   const Shape& shape) {
   if (cell.quantize.empty()) return false;  // no Linear

@@ -17,8 +17,7 @@ namespace ckpt {
 class ModuleQuantizer {
  public:
   ModuleQuantizer(const Model& model, const CtScheme& scheme, const TargetSettings& settings,
-                  IgnoreList ignore)
-      : model_(model), scheme_(scheme), settings_(settings), ignore_(std::move(ignore)) {}
+                  IgnoreList ignore);
 
   /// The arrays of one weight [O, I] of a role: the codes (values and view are `weight`'s), scales,
   /// shape and zero points as the scheme has them; or `weight` alone where its module stays.
