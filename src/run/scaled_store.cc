@@ -106,7 +106,7 @@ class Spreader {
 
   // `count` elements from number `first` of the tensor on; they follow those of the call before.
   Result<void> Spread(const std::byte* from, uint64_t first, uint64_t count) {
-    std::array<uint8_t, kStep> step;
+    std::array<uint8_t, kStep> step = {};
     while (count > 0) {
       const uint64_t row = first / tensor_.row_elements;
       const uint64_t column = first % tensor_.row_elements;
@@ -170,7 +170,7 @@ class ScaledReader final : public ObjectReader {
                        reading = std::move(reading)]() mutable -> Result<void> {
                         CKPT_TRY_VOID(reading.get());
                         CKPT_TRY(const Scales scales, scales_.Get(*tensor));
-                        std::array<std::byte, kTail> tail;
+                        std::array<std::byte, kTail> tail = {};
                         std::memcpy(tail.data(), bytes + count - kTail, kTail);
                         Spreader spreader(*tensor, *scales, out.data());
                         CKPT_TRY_VOID(spreader.Spread(bytes, first, count - kTail));
@@ -215,7 +215,7 @@ class ScaledReader final : public ObjectReader {
                         std::span<std::byte> into) {
     CKPT_TRY(const Scales scales, scales_.Get(tensor));
     Spreader spreader(tensor, *scales, into.data());
-    std::array<std::byte, kTail> bytes;
+    std::array<std::byte, kTail> bytes = {};
     for (uint64_t done = 0; done < count;) {
       const uint64_t step = std::min(kTail, count - done);
       const uint64_t at = tensor.stored.begin + first + done;
@@ -229,8 +229,8 @@ class ScaledReader final : public ObjectReader {
   Result<void> ReadMxfp4(const ScaledTensor& tensor, uint64_t first, uint64_t count,
                          std::span<std::byte> into) {
     constexpr uint64_t blocks_at_once = 512;
-    std::array<uint8_t, blocks_at_once * kMxBlock / 2> blocks;
-    std::array<uint8_t, blocks_at_once> powers;
+    std::array<uint8_t, blocks_at_once* kMxBlock / 2> blocks = {};
+    std::array<uint8_t, blocks_at_once> powers = {};
     std::array<BF16, blocks_at_once * kMxBlock> values;
     const Piece& scales = tensor.scales.pieces.front();
     CKPT_TRY(const std::unique_ptr<ObjectReader> scale_reader,

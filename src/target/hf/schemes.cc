@@ -85,6 +85,7 @@ std::string Print(const Json& json) { return json.dump(2, ' ', /*ensure_ascii=*/
 std::span<const std::string> CtWords() {
   static const std::vector<std::string> words = [] {
     std::vector<std::string> all;
+    all.reserve(2 * kSchemes.size());
     for (const CtScheme& scheme : kSchemes) all.emplace_back(scheme.word);
     for (const CtScheme& scheme : kSchemes) all.emplace_back(scheme.alias);
     return all;
