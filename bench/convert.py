@@ -15,6 +15,7 @@ import sys
 from common import DATA, GB, ROOT, Contest, copy_source, lock_test_data, measured, preset, save
 
 TYPES = ("bf16", "int8_per_channel", "int4_blockwise")
+HF_TYPES = ("bf16", "w8a16", "w4a16", "w4a16-asym", "w8a8", "fp8-dynamic", "fp8-block")  # --to hf: without a numpy script
 LEAST_RATIO = 1.0
 MOST_CPU_S_PER_GB = 0.25
 
@@ -22,13 +23,13 @@ MOST_CPU_S_PER_GB = 0.25
 class Case(Contest):
     """One model, type and state of the page cache; `run` alternates the contestants."""
 
-    def __init__(self, model, kind, cached, flags, scratch):
+    def __init__(self, model, target, kind, cached, flags, scratch):
         super().__init__(model, cached, flags, scratch)
-        self.kind = kind
+        self.target, self.kind = target, kind
 
     def convert(self):
         quantize = [] if self.kind == "bf16" else ["--quantize", self.kind]
-        return self.converted("jetstream-pytorch", *quantize)
+        return self.converted(self.target, *quantize)
 
     def peer(self):
         self.prepare(self.shards)
@@ -37,7 +38,7 @@ class Case(Contest):
     def run(self, runs, peer_runs):
         self.convert()  # once unmeasured: tells the output's size
         read = sum(path.stat().st_size for path in self.shards)
-        written = (self.out / "model.safetensors").stat().st_size
+        written = sum(path.stat().st_size for path in self.out.glob("*.safetensors"))
         source = copy_source(self.shards, min((read + written) // 2, read), self.out.parent)
         ours, theirs, peers = [], [], []
         for number in range(runs):
@@ -54,7 +55,7 @@ class Case(Contest):
         peer = min(peers, key=lambda run: run["wall_s"]) if peers else None
         moved = read + written
         return {
-            "model": self.model.name, "type": self.kind, "cached": self.cached, "read_bytes": read,
+            "model": self.model.name, "target": self.target, "type": self.kind, "cached": self.cached, "read_bytes": read,
             "written_bytes": written, "ckpt": best, "cp": copy, "peer": peer,
             "moved_gb_per_s": moved / best["wall_s"] / GB, "cp_moved_gb_per_s": moved / copy["wall_s"] / GB,
             "ratio": copy["wall_s"] / best["wall_s"], "cpu_s_per_gb_in": min(run["cpu_s"] for run in ours) / (read / GB),
@@ -83,7 +84,8 @@ def show(result):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", action="append", choices=["bench", "8gb"], help="default: both")
-    parser.add_argument("--type", action="append", choices=TYPES, help="default: all three")
+    parser.add_argument("--to", default="jetstream-pytorch", choices=["jetstream-pytorch", "hf"])
+    parser.add_argument("--type", action="append", help="default: all of the target")
     parser.add_argument("--input", action="append", choices=["cold", "cached"], help="default: both")
     parser.add_argument("--runs", type=int, default=5, help="alternations for each case (default 5)")
     parser.add_argument("--peer-runs", type=int, default=2, help="of them with the numpy script, for `bench` (default 2)")
@@ -91,6 +93,9 @@ def main():
     parser.add_argument("--name", default="convert", help="of the JSON file below build/bench (default convert)")
     parser.add_argument("flags", nargs="*", help="after --: more arguments for ckpt, such as --memory 256MiB")
     arguments = parser.parse_args()
+    types = HF_TYPES if arguments.to == "hf" else TYPES
+    if unknown := [kind for kind in arguments.type or [] if kind not in types]:
+        parser.error(f"unknown: {' '.join(unknown)}; {arguments.to} has {' '.join(types)}")
     results, missed = [], []
     lock_test_data()
     scratch = DATA / "bench-scratch"
@@ -101,10 +106,11 @@ def main():
         free = shutil.disk_usage(DATA).free
         if free < needed:
             raise SystemExit(f"{DATA}: {free / GB:.0f} GB free, up to {needed / GB:.0f} GB needed for model {model}")
-        for kind in arguments.type or TYPES:
+        for kind in arguments.type or types:
             for state in arguments.input or ["cold", "cached"]:
-                case = Case(preset(model), kind, state == "cached", arguments.flags, scratch)
-                result = case.run(arguments.runs, arguments.peer_runs if model == "bench" else 0)
+                case = Case(preset(model), arguments.to, kind, state == "cached", arguments.flags, scratch)
+                has_peer = model == "bench" and arguments.to != "hf"
+                result = case.run(arguments.runs, arguments.peer_runs if has_peer else 0)
                 show(result)
                 results.append(result)
                 if result["ratio"] < LEAST_RATIO or result["cpu_s_per_gb_in"] > MOST_CPU_S_PER_GB:

@@ -18,6 +18,7 @@
 #include "model/shards.h"
 #include "plan/memory.h"
 #include "run/band_kernel.h"
+#include "run/scaled_store.h"
 #include "run/tile_kernel.h"
 #include "target/hf/target.h"
 
@@ -123,11 +124,15 @@ void ParseResources(const Arguments& arguments, Settings& settings, Faults& faul
 }
 
 // The configuration of a source that brings none: the user's file, or what the report of the run
-// that made the source has kept.
-Result<void> AddConfig(const std::string& source, const Settings& settings, Catalog& catalog) {
-  if (!settings.config_file.empty()) return UseConfigFile(settings.config_file, catalog);
-  if (settings.target == nullptr || catalog.format != "orbax") return {};
-  return UseKeptConfig(source, settings.access, catalog);
+// that made the source has kept, with the names that it was written by.
+Result<KeptNames> AddConfig(const std::string& source, const Settings& settings, Catalog& catalog) {
+  KeptNames kept;
+  if (!settings.config_file.empty()) CKPT_TRY_VOID(UseConfigFile(settings.config_file, catalog));
+  if (settings.target == nullptr || catalog.format != "orbax") return kept;
+  CKPT_TRY(kept, UseReport(source, settings.access, catalog));
+  if (settings.target->name() == HfTarget::kName && !settings.target_settings.model_name.empty())
+    kept.model_name = settings.target_settings.model_name;
+  return kept;
 }
 
 // A source whose headers are read, and what it is.
@@ -145,8 +150,13 @@ Result<OpenedModel> OpenModel(const std::string& source, const Settings& setting
   MemoryBudget header_budget(resources.memory_bytes > 0 ? resources.memory_bytes
                                                         : resources.least_memory_bytes);
   CKPT_TRY(opened.catalog, OpenSource(opened.place, header_budget));
-  CKPT_TRY_VOID(AddConfig(source, settings, opened.catalog));
-  CKPT_TRY(opened.model, BindWith(opened.catalog, settings));
+  CKPT_TRY(const KeptNames kept, AddConfig(source, settings, opened.catalog));
+  CKPT_TRY_VOID(ReadScaledAsBF16(opened.place.store, opened.catalog));
+  Result<Model> model = BindWith(opened.catalog, settings, kept);
+  if (!model && !settings.config_file.empty())
+    return Fail(Where("config", settings.config_file)(std::move(model).error()));
+  if (!model) return Fail(std::move(model).error());
+  opened.model = *std::move(model);
   return opened;
 }
 
@@ -260,13 +270,15 @@ Result<Settings> ParseSettings(const Arguments& arguments) {
   return settings;
 }
 
-Result<Model> BindWith(Catalog& catalog, const Settings& settings) {
+Result<Model> BindWith(Catalog& catalog, const Settings& settings, const KeptNames& kept) {
   CKPT_TRY(const auto families, LoadFamilies(settings.family_files));
   CKPT_TRY_VOID(JoinShards(families, settings.family_name, catalog));
-  // The name of a server's model binds only where the target asks for one.
-  return BindModel(families, catalog,
-                   {settings.family_name, settings.chunked_settings.model_name,
-                    settings.chunked_settings.rope_layout});
+  // The name of a server's model binds only where the target, or the user, asks for one.
+  const ChunkedSettings& asked = settings.chunked_settings;
+  return BindModel(
+      families, catalog,
+      {settings.family_name, asked.model_name.empty() ? kept.model_name : asked.model_name,
+       asked.rope_layout.empty() ? kept.rope_layout : asked.rope_layout});
 }
 
 Result<PlannedChunkedRun> PlanChunkedRun(const std::string& source, const Settings& settings,

@@ -7,6 +7,7 @@
 
 #include "base/environment.h"
 #include "base/memory_budget.h"
+#include "cli/config_file.h"
 #include "cli/machine.h"
 #include "cli/options.h"
 #include "cli/registry.h"
@@ -93,6 +94,7 @@ Result<PlannedChunkedRun> PlanChunkedRun(const std::string& source, const Settin
                                          bool keeps_sides);
 
 /// What a catalog's model is, for the verbs that do not convert; joins the catalog's shards.
-Result<Model> BindWith(Catalog& catalog, const Settings& settings);
+/// `kept`: the names that an output of ours was written by, for targets that take none.
+Result<Model> BindWith(Catalog& catalog, const Settings& settings, const KeptNames& kept = {});
 
 }  // namespace ckpt

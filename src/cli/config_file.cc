@@ -27,21 +27,46 @@ void Replace(SourceConfig config, Catalog& catalog) {
 
 // The folder above; "" where there is none that is worth a look.
 std::string Above(std::string folder) {
-  while (folder.ends_with('/')) folder.pop_back();
   const size_t slash = folder.rfind('/');
   if (slash == std::string::npos || slash == 0 || folder[slash - 1] == '/') return "";
   return folder.substr(0, slash);
 }
 
-// The text in a report, if it has one.
-std::string ConfigIn(Store& store, const std::string& report) {
-  const Result<std::string> text = store.ReadWhole(report, kMostReport);
-  if (!text) return "";
-  const nlohmann::json json = ParseJson(*text);
-  const nlohmann::json::json_pointer place("/source/configs/config.json");
-  return json.is_object() && json.contains(place) && json[place].is_string()
-             ? json[place].get<std::string>()
-             : "";
+std::string TextAt(const nlohmann::json& json, const char* place) {
+  const nlohmann::json::json_pointer pointer(place);
+  return json.contains(pointer) && json[pointer].is_string() ? json[pointer].get<std::string>()
+                                                             : "";
+}
+
+// Whether a report tells of an output that holds `part`, relative to the folder of the run.
+bool TellsOf(const nlohmann::json& report, std::string_view part) {
+  if (!report.is_object() || !report.contains("outputs") || !report["outputs"].is_array())
+    return false;
+  return std::any_of(report["outputs"].begin(), report["outputs"].end(),
+                     [&](const nlohmann::json& output) {
+                       if (!output.is_object() || !output.contains("path")) return false;
+                       const std::string path = TextAt(output, "/path");
+                       return path.empty() || PathBelow(part, path);
+                     });
+}
+
+// The report that tells of an output of ours, in its folder or in one of those above; null where
+// there is none.
+nlohmann::json FindReportOf(const std::string& output, const StoreAccess& access) {
+  std::string folder = output;
+  for (int i = 0; i <= kMostParents && !folder.empty(); ++i, folder = Above(folder)) {
+    const Result<SourcePlace> place = FindSource(folder, access);
+    if (!place || !place->object.empty()) continue;
+    const Result<std::vector<ObjectInfo>> state = place->store->List(std::string(kStateFolder));
+    if (!state) continue;
+    for (const ObjectInfo& object : *state) {
+      if (!object.name.ends_with("/report.json")) continue;
+      const Result<std::string> text = place->store->ReadWhole(object.name, kMostReport);
+      nlohmann::json report = text ? ParseJson(*text) : nlohmann::json();
+      if (TellsOf(report, PathBelow(output, folder).value_or(""))) return report;
+    }
+  }
+  return {};
 }
 
 }  // namespace
@@ -59,26 +84,20 @@ Result<void> UseConfigFile(const std::string& path, Catalog& catalog) {
   return {};
 }
 
-Result<void> UseKeptConfig(const std::string& source, const StoreAccess& access, Catalog& catalog) {
+Result<KeptNames> UseReport(const std::string& source, const StoreAccess& access,
+                            Catalog& catalog) {
+  std::string output = IsFolder(source) ? AbsolutePath(source) : source;
+  while (output.ends_with('/')) output.pop_back();
+  const nlohmann::json report = FindReportOf(output, access);
+  if (report.is_null()) return KeptNames();
   const bool has_config = std::any_of(catalog.configs.begin(), catalog.configs.end(),
                                       [](const SourceConfig& one) { return one.kind == "hf"; });
-  if (has_config) return {};
-  std::string folder = source;
-  for (int i = 0; i <= kMostParents && !folder.empty(); ++i, folder = Above(folder)) {
-    const Result<SourcePlace> place = FindSource(folder, access);
-    if (!place || !place->object.empty()) continue;
-    const Result<std::vector<ObjectInfo>> state = place->store->List(std::string(kStateFolder));
-    if (!state) continue;
-    for (const ObjectInfo& object : *state) {
-      if (!object.name.ends_with("/report.json")) continue;
-      std::string text = ConfigIn(*place->store, object.name);
-      if (text.empty()) continue;
-      CKPT_TRY(SourceConfig config, FlattenConfig("hf", std::string(kName), std::move(text)));
-      Replace(std::move(config), catalog);
-      return {};
-    }
+  std::string text = TextAt(report, "/source/configs/config.json");
+  if (!has_config && !text.empty()) {
+    CKPT_TRY(SourceConfig config, FlattenConfig("hf", std::string(kName), std::move(text)));
+    Replace(std::move(config), catalog);
   }
-  return {};
+  return KeptNames{TextAt(report, "/settings/model"), TextAt(report, "/source/facts/rope")};
 }
 
 }  // namespace ckpt

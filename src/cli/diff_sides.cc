@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "cli/registry.h"
+#include "run/scaled_store.h"
 #include "source/config.h"
 
 namespace ckpt {
@@ -44,6 +45,7 @@ Result<OpenedSide> OpenOne(const SideWords& words, const Settings& settings, uin
       resources.memory_bytes > 0 ? resources.memory_bytes : resources.least_memory_bytes;
   MemoryBudget budget(bytes - std::min(bytes, held_bytes));
   CKPT_TRY(opened.catalog, OpenSource(opened.place, budget));
+  CKPT_TRY_VOID(ReadScaledAsBF16(opened.place.store, opened.catalog));
   if (words.config.empty()) return opened;
   CKPT_TRY(SourceConfig config, ReadGivenConfig(words.config, settings.access));
   opened.catalog.configs = {std::move(config)};

@@ -53,10 +53,10 @@ class FileConversion final : public PlannedConversion<Plan> {
 
   std::string Summary(bool was_done) const override {
     const Totals& totals = plan_.totals;
-    std::string text =
-        fmt::format("{} {} -> {} ({}, {}): {} arrays\n", was_done ? kDoneAlready : kConverted,
-                    plan_.catalog.root.Print(), destination->root().Print(), plan_.target,
-                    plan_.output.name, plan_.output.arrays.size());
+    std::string text = fmt::format("{} {} -> {} ({}, {}): {} arrays, {:.2f} bits per weight\n",
+                                   was_done ? kDoneAlready : kConverted, plan_.catalog.root.Print(),
+                                   destination->root().Print(), plan_.target, plan_.output.name,
+                                   plan_.output.arrays.size(), BitsPerWeight(plan_));
     if (!was_done) text += FiguresText(figures_, totals.written_bytes, plan_.memory.budget_bytes);
     const std::string at = destination->KeepsObjects() ? destination->root().Print() : "DEST";
     for (const std::string& line : HowToLoad("", at, ""))

@@ -124,8 +124,9 @@ std::string PrintPlan(const Plan& plan) {
   };
   row("source", SourceText(plan));
   row("family", fmt::format("{}  {}", plan.model.family->name(), dims));
-  row("target", fmt::format("{}, {}: {} arrays in {}", plan.target, plan.output.name,
-                            plan.output.arrays.size(), FilesText(plan.output)));
+  row("target",
+      fmt::format("{}, {}: {} arrays in {}, {:.2f} bits per weight", plan.target, plan.output.name,
+                  plan.output.arrays.size(), FilesText(plan.output), BitsPerWeight(plan)));
   text += ReadRows(plan);
   row("write", fmt::format("{} ({} bytes) in {} files", FormatBytes(totals.written_bytes),
                            totals.written_bytes, CountFiles(plan.output)));
@@ -152,6 +153,7 @@ std::string PlanJson(const Plan& plan) {
       {"source", SourceJson(plan)},
       {"dims", plan.model.dims},
       {"arrays", plan.output.arrays.size()},
+      {"bits_per_weight", BitsPerWeight(plan)},
       {"files", FilesJson(plan.output)},
       {"companions", companions},
       {"bytes", BytesJson(plan)},

@@ -39,6 +39,7 @@ Result<void> CompareWriter::Compare(uint64_t offset, std::span<const std::byte> 
                   "other settings"};
       error.where.push_back({"place", describe_(at)});
       error.where.push_back({"byte", fmt::format("{}", at)});
+      error.where.push_back({"file", reader_->info().name});
       return Fail(std::move(error));
     }
     offset += count;

@@ -38,6 +38,20 @@ Json Arrays(const Plan& plan, const std::vector<Crc32c>& crcs) {
 
 }  // namespace
 
+double BitsPerWeight(const Plan& plan) {
+  double bits = 0;
+  double weights = 0;
+  for (size_t i = 0; i < plan.arrays.size(); ++i) {
+    const Encoding encoding = plan.output.arrays[i].encoding;
+    if (encoding == Encoding::kConstant) continue;
+    bits += 8 * static_cast<double>(plan.arrays[i].size_bytes);
+    if (!HasRows(encoding)) continue;
+    const RowMap& rows = plan.arrays[i].rows;
+    weights += static_cast<double>(rows.n_rows) * static_cast<double>(rows.row_elements);
+  }
+  return weights > 0 ? bits / weights : 0;
+}
+
 std::string ReportName(std::string_view state_name) {
   return StateFolder(state_name) + "/report.json";
 }
@@ -73,6 +87,7 @@ std::string MakeReport(const Plan& plan, const RunFigures& figures, std::string_
   report["resumed"] = ResumedOf(figures.shard);
   if (figures.network) report["network"] = NetworkOf(*figures.network);
   report["warnings"] = plan.warnings;
+  report["bits_per_weight"] = BitsPerWeight(plan);
   report["load_with"] = plan.output.how_to_load;
   report["arrays"] = Arrays(plan, figures.execute.array_crcs);
   // Names are checked UTF-8; the handler is for texts of configurations.

@@ -56,6 +56,9 @@ struct RunFigures {
   ShardFigures shard;
 };
 
+/// Bits that an output stores for each of its weights, scales and zero points included.
+double BitsPerWeight(const Plan& plan);
+
 /// The report as JSON (docs/report.md): never a secret, URIs without their queries.
 std::string MakeReport(const Plan& plan, const RunFigures& figures, std::string_view version);
 

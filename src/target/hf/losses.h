@@ -5,7 +5,7 @@
 
 #include "base/result.h"
 #include "model/model.h"
-#include "source/catalog.h"
+#include "plan/target.h"
 
 namespace ckpt {
 

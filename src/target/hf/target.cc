@@ -8,7 +8,9 @@
 
 #include "base/checked.h"
 #include "base/units.h"
-#include "model/config.h"
+#include "model/family.h"
+#include "model/ties.h"
+#include "target/hf/config_check.h"
 #include "target/hf/index_json.h"
 #include "target/hf/losses.h"
 #include "target/hf/modules.h"
@@ -56,15 +58,18 @@ const std::array<std::string, 27> kCompanions = {"generation_config.json",
 class Describer {
  public:
   // `quantizer`: null where nothing is quantized.
-  Describer(const Model& model, const Catalog& catalog, const TargetSettings& settings,
-            ModuleQuantizer* quantizer)
-      : model_(model), catalog_(catalog), settings_(settings), quantizer_(quantizer) {}
+  Describer(const Model& model, const Catalog& catalog, const SourceConfig& config,
+            const TargetSettings& settings, ModuleQuantizer* quantizer)
+      : model_(model),
+        catalog_(catalog),
+        config_(config),
+        settings_(settings),
+        quantizer_(quantizer) {}
 
   Result<OutputSpec> Describe() {
     output_.name = settings_.quantize.empty() ? "bf16" : settings_.quantize;
     for (size_t role = 0; role < model_.roles.size(); ++role) {
-      // What shares another role's tensor is no tensor of its own: config.json says so.
-      if (!model_.roles[role].tied_to.empty()) continue;
+      if (IsTied(model_.roles[role])) continue;
       CKPT_TRY(const std::optional<CellInstance> cell,
                CellIn(model_, model_.roles[role].instance, HfTarget::kName));
       if (cell) CKPT_TRY_VOID(AddRole(role, *cell));
@@ -78,6 +83,12 @@ class Describer {
   }
 
  private:
+  // What shares another role's tensor is no tensor of its own where config.json says so, too.
+  bool IsTied(const BoundRole& bound) const {
+    const std::optional<Tie>& tie = model_.family->rows()[bound.instance.row].tied;
+    return !bound.tied_to.empty() && tie && AbsentMeansTied(*tie, &config_);
+  }
+
   Result<void> AddRole(size_t role, const CellInstance& cell) {
     const BoundRole& bound = model_.roles[role];
     const TensorEntry& tensor = catalog_.tensors[bound.tensor];
@@ -155,6 +166,7 @@ class Describer {
 
   const Model& model_;
   const Catalog& catalog_;
+  const SourceConfig& config_;
   const TargetSettings& settings_;
   ModuleQuantizer* quantizer_;
   OutputSpec output_;
@@ -164,9 +176,9 @@ class Describer {
 };
 
 // The configuration that the source brings, or that the user gave.
-Result<std::string> ConfigOf(const Catalog& catalog) {
+Result<const SourceConfig*> ConfigOf(const Catalog& catalog) {
   for (const SourceConfig& config : catalog.configs) {
-    if (config.kind == "hf" && !config.text.empty()) return config.text;
+    if (config.kind == "hf" && !config.text.empty()) return &config;
   }
   return Fail(Code::kUsage, "the source has no config.json, without which nothing loads the output",
               "give --config FILE, the config.json of this very model from its Hugging Face "
@@ -189,14 +201,16 @@ Result<OutputSpec> HfTarget::Describe(const Model& model, const Catalog& catalog
   if (settings.quantize.empty() && (!settings.ignore.empty() || settings.is_quotient_rounded))
     return Fail(Code::kUsage, "--ignore and --ct-arithmetic are for --quantize",
                 "leave them out, or give --quantize");
-  CKPT_TRY(std::string config, ConfigOf(catalog));
+  CKPT_TRY(const SourceConfig* const own, ConfigOf(catalog));
+  CKPT_TRY_VOID(CheckConfig(model, catalog, *own));
+  std::string config = own->text;
   std::optional<ModuleQuantizer> quantizer;
   if (const CtScheme* scheme = FindCtScheme(settings.quantize)) {
     CKPT_TRY(IgnoreList ignore, IgnoreList::Parse(settings.ignore));
     quantizer.emplace(model, *scheme, settings, std::move(ignore));
   }
   CKPT_TRY(OutputSpec output,
-           Describer(model, catalog, settings, quantizer ? &*quantizer : nullptr).Describe());
+           Describer(model, catalog, *own, settings, quantizer ? &*quantizer : nullptr).Describe());
   if (quantizer) {
     CKPT_TRY_VOID(quantizer->Check());
     for (std::string& warning : quantizer->Warnings())

@@ -2,12 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "plan/memory.h"
 #include "plan/tile.h"
 #include "tests/store/temp_folder.h"
-#include "tests/unit/run/tiny_llama.h"
+#include "tests/unit/run/tiny_hf.h"
 
 namespace ckpt {
 namespace {
@@ -154,6 +155,138 @@ TEST_F(PlanTest, BlockwiseNamesTheTensorThatHasNoWholeBlocks) {
   ASSERT_EQ(plan.error().details.size(), 3U) << "one w2 a layer";
   EXPECT_NE(plan.error().details[0].find("layers.0.feed_forward.w2.weight"), std::string::npos);
   EXPECT_NE(plan.error().details[0].find("192"), std::string::npos);
+}
+
+// --------------------------------------------------------------------- several files
+
+// Every byte of every file is the committer's or one bundle's, every row of every array made once.
+void ExpectWhole(const Plan& plan) {
+  std::vector<std::pair<ByteRange, size_t>> pieces;  // of the space of all files, with their file
+  std::vector<uint64_t> rows(plan.arrays.size());    // made so far
+  for (const CommitRange& range : plan.commits) {
+    pieces.emplace_back(range.segment, range.file);
+    for (const size_t array : range.arrays) rows[array] += plan.arrays[array].rows.n_rows;
+  }
+  uint32_t number = 1;
+  const auto add = [&](const Bundle& bundle) {
+    if (!bundle.segment.empty()) pieces.emplace_back(bundle.segment, bundle.file);
+    for (const RowSpan& span : bundle.spans) {
+      EXPECT_EQ(span.row_begin, rows[span.array]) << "in order, without a gap";
+      rows[span.array] = span.row_end;
+      const std::vector<size_t>& own = plan.output.files[bundle.file].arrays;
+      EXPECT_NE(std::find(own.begin(), own.end(), span.array), own.end()) << "of another file";
+      EXPECT_NE(plan.output.arrays[span.array].encoding, Encoding::kScales);
+    }
+  };
+  add(plan.front);
+  for (const Bundle& bundle : plan.bundles) {
+    EXPECT_EQ(bundle.number, number++);
+    EXPECT_GT(bundle.segment.size(), 0U);
+    add(bundle);
+  }
+  for (size_t array = 0; array < rows.size(); ++array)
+    EXPECT_EQ(rows[array], plan.arrays[array].rows.n_rows) << plan.output.arrays[array].name;
+  std::sort(pieces.begin(), pieces.end(),
+            [](const auto& a, const auto& b) { return a.first.begin < b.first.begin; });
+  auto piece = pieces.begin();
+  uint64_t next = 0;
+  for (size_t file = 0; file < plan.output.files.size(); ++file) {
+    const FileSpec& spec = plan.output.files[file];
+    EXPECT_EQ(spec.base % kIoAlignment, 0U);
+    EXPECT_GE(spec.base, next) << "files do not overlap";
+    EXPECT_LT(spec.base - next, kIoAlignment) << "nor lie apart";
+    uint64_t at = spec.base;
+    for (; piece != pieces.end() && at < spec.range().end; ++piece) {
+      EXPECT_EQ(piece->first.begin, at) << spec.name;
+      EXPECT_EQ(piece->second, file) << spec.name;
+      at = piece->first.end;
+    }
+    EXPECT_EQ(at, spec.range().end) << spec.name << ": a piece crosses its border";
+    next = spec.range().end;
+  }
+  EXPECT_EQ(piece, pieces.end());
+}
+
+TEST_F(PlanTest, EveryByteOfSeveralFilesIsMadeOnce) {
+  TinyLlama{}.WriteTo(*store_);
+  for (const uint64_t limit : {1ULL << 10, 300'000ULL, 700'000ULL, 1ULL << 40}) {
+    for (const uint64_t bundle : {1ULL << 10, 20'000ULL, 64ULL << 10, 64ULL << 20}) {
+      const auto plan = MakeTinyHfPlan(store_, {.max_shard_bytes = limit, .bundle_bytes = bundle});
+      ASSERT_TRUE(plan) << plan.error().Print();
+      ExpectWhole(*plan);
+      EXPECT_EQ(plan->output.files.size() == 1, limit == 1ULL << 40);
+      EXPECT_EQ(plan->commits.size(), plan->output.files.size());
+      EXPECT_TRUE(plan->output.files.size() == 1 || plan->front.spans.empty());
+      EXPECT_GE(plan->bundles.size(), plan->output.files.size() - 1);
+    }
+  }
+}
+
+TEST_F(PlanTest, AnOnlyFileOfAnyTargetIsMadeOnce) {
+  TinyLlama{}.WriteTo(*store_);
+  for (const std::string quantize : {"", "int8_per_channel", "int4_blockwise"}) {
+    for (const uint64_t bundle : {1ULL << 10, 20'000ULL, 64ULL << 10}) {
+      for (const uint64_t front : {0ULL, 10'000ULL, 400'000ULL, 1ULL << 40})
+        ExpectWhole(Make({quantize, bundle, 2, 128ULL << 20, front}));
+    }
+  }
+}
+
+TEST_F(PlanTest, ScalesInTheMiddleOfFilesAreCommitRangesOfTheirOwn) {
+  TinyLlama{}.WriteTo(*store_);
+  const auto plan = MakeScatteredPlan(store_);
+  ASSERT_TRUE(plan) << plan.error().Print();
+  ExpectWhole(*plan);
+  ASSERT_EQ(plan->output.files.size(), 3U);
+  EXPECT_GE(plan->commits.size(), 3U + 20) << "a header each, and the scales behind each array";
+  size_t scales = 0;
+  for (const CommitRange& range : plan->commits) {
+    const uint64_t base = plan->output.files[range.file].base;
+    for (const size_t array : range.arrays) {
+      const bool is_scale = plan->output.arrays[array].encoding == Encoding::kScales;
+      scales += is_scale ? 1 : 0;
+      EXPECT_TRUE(is_scale || plan->arrays[array].size_bytes <= 1ULL << 20) << "small ones between";
+    }
+    const bool is_first = range.segment.begin == base;
+    const uint64_t header = plan->output.files[range.file].header.size();
+    EXPECT_TRUE(!is_first || range.segment.size() >= header);
+  }
+  EXPECT_EQ(scales, 2U + 3 * 7);
+}
+
+TEST_F(PlanTest, NoSegmentButAFilesLastIsSmallerThanAPartOfAnUpload) {
+  TinyLlama model;
+  model.mlp = 400;
+  model.WriteTo(*store_);
+  size_t merged = 0;
+  for (const uint64_t bundle_bytes : {32ULL << 10, 64ULL << 10, 100ULL << 10}) {
+    const auto plan = MakeScatteredPlan(store_, bundle_bytes);
+    ASSERT_TRUE(plan) << plan.error().Print();
+    ExpectWhole(*plan);
+    const uint64_t least = bundle_bytes / 16 * 5;
+    for (size_t i = 0; i < plan->bundles.size(); ++i) {
+      const Bundle& bundle = plan->bundles[i];
+      const bool begins = i == 0 || plan->bundles[i - 1].segment.end != bundle.segment.begin;
+      const bool ends =
+          i + 1 == plan->bundles.size() || plan->bundles[i + 1].segment.begin != bundle.segment.end;
+      const bool is_last = bundle.segment.end == plan->output.files[bundle.file].range().end;
+      // One by itself between two ranges of the committer has nobody to be merged with.
+      EXPECT_TRUE(is_last || (begins && ends) || bundle.segment.size() >= least) << bundle.number;
+      merged += bundle.segment.size() > bundle_bytes ? 1 : 0;
+    }
+  }
+  EXPECT_GE(merged, 5U) << "small last ones went to the bundle before";
+}
+
+TEST_F(PlanTest, ALimitThatMovesNoTensorChangesTheRunAndNotTheLayout) {
+  TinyLlama{}.WriteTo(*store_);
+  const auto digests = [&](uint64_t limit) {
+    const auto plan = MakeTinyHfPlan(store_, {.max_shard_bytes = limit});
+    EXPECT_TRUE(plan);
+    return plan->layout_digest;
+  };
+  EXPECT_EQ(digests(700'000), digests(700'001));
+  EXPECT_NE(digests(700'000), digests(300'000));
 }
 
 TEST(DefaultMemory, GrowsWithCoresAndStaysBelowHalfOfTheMachine) {
