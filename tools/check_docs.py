@@ -7,6 +7,7 @@ import re
 import sys
 
 import exit_codes
+import quality
 from tree import ROOT, files
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)#\s]+)(?:#[^)\s]*)?\)")
@@ -39,6 +40,8 @@ def check() -> list[str]:
     found = broken_links() + folders_without_words()
     if exit_codes.PAGE.read_text() != exit_codes.page_with(exit_codes.PAGE.read_text()):
         found.append("docs/exit-codes.md differs from src/base/error.h: run tools/exit_codes.py")
+    if quality.stale():
+        found.append("docs/quality.md differs from docs/quality.json: run tools/quality.py")
     return found
 
 

@@ -128,6 +128,22 @@ def test_every_form_gives_the_codes_of_its_bf16_values(word, form, tmp_path):
     assert_quantized(tmp_path / "out", tensors, word)
 
 
+@pytest.mark.parametrize("word", ["fp8-block", "w4a16-asym"])
+@pytest.mark.parametrize("dtype", ["F32", "F16"])
+def test_other_types_are_rounded_to_bf16_first(dtype, word, tmp_path):
+    """Not so in the library, which computes in the weight's own type; the loader gets bf16 either way."""
+    size, kind = ct_sources.SIZES["llama"], {"F32": np.float32, "F16": np.float16}[dtype]
+    noise, stored, rounded = np.random.default_rng(3), {}, {}
+    for name, bits in ct_sources.make(size, is_planted=False).items():
+        values = (bfloat16.to_float32(bits) * noise.uniform(0.99, 1.01, bits.shape)).astype(kind)
+        stored[name] = (dtype, values.shape, values.tobytes())
+        rounded[name] = bfloat16.from_float32(values.astype(np.float32))
+    ct_sources.write_tensors(tmp_path / "in", stored, size.config())
+    ran = convert(tmp_path / "in", tmp_path / "out", word)
+    assert_quantized(tmp_path / "out", ct_sources.tensors_of(rounded), word)
+    assert dtype in ran.stderr, "that they are rounded is said"
+
+
 def test_experts_are_quantized_one_by_one_and_their_router_is_not(tmp_path):
     tensors = ct_sources.write(tmp_path / "in", "mixtral")
     convert(tmp_path / "in", tmp_path / "out", "fp8-dynamic")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,6 +68,15 @@ def test_shards_make_a_single_runs_bytes(whole, tmp_path):
         for index in place:
             convert(source, folder, word, "--shard", f"{index}/3", "--bundle-size", "1MiB")
         assert support.outputs_of(folder) == support.outputs_of(out)
+
+
+def test_what_is_made_together_is_not_cut_where_the_plan_would_cut(tmp_path):
+    """Of 4100 rows half are a band: no whole blocks, nor whole words of zero points. By rows they may be cut there."""
+    size = replace(SIZE, mlp=4100, head_dim=32)
+    tensors = ct_sources.write_tensors(tmp_path / "in", ct_sources.tensors_of(ct_sources.make(size)), size.config())
+    for word in WORDS:
+        convert(tmp_path / "in", tmp_path / word, word, "--bundle-size", "1MiB")
+        assert different(read(tmp_path / word), ct_reference.quantize_model(tensors, word)[0]) == [], word
 
 
 @pytest.mark.parametrize("word", WORDS)

@@ -10,7 +10,8 @@
 namespace ckpt {
 
 /// A way to quantize without calibration, as compressed-tensors stores it. The arguments are JSON
-/// texts in the short form that every release of its loaders takes: docs/formats/hf.md.
+/// texts in the short form that every release of its loaders takes:
+/// docs/formats/compressed-tensors.md.
 struct CtScheme {
   std::string_view word;         ///< of --quantize
   std::string_view alias;        ///< llm-compressor's own

@@ -230,8 +230,9 @@ TEST(HfQuantized, AFileHasTheWidestTypesFirst) {
     for (size_t i = 1; i < file.arrays.size(); ++i) {
       const ArraySpec& before = made->output.arrays[file.arrays[i - 1]];
       const ArraySpec& after = made->output.arrays[file.arrays[i]];
-      const uint64_t widths[] = {ElementBytes(before.dtype), ElementBytes(after.dtype)};
-      EXPECT_TRUE(widths[0] > widths[1] || (widths[0] == widths[1] && before.name < after.name))
+      const uint64_t wide = ElementBytes(before.dtype);
+      const uint64_t next = ElementBytes(after.dtype);
+      EXPECT_TRUE(wide > next || (wide == next && before.name < after.name))
           << before.name << ", " << after.name;
     }
     EXPECT_EQ(file.header.size() % 8, 0U);
@@ -277,7 +278,7 @@ TEST(HfQuantized, ModulesWithoutWholeGroupsStayAndAreIgnored) {
 
 TEST(HfQuantized, IgnoredModulesKeepTheirWeight) {
   const auto made = DescribeLlama(
-      Quantize("w8a8", {"model.layers.1.mlp.down_proj", "re:.*\\.0\\.self_attn\\.o", "lm_head"}));
+      Quantize("w8a8", {"model.layers.1.mlp.down_proj", R"(re:.*\.0\.self_attn\.o)", "lm_head"}));
   ASSERT_TRUE(made);
   EXPECT_EQ(made->ShapeOf("model.layers.1.mlp.down_proj.weight"), "BF16 [256, 384]");
   EXPECT_EQ(made->ShapeOf("model.layers.1.mlp.down_proj.weight_scale"), "none");
@@ -311,7 +312,7 @@ TEST(HfQuantized, WhatServersLoadAsOneIsQuantizedAsOne) {
     for (const std::string& word : words)
       EXPECT_NE(made.error().what.find(word), std::string::npos) << made.error().Print();
   }
-  EXPECT_TRUE(DescribeLlama(Quantize("fp8-dynamic", {"re:.*1\\.self_attn\\.[qkv]_proj"})));
+  EXPECT_TRUE(DescribeLlama(Quantize("fp8-dynamic", {R"(re:.*1\.self_attn\.[qkv]_proj)"})));
 }
 
 TEST(HfQuantized, BlocksThatOthersFollowAreWarnedOf) {
@@ -365,7 +366,7 @@ TEST(HfQuantized, TheSourcesOwnQuantizationIsGone) {
 // --------------------------------------------------------------------- ignoring
 
 TEST(IgnoreList, NamesAreWholeAndExpressionsBeginAtTheBeginning) {
-  auto list = IgnoreList::Parse({"lm_head", "re:model\\.layers\\.1\\.", "re:.*o_proj$"});
+  auto list = IgnoreList::Parse({"lm_head", R"(re:model\.layers\.1\.)", "re:.*o_proj$"});
   ASSERT_TRUE(list);
   EXPECT_TRUE(list->Has("lm_head"));
   EXPECT_FALSE(list->Has("lm_head2"));
