@@ -38,7 +38,7 @@ def begun(process, folder):
 @pytest.fixture(scope="module")
 def expected(bench_model):
     """SHA-256 of the undisturbed int8 output, from a run into a folder of its own."""
-    folder = support.DATA / "run-undisturbed"
+    folder = support.DATA / f"run-undisturbed-{os.getpid()}"  # each worker of pytest makes its own
     support.convert(bench_model, folder, "--overwrite", kind="int8_per_channel")
     value = support.sha256(folder / "model.safetensors")
     shutil.rmtree(folder)
