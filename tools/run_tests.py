@@ -44,6 +44,7 @@ CORES = str(os.cpu_count() or 2)
 WORKERS = str(min(4, os.cpu_count() or 2))  # of the stages in Python; each may hold some GB
 # The test programs whose code has threads; the others would only repeat under ThreadSanitizer what AddressSanitizer saw.
 THREADED = re.compile(r"(unit_base|unit_run|unit_source|unit_cli|store|golden)\w*_test")
+SHARDS = 4  # processes for each test program: a long one does not run alone at the end
 ROOTED = ("image", "slurm", "cluster", "soak")  # stages that need root
 SHOWN_LINES = 80  # of the log of a stage that failed
 
@@ -95,16 +96,17 @@ class Stage:
         printed = [child.text or "" for child in xml.etree.ElementTree.parse(report).iter("system-out")]
         return [line for text in printed for line in text.splitlines() if line.startswith(mark)]
 
-    def count_junit(self, report: pathlib.Path) -> None:
-        """Adds the verdicts of a JUnit report; skipped counts as failed."""
+    def count_junit(self, report: pathlib.Path, is_part: bool = False) -> None:
+        """Adds the verdicts of a JUnit report; skipped counts as failed. A part of several may be without tests."""
         cases = list(xml.etree.ElementTree.parse(report).iter("testcase"))
-        if not cases:
+        if not cases and not is_part:
             raise StageFailed("no test was found")
         for case in cases:
             bad = [child.tag for child in case if child.tag in ("failure", "error", "skipped")]
             good = not bad and case.get("status", "run") == "run"
             said = [text for child in case if child.tag in ("failure", "error", "skipped") for text in (child.text or "").splitlines()]
-            self.count("\n  ".join([f"{case.get('name')}: {bad or case.get('status')}", *said[-SHOWN_LINES // 2:]]), good)
+            name = f"{case.get('classname', '')}.{case.get('name')}"
+            self.count("\n  ".join([f"{name}: {bad or case.get('status')}", *said[-SHOWN_LINES // 2:]]), good)
 
 
 def configure(stage: Stage, preset: str, *settings: str) -> None:
@@ -118,14 +120,36 @@ def fixed_addresses() -> list[str]:
     return ["setarch", "-R"] if subprocess.run(["setarch", "-R", "true"], check=False).returncode == 0 else []
 
 
-def ctest(stage: Stage, preset: str, labels: str, env: dict | None = None) -> None:
-    report = LOGS / f"{stage.log.stem}.xml"
-    report.unlink(missing_ok=True)
-    stage.run(*(fixed_addresses() if env else []), "ctest", "-Q", "--test-dir", BUILD / preset, "-L", f"^({labels})$",
-              "-j", CORES, "--no-tests=error", "--output-junit", report, must=False, env=env)
-    if not report.exists():
-        raise StageFailed("ctest left no report")
-    stage.count_junit(report)
+def gtests(stage: Stage, preset: str, labels: tuple[str, ...], targets: set[str] | None = None, env: dict | None = None) -> None:
+    """Runs the test programs of some labels (the first word of a name), each in few processes: one per test, as ctest has it,
+    costs more than the tests under a sanitizer. A process that dies counts as one failed test and says which it ran."""
+    programs = sorted(path for path in (BUILD / preset / "tests").rglob("*_test") if path.is_file() and path.name.startswith(labels)
+                      and (targets is None or path.name in targets))
+    if not programs:
+        raise StageFailed("no test program was built")
+    fixed = fixed_addresses() if env else []
+    reports = LOGS / stage.log.stem
+    shutil.rmtree(reports, ignore_errors=True)
+    reports.mkdir()
+
+    def run(program: pathlib.Path, shard: int) -> tuple[str, pathlib.Path, pathlib.Path, int]:
+        name = f"{program.name}-{shard}"
+        report, log = reports / f"{name}.xml", reports / f"{name}.log"
+        spread = {"GTEST_TOTAL_SHARDS": str(SHARDS), "GTEST_SHARD_INDEX": str(shard), "GTEST_OUTPUT": f"xml:{report}"}
+        status = stage.run(*fixed, program, must=False, env={**(env or {}), **spread}, own_log=log)
+        return name, report, log, status
+
+    with concurrent.futures.ThreadPoolExecutor(int(CORES)) as pool:
+        begun = [pool.submit(run, program, shard) for shard in range(SHARDS) for program in programs]
+    for name, report, log, status in (one.result() for one in begun):
+        failed = stage.failed
+        if report.exists():
+            stage.count_junit(report, is_part=True)
+        if status and stage.failed == failed:  # it died, or ended badly behind its last test
+            end = log.read_text(errors="replace").splitlines()[-SHOWN_LINES // 2:]
+            stage.count("\n  ".join([f"{name} ended with status {status}", *end]), False)
+    if stage.passed + stage.failed == 0:
+        raise StageFailed("no test was found")
 
 
 def run_program(stage: Stage, preset: str, env: dict) -> None:
@@ -172,7 +196,7 @@ def asan(stage: Stage) -> None:
     env = {"ASAN_OPTIONS": "detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1"}
     configure(stage, "asan")
     stage.run("cmake", "--build", BUILD / "asan")
-    ctest(stage, "asan", "unit|golden|store", env)
+    gtests(stage, "asan", ("unit", "golden", "store"), env=env)
     run_program(stage, "asan", env)
 
 
@@ -182,8 +206,9 @@ def tsan(stage: Stage) -> None:
     known = subprocess.run(["ninja", "-C", BUILD / "tsan", "-t", "targets", "all"], check=True, capture_output=True,
                            text=True)
     targets = {line.split(":")[0] for line in known.stdout.splitlines() if line.endswith(": phony")}
-    stage.run("cmake", "--build", BUILD / "tsan", "--target", "ckpt", *sorted(t for t in targets if THREADED.fullmatch(t)))
-    ctest(stage, "tsan", "unit|golden|store", env)
+    threaded = {target for target in targets if THREADED.fullmatch(target)}
+    stage.run("cmake", "--build", BUILD / "tsan", "--target", "ckpt", *sorted(threaded))
+    gtests(stage, "tsan", ("unit", "golden", "store"), threaded, env)
     run_program(stage, "tsan", env)
 
 
@@ -290,9 +315,9 @@ def main() -> int:
     arguments = parser.parse_args()
     stages = {
         "build": build,
-        "unit": lambda stage: ctest(stage, "release", "unit"),
-        "golden": lambda stage: ctest(stage, "release", "golden"),
-        "store": lambda stage: ctest(stage, "release", "store"),
+        "unit": lambda stage: gtests(stage, "release", ("unit",)),
+        "golden": lambda stage: gtests(stage, "release", ("golden",)),
+        "store": lambda stage: gtests(stage, "release", ("store",)),
         "stubs": stubs,
         "asan": asan,
         "tsan": tsan,

@@ -14,8 +14,6 @@
 namespace ckpt {
 namespace {
 
-const BoundRole& RoleOf(const Plan& plan, size_t array) { return plan.BoundOf(array); }
-
 // Rows from one index of a digit to the next.
 uint64_t RowsPerIndex(const BoxRows& boxed, size_t digit) {
   uint64_t rows = 1;
@@ -34,7 +32,7 @@ std::optional<size_t> PartsPlace(const BoxRows& boxed, const BoundRole& bound) {
 BoxTile MakeBox(const Plan& plan, size_t array, uint64_t row, size_t digit, uint64_t count) {
   const ArrayPlan& planned = plan.arrays[array];
   const BoxRows& boxed = *planned.boxed;
-  const BoundRole& bound = RoleOf(plan, array);
+  const BoundRole& bound = plan.BoundOf(array);
   const uint64_t rows = boxed.digits == 0 ? 1 : count * RowsPerIndex(boxed, digit);
   BoxTile tile{{array, row, row + rows}, bound.tensor, {}, {}};
   tile.role.begin.resize(boxed.order.size());
@@ -117,7 +115,7 @@ BoxTile BoxTileAt(const Plan& plan, size_t array, uint64_t row, uint64_t end, ui
                   uint64_t most_output_bytes) {
   const ArrayPlan& planned = plan.arrays[array];
   const BoxRows& boxed = *planned.boxed;
-  const std::optional<size_t> parts = PartsPlace(boxed, RoleOf(plan, array));
+  const std::optional<size_t> parts = PartsPlace(boxed, plan.BoundOf(array));
   const auto fits = [&](const BoxTile& tile) {
     const uint64_t rows = tile.rows.row_end - tile.rows.row_begin;
     return BytesOf(plan, tile) <= most_bytes && rows * planned.row_bytes <= most_output_bytes;
@@ -161,7 +159,7 @@ SourcePlaceOfElement FindSourceElement(const Plan& plan, size_t array, uint64_t 
   if (!planned.boxed) {
     element = planned.rows.SourceElement(row) + column;
   } else {
-    const BoundRole& bound = RoleOf(plan, array);
+    const BoundRole& bound = plan.BoundOf(array);
     const std::vector<uint64_t> index =
         IndexOf(row * planned.rows.row_elements + column, planned.boxed->extents);
     element = bound.view.offset;

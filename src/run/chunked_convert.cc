@@ -22,6 +22,7 @@ namespace {
 struct FinalObject {
   std::string name;
   std::string bytes;
+  bool is_in_place = false;  // makes its output readable by itself: of two committers one makes it
 };
 
 class ChunkedCommitter {
@@ -50,7 +51,9 @@ class ChunkedCommitter {
     // Beyond this point each output becomes readable: where folders can be renamed, only when all
     // are whole.
     for (const FinalObject& object : finals_) {
-      CKPT_TRY_VOID(WriteSmallObject(destination_, object.name, object.bytes, OwnObject(plan_)));
+      CreateOptions options = OwnObject(plan_);
+      options.is_create_only = object.is_in_place;
+      CKPT_TRY_VOID(WriteSmallObject(destination_, object.name, object.bytes, std::move(options)));
     }
     for (size_t o = 0; o < plan_.outputs.size(); ++o) CKPT_TRY_VOID(Rename(o));
     return {};
@@ -63,7 +66,7 @@ class ChunkedCommitter {
     for (const CommitObject& object :
          target_.CommitObjects(plan_, output, places.places, places.first)) {
       Crc32c crc;
-      CKPT_TRY_VOID(Make(object, folders_[output], crc));
+      CKPT_TRY_VOID(Make(object, output, crc));
       result.written_bytes += crc.size_bytes();
       files.push_back({object.name, crc});
     }
@@ -87,9 +90,11 @@ class ChunkedCommitter {
   }
 
   // Of an output that is committed (no folder) only the CRC is made, for the report.
-  Result<void> Make(const CommitObject& object, const std::string& folder, Crc32c& crc) {
+  Result<void> Make(const CommitObject& object, size_t output, Crc32c& crc) {
+    const std::string& folder = folders_[output];
+    const std::string& root = plan_.outputs[output].root;
     std::unique_ptr<ObjectWriter> writer;
-    FinalObject kept{Below(folder, object.name), {}};
+    FinalObject kept{Below(folder, object.name), {}, folder == root};
     if (!folder.empty() && !object.is_final) {
       CKPT_TRY(writer, destination_.Create(kept.name, OwnObject(plan_)));
     }

@@ -77,7 +77,10 @@ class Committer {
     if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
     // Beyond this point the output is whole: readers accept it from the next line on.
     if (!marker) return commit_last();
-    CKPT_TRY_VOID(WriteCompanion(*marker, source_, destination_, CompanionOptions(), budget_));
+    // Of two committers one makes it.
+    CreateOptions create_only = CompanionOptions();
+    create_only.is_create_only = true;
+    CKPT_TRY_VOID(WriteCompanion(*marker, source_, destination_, std::move(create_only), budget_));
     return {};
   }
 
@@ -188,15 +191,18 @@ Result<ConvertResult> Convert(const Plan& plan, const Target& target, Store& sou
   CKPT_TRY_VOID(CheckKernels(plan));
   if (!destination.KeepsObjects())
     return ConvertIntoSink(plan, source, destination, budget, options, watch);
+  // Whoever comes after the commit leaves nothing behind.
+  const auto end_late = [&]() -> Result<ConvertResult> {
+    CKPT_TRY_VOID(TidyUp(destination, plan));
+    ConvertResult late;
+    late.outcome = Outcome::kCommittedByOthers;
+    return late;
+  };
   Result<Cleared> cleared = ClearDestination(destination, plan, target, options.is_overwriting);
   // Another shard may have committed since this process looked.
   if (!cleared && !options.is_overwriting) {
     const Result<bool> is_committed = IsCommitted(destination, plan);
-    if (is_committed && *is_committed) {
-      CKPT_TRY_VOID(TidyUp(destination, plan));
-      return ConvertResult{
-          .outcome = Outcome::kCommittedByOthers, .shard = {}, .figures = {}, .warnings = {}};
-    }
+    if (is_committed && *is_committed) return end_late();
   }
   if (!cleared) return Fail(std::move(cleared).error());
   Progress progress;  // outlives the log, which tells of it to the end
@@ -209,11 +215,8 @@ Result<ConvertResult> Convert(const Plan& plan, const Target& target, Store& sou
         error, destination, plan, log, options, [&] { return IsCommitted(destination, plan); },
         [&] { return RemoveOwnObjects(destination, plan); });
     if (!is_committed) return Fail(std::move(error));
-    result = ConvertResult{
-        .outcome = Outcome::kCommittedByOthers, .shard = {}, .figures = {}, .warnings = {}};
+    CKPT_TRY(result, end_late());
   }
-  // Whoever comes after the commit leaves nothing behind.
-  if (result->outcome == Outcome::kCommittedByOthers) CKPT_TRY_VOID(TidyUp(destination, plan));
   result->warnings = std::move(cleared->warnings);
   return result;
 }

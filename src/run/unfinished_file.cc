@@ -30,15 +30,18 @@ bool IsWhole(const Result<ObjectInfo>& found, const FileSpec& file) {
 class KeptFiles final : public OutputFiles {
  public:
   KeptFiles(Store& store, const Plan& plan, std::vector<std::string> sessions)
-      : store_(store), plan_(plan), sessions_(std::move(sessions)) {}
+      : store_(store), plan_(plan) {
+    for (size_t i = 0; i < sessions.size(); ++i) {
+      options_.push_back(FileOptions(plan, i));
+      options_.back().is_kept = true;
+      options_.back().session = std::move(sessions[i]);
+    }
+  }
 
   Result<std::shared_ptr<PositionedWriter>> Open(size_t file) override {
     const FileSpec& spec = plan_.output.files[file];
-    CreateOptions options = FileOptions(plan_, file);
-    options.is_kept = true;
-    options.session = sessions_[file];
     Result<std::unique_ptr<PositionedWriter>> writer =
-        store_.CreatePositioned(spec.name, spec.size_bytes, std::move(options));
+        store_.CreatePositioned(spec.name, spec.size_bytes, options_[file]);
     if (writer) return std::shared_ptr<PositionedWriter>(*std::move(writer));
     // Whole: by another committer, or before this process began.
     if (IsClosed(writer.error()) && IsWhole(store_.Stat(spec.name), spec))
@@ -49,7 +52,7 @@ class KeptFiles final : public OutputFiles {
  private:
   Store& store_;
   const Plan& plan_;
-  const std::vector<std::string> sessions_;
+  std::vector<CreateOptions> options_;  // by file
 };
 
 // Opens the files of one process.

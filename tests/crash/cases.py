@@ -44,8 +44,8 @@ TARGETS = {target.name: target for target in (
            {"file": (1, {**NARROW, "layers": 17}), "gs": (1, {**NARROW, "layers": 17})}),
     Target("jetstream-int8", ("--to", "jetstream-pytorch", "--quantize", "int8_per_channel"),
            {"file": (1, {**NARROW, "layers": 18, "mlp": 1088}), "gs": (16, {**NARROW, "layers": 14, "dim": 2048, "mlp": 4160})}),
-    Target("hf", ("--to", "hf", "--max-shard-size", "20MB"),
-           {"file": (1, {**NARROW, "layers": 17}), "gs": (1, {**NARROW, "layers": 17})}),
+    Target("hf-w8a8", ("--to", "hf", "--quantize", "w8a8", "--max-shard-size", "20MB"),
+           {"file": (1, {**NARROW, "layers": 36}), "gs": (1, {**NARROW, "layers": 36})}),
     Target("maxtext", ("--to", "maxtext", "--outputs", ",".join(OUTPUTS)),
            {"file": (1, {**NARROW, "layers": 13}), "gs": (16, {**NARROW, "layers": 14, "dim": 1024, "mlp": 4160})}),
 )}

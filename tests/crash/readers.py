@@ -132,4 +132,4 @@ class MaxText(Readers):
 def readers_of(case: cases.Case) -> Readers:
     if case.target.is_maxtext:
         return MaxText(case)
-    return HuggingFace(case) if case.target.name == "hf" else JetStream(case)
+    return HuggingFace(case) if case.target.name.startswith("hf") else JetStream(case)

@@ -15,7 +15,7 @@ import places
 import support
 
 KILLS = 6
-SOURCE_PER_OUTPUT = {"jetstream-bf16": 1, "jetstream-int8": 2, "hf": 1, "maxtext": 1}  # bytes read for a byte of the largest output
+SOURCE_PER_OUTPUT = {"jetstream-bf16": 1, "jetstream-int8": 2, "hf-w8a8": 2, "maxtext": 1}  # bytes read for a byte of the largest output
 # What a lane holds open, in bundles: its own, and a buffer or two read ahead of the next ones.
 MOST_OPEN = 3
 # What the committer reads of a safetensors source, in bytes of the output: at least 8 MiB, in whole bands, up to its last side value.

@@ -36,7 +36,11 @@ std::string ModuleOf(const std::string& name) {
 // ignores it has met something.
 ModuleQuantizer::ModuleQuantizer(const Model& model, const CtScheme& scheme,
                                  const TargetSettings& settings, IgnoreList ignore)
-    : model_(model), scheme_(scheme), settings_(settings), ignore_(std::move(ignore)) {
+    : model_(model),
+      scheme_(scheme),
+      settings_(settings),
+      ignore_(std::move(ignore)),
+      parallel_(model) {
   ignore_.Has(std::string(kHead));
 }
 
@@ -86,6 +90,7 @@ Result<std::vector<ArraySpec>> ModuleQuantizer::Quantize(ArraySpec weight, const
   if (!is_quantized) return std::vector<ArraySpec>{std::move(weight)};
   ++count_;
   NoteBlocks(module, weight.shape, instance);
+  parallel_.Take(scheme_.group, weight.shape, cell, instance);
   const GroupForm& group = scheme_.group;
   const Shape shape = weight.shape;
   const uint64_t groups = group.GroupsOf(shape[1]);

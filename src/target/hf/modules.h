@@ -9,6 +9,7 @@
 #include "model/model.h"
 #include "plan/target.h"
 #include "target/hf/ignore.h"
+#include "target/hf/parallel.h"
 #include "target/hf/schemes.h"
 
 namespace ckpt {
@@ -32,6 +33,7 @@ class ModuleQuantizer {
   std::vector<std::string> Ignored() const;
   std::vector<std::string> Warnings() const;
   uint64_t count() const { return count_; }
+  uint64_t MostParallel() const { return parallel_.Largest(); }
 
  private:
   struct Fused {
@@ -51,6 +53,7 @@ class ModuleQuantizer {
   std::vector<std::string> ragged_;  // whose rows are no whole groups
   std::vector<std::string> split_;   // fp8-block: that end inside a block where others follow
   uint64_t count_ = 0;
+  ParallelSizes parallel_;
 };
 
 }  // namespace ckpt

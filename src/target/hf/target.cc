@@ -194,10 +194,7 @@ std::span<const std::string> HfTarget::CompanionNames() const { return kCompanio
 Result<OutputSpec> HfTarget::Describe(const Model& model, const Catalog& catalog,
                                       std::span<const ObjectInfo> source_files,
                                       const TargetSettings& settings) const {
-  if (settings.is_dtype_preserved && !settings.quantize.empty())
-    return Fail(Code::kUsage,
-                "--preserve-dtype and --quantize exclude each other: quantizing starts from bf16",
-                "leave one of them out");
+  CKPT_TRY_VOID(CheckCasts(settings));
   if (settings.quantize.empty() && (!settings.ignore.empty() || settings.is_quotient_rounded))
     return Fail(Code::kUsage, "--ignore and --ct-arithmetic are for --quantize",
                 "leave them out, or give --quantize");
@@ -205,7 +202,8 @@ Result<OutputSpec> HfTarget::Describe(const Model& model, const Catalog& catalog
   CKPT_TRY_VOID(CheckConfig(model, catalog, *own));
   std::string config = own->text;
   std::optional<ModuleQuantizer> quantizer;
-  if (const CtScheme* scheme = FindCtScheme(settings.quantize)) {
+  const CtScheme* const scheme = FindCtScheme(settings.quantize);
+  if (scheme != nullptr) {
     CKPT_TRY(IgnoreList ignore, IgnoreList::Parse(settings.ignore));
     quantizer.emplace(model, *scheme, settings, std::move(ignore));
   }
@@ -215,8 +213,7 @@ Result<OutputSpec> HfTarget::Describe(const Model& model, const Catalog& catalog
     CKPT_TRY_VOID(quantizer->Check());
     for (std::string& warning : quantizer->Warnings())
       output.warnings.push_back(std::move(warning));
-    CKPT_TRY(config,
-             WithQuantization(config, *FindCtScheme(settings.quantize), quantizer->Ignored()));
+    CKPT_TRY(config, WithQuantization(config, *scheme, quantizer->Ignored()));
   } else {
     CKPT_TRY(config, WithoutQuantization(config));
   }
@@ -227,13 +224,15 @@ Result<OutputSpec> HfTarget::Describe(const Model& model, const Catalog& catalog
   output.marker = CompanionSpec{std::string(kConfigName), std::move(config), std::nullopt};
   output.how_to_load.emplace_back(quantizer ? "vllm serve DEST --quantization compressed-tensors"
                                             : "vllm serve DEST");
+  if (quantizer)
+    output.how_to_load.push_back(
+        fmt::format("--tensor-parallel-size {} at most: more would cut heads or groups",
+                    quantizer->MostParallel()));
   return output;
 }
 
 bool HfTarget::IsMarker(std::string_view object_name) const {
-  return object_name == kConfigName || (object_name.find('/') == std::string_view::npos &&
-                                        (object_name.ends_with(".safetensors") ||
-                                         object_name.ends_with(".safetensors.index.json")));
+  return object_name == kConfigName || IsSafetensorsName(object_name);
 }
 
 }  // namespace ckpt

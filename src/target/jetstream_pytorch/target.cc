@@ -182,10 +182,7 @@ std::span<const std::string> JetstreamPytorchTarget::CompanionNames() const {
 Result<OutputSpec> JetstreamPytorchTarget::Describe(const Model& model, const Catalog& catalog,
                                                     std::span<const ObjectInfo> source_files,
                                                     const TargetSettings& settings) const {
-  if (settings.is_dtype_preserved && !settings.quantize.empty())
-    return Fail(Code::kUsage,
-                "--preserve-dtype and --quantize exclude each other: quantizing starts from bf16",
-                "leave one of them out");
+  CKPT_TRY_VOID(CheckCasts(settings));
   CKPT_TRY(OutputSpec output, Describer(model, catalog, settings).Describe());
   for (const NameRule& rule : model.family->table().unserved) {
     if (rule.scheme == name() && rule.name == output.name)
@@ -204,9 +201,7 @@ Result<OutputSpec> JetstreamPytorchTarget::Describe(const Model& model, const Ca
 
 bool JetstreamPytorchTarget::IsMarker(std::string_view object_name) const {
   // The server takes a folder with exactly one *.safetensors.
-  return object_name.find('/') == std::string_view::npos &&
-         (object_name.ends_with(".safetensors") ||
-          object_name.ends_with(".safetensors.index.json"));
+  return IsSafetensorsName(object_name);
 }
 
 }  // namespace ckpt

@@ -12,6 +12,19 @@ constexpr size_t kMostFaults = 20;
 
 }  // namespace
 
+bool IsSafetensorsName(std::string_view object_name) {
+  return object_name.find('/') == std::string_view::npos &&
+         (object_name.ends_with(".safetensors") ||
+          object_name.ends_with(".safetensors.index.json"));
+}
+
+Result<void> CheckCasts(const TargetSettings& settings) {
+  if (!settings.is_dtype_preserved || settings.quantize.empty()) return {};
+  return Fail(Code::kUsage,
+              "--preserve-dtype and --quantize exclude each other: quantizing starts from bf16",
+              "leave one of them out");
+}
+
 Result<FileSpec> LayOutFile(const OutputSpec& output, std::span<const size_t> arrays,
                             std::string name,
                             const std::optional<safetensors::Metadata>& metadata) {

@@ -3,6 +3,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/dtype.h"
@@ -15,6 +16,12 @@ namespace ckpt {
 /// safetensors::EncodeHeader.
 Result<FileSpec> LayOutFile(const OutputSpec& output, std::span<const size_t> arrays,
                             std::string name, const std::optional<safetensors::Metadata>& metadata);
+
+/// Whether this object of an output's folder is one that a loader of safetensors would open.
+bool IsSafetensorsName(std::string_view object_name);
+
+/// Refuses settings that exclude each other in every target of this format (kUsage).
+Result<void> CheckCasts(const TargetSettings& settings);
 
 /// Collects what keeps tensors out of a format, so that a user sees it all at once. The first fault
 /// gives code and remedy.

@@ -395,5 +395,38 @@ TEST(IgnoreList, RefusesWhatIsNoExpression) {
   }
 }
 
+// ------------------------------------------------------------- tensor parallel
+
+// The number in "--tensor-parallel-size N at most", or 0.
+uint64_t MostParallel(const std::string& word, const LlamaSizes& sizes) {
+  const auto made = [&] {
+    TargetSettings settings = Quantize(word);
+    SourceConfig config = HfConfig(sizes);
+    config.values["head_dim"] = Signed(sizes.d);
+    config.text = "{}";
+    const std::vector<SourceConfig> configs = {config};
+    const Catalog catalog = MakeCatalog(HfShapes(sizes), configs);
+    const Model model = *BindModel(Shipped(), catalog, {});
+    return *HfTarget().Describe(model, catalog, {}, settings);
+  }();
+  for (const std::string& line : made.how_to_load) {
+    constexpr std::string_view flag = "--tensor-parallel-size ";
+    if (line.starts_with(flag)) return std::stoull(line.substr(flag.size()));
+  }
+  return 0;
+}
+
+TEST(HfTensorParallel, HeadsGroupsBlocksAndWordsStayWhole) {
+  const LlamaSizes narrow = {1, 1024, 8, 2, 64, 1024, 64};
+  EXPECT_EQ(MostParallel("w8a8", narrow), 8U) << "as many as heads; the two of keys are shared";
+  EXPECT_EQ(MostParallel("w8a16", narrow), 4U) << "512 inputs of the output projection, in 128s";
+  EXPECT_EQ(MostParallel("fp8-block", narrow), 1U) << "half of the keys is no block";
+  const LlamaSizes wide = {1, 1024, 8, 2, 128, 1024, 64};
+  EXPECT_EQ(MostParallel("fp8-block", wide), 8U);
+  EXPECT_EQ(MostParallel("w4a16-asym", wide), 8U);
+  const LlamaSizes nine = {1, 1152, 9, 3, 128, 3456, 64};
+  EXPECT_EQ(MostParallel("w4a16", nine), 9U) << "3456 / 9 is three groups";
+}
+
 }  // namespace
 }  // namespace ckpt
