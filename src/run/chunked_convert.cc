@@ -36,8 +36,9 @@ class ChunkedCommitter {
         options_(options),
         begin_(std::chrono::steady_clock::now()) {}
 
-  Result<void> Commit(const ChunkedRecords& records, const MemoryBudget& budget,
-                      ChunkedResult& result, const Watch& watch) {
+  // kCommittedByOthers where another committer of the same run had the last word.
+  Result<Outcome> Commit(const ChunkedRecords& records, const MemoryBudget& budget,
+                         ChunkedResult& result, const Watch& watch) {
     CKPT_TRY_VOID(WriteCompanions());
     // The tables of one output at a time.
     for (size_t o = 0; o < plan_.outputs.size(); ++o) {
@@ -55,8 +56,9 @@ class ChunkedCommitter {
       options.is_create_only = object.is_in_place;
       CKPT_TRY_VOID(WriteSmallObject(destination_, object.name, object.bytes, std::move(options)));
     }
-    for (size_t o = 0; o < plan_.outputs.size(); ++o) CKPT_TRY_VOID(Rename(o));
-    return {};
+    Outcome outcome = Outcome::kCommitted;
+    for (size_t o = 0; o < plan_.outputs.size(); ++o) CKPT_TRY(outcome, Rename(o));
+    return outcome;
   }
 
  private:
@@ -141,15 +143,17 @@ class ChunkedCommitter {
     return {};
   }
 
-  Result<void> Rename(size_t output) {
+  Result<Outcome> Rename(size_t output) {
     const std::string& folder = folders_[output];
     const std::string& root = plan_.outputs[output].root;
-    if (folder.empty() || folder == root) return {};
+    if (folder.empty() || folder == root) return Outcome::kCommitted;
     Result<void> renamed = destination_.RenameFolder(folder, root);
-    if (renamed) return renamed;
+    if (renamed) return Outcome::kCommitted;
     // Another committer of the same run may have been faster: then ours is one too many.
-    if (!destination_.Stat(Below(root, target_.DoneName()))) return renamed;
-    return destination_.RemoveAll(folder);
+    if (!destination_.Stat(Below(root, target_.DoneName())))
+      return Fail(std::move(renamed).error());
+    CKPT_TRY_VOID(destination_.RemoveAll(folder));
+    return Outcome::kCommittedByOthers;
   }
 
   const ChunkedPlan& plan_;
@@ -175,7 +179,7 @@ Result<ChunkedResult> ConvertIntoSink(const ChunkedPlan& plan, const ChunkedTarg
                           WholeWork(plan.bundles.size()), budget, progress, watch));
   result.figures.execute.read_bytes = moved->read;
   result.written_bytes = moved->written;
-  CKPT_TRY_VOID(committer.Commit(records, budget, result, watch));
+  CKPT_TRY(result.outcome, committer.Commit(records, budget, result, watch));
   return result;
 }
 
@@ -228,7 +232,7 @@ Result<ChunkedResult> ConvertInto(const ChunkedPlan& plan, const ChunkedTarget& 
   result.figures.execute.read_bytes = moved->read;
   result.written_bytes = moved->written;
   const auto commit = [&]() -> Result<void> {
-    CKPT_TRY_VOID(committer.Commit(records, budget, result, watch));
+    CKPT_TRY(result.outcome, committer.Commit(records, budget, result, watch));
     return TidyUp(destination, plan, target);
   };
   CKPT_TRY_VOID(RunAlone(commit, progress, watch));

@@ -38,6 +38,13 @@ class Target:
     def is_maxtext(self) -> bool:
         return self.name == "maxtext"
 
+    @property
+    def markers(self) -> tuple[str, ...]:
+        """Names of the files that end a commit."""
+        if self.is_maxtext:
+            return ("manifest.ocdbt", "commit_success.txt")
+        return ("config.json",) if self.name.startswith("hf") else ("model.safetensors",)
+
 
 TARGETS = {target.name: target for target in (
     Target("jetstream-bf16", ("--to", "jetstream-pytorch"),
@@ -133,6 +140,12 @@ class Case:
     def is_committed(self, name: str) -> bool:
         """Whether the outputs are all in place, whatever is left beside them."""
         return self.whole is not None and self.place.outputs(name) == self.whole.outputs
+
+    def assert_committed_once(self, name: str, history: str) -> None:
+        """What makes readers accept the outputs came to be once, however many committed."""
+        markers = {path: times for path, times in self.place.times_made(name).items() if path.endswith(self.target.markers)}
+        assert all(times == 1 for times in markers.values()), f"{history}: made more than once: {markers}"
+        assert markers or self.place.kind == "file", f"{history}: no marker was made"
 
     def assert_whole(self, name: str, history: str) -> None:
         """The destination holds what an undisturbed run makes, and nothing else. `history` says how it came to be."""

@@ -82,6 +82,10 @@ class Place:
         """Names of uploads below the destination that were neither finished nor given up."""
         return []
 
+    def times_made(self, name: str) -> dict[str, int]:
+        """{file below the destination: how often it came to be}, where the place tells."""
+        return {}
+
     def remove(self, name: str) -> None:
         raise NotImplementedError
 
@@ -161,6 +165,9 @@ class Bucket(Place):
         """Of the multipart uploads: those of killed processes that are resumable sessions are out of anybody's reach, and the
         service drops them after a week."""
         return [one for one in self.stub.uploads()["multipart"] if one.startswith(f"{name}/")]
+
+    def times_made(self, name: str) -> dict[str, int]:
+        return {path.removeprefix(f"bkt/{name}/"): times for path, times in self.stub.made(f"bkt/{name}/").items()}
 
     def remove(self, name: str) -> None:
         self.settle()

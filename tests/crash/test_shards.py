@@ -1,5 +1,6 @@
-"""Shards in any order, killed, repeated, and two programs at once on one of them: the bytes are a single run's, and one run commits: the
-first that finds all recorded. Two that find it at the same moment may both."""
+"""Shards in any order, killed, repeated, and two programs at once on one of them: the bytes are a single run's, and there is one commit:
+what makes readers accept the outputs comes to be once. Of two that find all recorded at the same moment one makes it; in a bucket, where
+an answer may be lost, the other one takes an equal object for its own."""
 
 import random
 import signal
@@ -25,7 +26,7 @@ class Shards:
         self.name = f"of-{count}"
         self.history = f"{case.name} in {count} shards:"
         self.killed = self.commits = self.late = 0
-        self.at_once = 0  # commits beside another one: both put the same bytes in the same places (docs/decisions/0008)
+        self.at_once = 0  # of those in a bucket that two told of at one time
 
     def start(self, index: int) -> cases.Running:
         return self.case.start(self.name, "--shard", f"{index}/{self.count}", threads=1)
@@ -65,7 +66,7 @@ class Shards:
         for ended in ends:
             if self.count > 1 or ended.status != AT_WORK:  # one shard is the whole, which is one program's
                 self.take(ended, index)
-        self.at_once += self.commits - before == 2
+        self.at_once += self.case.place.kind == "gs" and self.commits - before == 2
 
 
 @pytest.mark.parametrize("place", ["gs", "file"])  # the long ones first
@@ -88,6 +89,7 @@ def test_shards_that_are_killed_and_repeated_make_a_single_runs_bytes(target: st
                     shards.let_run(index)  # again, with nothing to do, or by then late
             shards.let_run(order[0])
             case.assert_whole(shards.name, shards.history)
+            case.assert_committed_once(shards.name, shards.history)
             assert shards.commits - shards.at_once == 1, f"{shards.history}: {shards.commits} commits"
             assert shards.late >= 1, shards.history
             print(f"crash: {case.name}: {count} shards, {shards.killed} killed, {shards.commits} commit, {shards.late} came late")
@@ -117,7 +119,9 @@ def test_two_that_end_the_last_shard_at_once_do_no_harm(target: str, place: str)
             case.place.settle()
             shards.let_run(1)
             case.assert_whole(shards.name, shards.history)
+            case.assert_committed_once(shards.name, shards.history)
             commits += shards.commits
             case.place.remove(shards.name)
         assert commits >= turns - 1
-        print(f"crash: {case.name}: {turns} times two at once on the last shard: {commits} of them committed, with equal bytes")
+        assert place == "gs" or commits <= turns, f"{commits} commits in {turns} turns"
+        print(f"crash: {case.name}: {turns} times two at once on the last shard: {commits} told of a commit, each output was made once")

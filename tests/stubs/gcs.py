@@ -210,6 +210,9 @@ class Gcs(Uploads, XmlApi):
                 return Answer(204)
             case "GET", "names":
                 return json_answer(self.store.names(bucket) if bucket in self.store.buckets else [])
+            case "GET", "made":  # how many generations there were of the objects whose names begin so
+                with self.store.lock:
+                    return json_answer({place: count for place, count in self.store.made.items() if place.startswith(f"{bucket}/{name}")})
             case "GET", "uploads":  # what is unfinished: a careful client leaves nothing
                 with self.multiparts_lock:
                     multiparts = list(self.multiparts.values())

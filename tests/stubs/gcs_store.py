@@ -1,6 +1,7 @@
 """Buckets and objects of the gcs stub: in memory, or below a folder, where a test may look at them as files."""
 
 import base64
+import collections
 import concurrent.futures
 import contextlib
 import copy
@@ -154,6 +155,7 @@ class Store:
         self.spools: str | None = None
         self._kept: dict[str, dict[str, Object]] = {}
         self._generations = itertools.count(time.time_ns() // 1000)
+        self.made: collections.Counter[str] = collections.Counter()  # generations by "BUCKET/NAME"
         self.buckets: dict[str, dict[str, Object]] = {name: {} for name in buckets}
         if self.folder:
             os.makedirs(self.folder, exist_ok=True)
@@ -235,6 +237,7 @@ class Store:
     def _put(self, made: Object, bucket: str) -> Object:
         made.updated = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
         self.buckets[bucket][made.name] = made
+        self.made[f"{bucket}/{made.name}"] += 1
         return made
 
     def write(self, bucket: str, name: str, content: Content, resource: dict, **more) -> Object:

@@ -98,6 +98,10 @@ class Stub:
         """gcs: names of what is begun and neither finished nor given up, "resumable" and "multipart"."""
         return json.loads(self.control("GET", "uploads"))
 
+    def made(self, place: str) -> dict[str, int]:
+        """gcs: how many generations there were of each object whose "BUCKET/NAME" begins so."""
+        return json.loads(self.control("GET", f"made/{place}"))
+
     def put(self, place: str, data: bytes, **headers: str) -> None:
         """Seeds an object, past the service's own rules; `place` is "BUCKET/NAME" for gcs."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
