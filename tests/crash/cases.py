@@ -27,7 +27,7 @@ NARROW = {"layers": 16, "dim": 512, "mlp": 544, "heads": 8, "kv_heads": 2, "head
 class Target:
     """A kind of checkpoint: the words that ask for it, and by place the bundles' size, in MiB, and a model for it.
 
-    In a bucket bundles of 8 MiB are uploads' parts, bundles of 1 MiB meet in one.
+    In a bucket bundles of 10 MiB are uploads' parts, bundles of 1 MiB meet in one.
     """
 
     name: str
@@ -50,11 +50,11 @@ TARGETS = {target.name: target for target in (
     Target("jetstream-bf16", ("--to", "jetstream-pytorch"),
            {"file": (1, {**NARROW, "layers": 17}), "gs": (1, {**NARROW, "layers": 17})}),
     Target("jetstream-int8", ("--to", "jetstream-pytorch", "--quantize", "int8_per_channel"),
-           {"file": (1, {**NARROW, "layers": 18, "mlp": 1088}), "gs": (8, {**NARROW, "layers": 14, "dim": 1024, "mlp": 4160})}),
+           {"file": (1, {**NARROW, "layers": 18, "mlp": 1088}), "gs": (10, {**NARROW, "layers": 14, "dim": 1024, "mlp": 5184})}),
     Target("hf-w8a8", ("--to", "hf", "--quantize", "w8a8", "--max-shard-size", "20MB"),
            {"file": (1, {**NARROW, "layers": 36}), "gs": (1, {**NARROW, "layers": 36})}),
     Target("maxtext", ("--to", "maxtext", "--outputs", ",".join(OUTPUTS)),
-           {"file": (1, {**NARROW, "layers": 13}), "gs": (8, {**NARROW, "layers": 14, "mlp": 4160})}),
+           {"file": (1, {**NARROW, "layers": 13}), "gs": (10, {**NARROW, "layers": 14, "mlp": 5184})}),
 )}
 
 
