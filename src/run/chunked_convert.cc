@@ -57,7 +57,9 @@ class ChunkedCommitter {
       CKPT_TRY_VOID(WriteSmallObject(destination_, object.name, object.bytes, std::move(options)));
     }
     Outcome outcome = Outcome::kCommitted;
-    for (size_t o = 0; o < plan_.outputs.size(); ++o) CKPT_TRY(outcome, Rename(o));
+    for (size_t o = 0; o < plan_.outputs.size(); ++o) {
+      CKPT_TRY(outcome, Rename(o));
+    }
     return outcome;
   }
 

@@ -52,7 +52,7 @@ TARGETS = {target.name: target for target in (
     Target("jetstream-int8", ("--to", "jetstream-pytorch", "--quantize", "int8_per_channel"),
            {"file": (1, {**NARROW, "layers": 18, "mlp": 1088}), "gs": (10, {**NARROW, "layers": 14, "dim": 1024, "mlp": 5184})}),
     Target("hf-w8a8", ("--to", "hf", "--quantize", "w8a8", "--max-shard-size", "20MB"),
-           {"file": (1, {**NARROW, "layers": 36}), "gs": (1, {**NARROW, "layers": 36})}),
+           {"file": (1, {**NARROW, "layers": 38}), "gs": (1, {**NARROW, "layers": 38})}),
     Target("maxtext", ("--to", "maxtext", "--outputs", ",".join(OUTPUTS)),
            {"file": (1, {**NARROW, "layers": 13}), "gs": (10, {**NARROW, "layers": 14, "mlp": 5184})}),
 )}
