@@ -17,7 +17,8 @@ usage: tools/run_tests.py [quick | STAGE...] [--without cluster] [--fuzz-seconds
     image   the container image; needs root                     cluster Jobs on a real one-node Kubernetes; needs root
     slurm   arrays on a real Slurm of two nodes; needs root
 
---without cluster leaves out image, slurm and cluster, which need root and more packages; the last line then says so.
+image, slurm and cluster, one after the other, run beside the stages behind build. --without cluster leaves them out, as they need root and more
+packages; the last line then says so.
 Nothing may be skipped: a skipped test, a stage that cannot run and a stage that finds no test count as failed.
 Output of the stages lies in build/test-logs; the end of it is printed where a stage fails.
 """
@@ -33,6 +34,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree
+from collections.abc import Callable
 
 import lint
 import venv_tool
@@ -62,6 +64,7 @@ class Stage:
         self.passed = 0
         self.failed = 0
         self.faults = []  # what failed, with the end of what it said
+        self.said = []  # counts to be shown
 
     def run(self, *command, must: bool = True, env: dict | None = None, timeout_s: int = 1800,
             own_log: pathlib.Path | None = None) -> int:
@@ -267,8 +270,7 @@ def crash(stage: Stage, kills: int) -> None:
     # One test after the other goes to whichever worker is free: their times differ by far.
     pytest(stage, "-n", WORKERS, "--dist", "load", "--maxschedchunk", "1", "-o", "junit_logging=system-out", "tests/crash",
            env={"CKPT": str(BUILD / "ckpt"), "OPENBLAS_NUM_THREADS": "1", "CKPT_CRASH_KILLS": str(kills)}, timeout_s=36000)
-    for line in stage.told(LOGS / "crash.xml", "crash: "):
-        print(f"test: {line}", flush=True)
+    stage.said += [f"test: {line}" for line in stage.told(LOGS / "crash.xml", "crash: ")]
 
 
 def why_not_rooted() -> str:
@@ -290,8 +292,7 @@ def rooted(stage: Stage, tests: str = "", soak_minutes: float = 1) -> None:
     try:
         pytest(stage, "-o", "junit_logging=system-out", f"tests/{tests or name}", timeout_s=5400 + int(soak_minutes * 60),
                env={"CKPT": str(BUILD / "ckpt"), "CKPT_SOAK_MINUTES": str(soak_minutes)})
-        for line in stage.told(LOGS / f"{stage.log.stem}.xml", "soak: "):
-            print(f"test: {line}", flush=True)
+        stage.said += [f"test: {line}" for line in stage.told(LOGS / f"{stage.log.stem}.xml", "soak: ")]
     finally:
         stop = {"cluster": ("tools/world.sh", "tools/cluster.sh"), "slurm": ("tests/slurm/slurm.sh",)}
         for script in stop.get(name, ()):  # nodes that the tests could not stop themselves
@@ -303,6 +304,26 @@ def rooted(stage: Stage, tests: str = "", soak_minutes: float = 1) -> None:
 def run_lint(stage: Stage) -> None:
     good, bad = lint.run(with_tidy=False)
     stage.passed, stage.failed = good, bad
+
+
+def run_stage(name: str, stage_of: Callable[[Stage], None]) -> tuple[int, int]:
+    """Passed and failed tests of a stage. All that it says is printed in one go, as stages run side by side."""
+    print(f"test: {name} ...", flush=True)
+    start = time.monotonic()
+    stage = Stage(name)
+    why = ""
+    try:
+        stage_of(stage)
+    except (StageFailed, OSError, subprocess.SubprocessError, xml.etree.ElementTree.ParseError) as error:
+        why = f"; it could not go on: {error}"
+        stage.failed += 1
+    lines = stage.said
+    if stage.failed:
+        end = stage.log.read_text(errors="replace").splitlines()[-SHOWN_LINES:]
+        lines = [*(end if why or not stage.faults else stage.faults), *lines]
+    lines.append(f"test: {name}: {stage.passed} passed, {stage.failed} failed, {time.monotonic() - start:.1f} s{why}")
+    print("\n".join(lines), flush=True)
+    return stage.passed, stage.failed
 
 
 def main() -> int:
@@ -345,27 +366,24 @@ def main() -> int:
               "started); --without cluster leaves them out", flush=True)
 
     LOGS.mkdir(parents=True, exist_ok=True)
-    passed = failed = 0
     began = time.monotonic()
-    for name in chosen:
-        print(f"test: {name} ...", flush=True)
-        start = time.monotonic()
-        stage = Stage(name)
-        why = ""
-        try:
-            stages[name](stage)
-        except (StageFailed, OSError, subprocess.CalledProcessError, xml.etree.ElementTree.ParseError) as error:
-            why = f"; it could not go on: {error}"
-            stage.failed += 1
-        if stage.failed:
-            end = stage.log.read_text(errors="replace").splitlines()[-SHOWN_LINES:]
-            print(*(end if why or not stage.faults else stage.faults), sep="\n")
-        seconds = time.monotonic() - start
-        print(f"test: {name}: {stage.passed} passed, {stage.failed} failed, {seconds:.1f} s{why}", flush=True)
-        passed += stage.passed
-        failed += stage.failed
-        if name == "build" and stage.failed:
-            break  # the later stages would test an older program
+    verdicts = {}
+
+    def run(names: list[str]) -> None:
+        for name in names:
+            verdicts[name] = run_stage(name, stages[name])
+
+    # The later stages would test an older program.
+    first = [name for name in chosen if name == "build"]
+    run(first)
+    if not any(failed for _, failed in verdicts.values()):
+        # Those that need root mostly wait for pods: they run beside the others, one after the other.
+        aside = [name for name in chosen if name in ROOTED]
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            for track in [pool.submit(run, names) for names in
+                          (aside, [name for name in chosen if name not in (*first, *aside)])]:
+                track.result()
+    passed, failed = (sum(column) for column in zip(*verdicts.values(), strict=True))
     print(f"test: {time.monotonic() - began:.0f} s in all, logs in {LOGS.relative_to(ROOT)}")
     if left_out:
         print(f"test: left out: {' and '.join(left_out)}")
