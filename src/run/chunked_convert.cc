@@ -51,11 +51,7 @@ class ChunkedCommitter {
     if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
     // Beyond this point each output becomes readable: where folders can be renamed, only when all
     // are whole.
-    for (const FinalObject& object : finals_) {
-      CreateOptions options = OwnObject(plan_);
-      options.is_create_only = object.is_in_place;
-      CKPT_TRY_VOID(WriteSmallObject(destination_, object.name, object.bytes, std::move(options)));
-    }
+    for (const FinalObject& object : finals_) CKPT_TRY_VOID(Write(object));
     Outcome outcome = Outcome::kCommitted;
     for (size_t o = 0; o < plan_.outputs.size(); ++o) {
       CKPT_TRY(outcome, Rename(o));
@@ -91,6 +87,21 @@ class ChunkedCommitter {
       if (!own.contains(object.name)) CKPT_TRY_VOID(destination_.Remove(object.name));
     }
     return {};
+  }
+
+  // One that is there already, equal, is another committer's, or of one that was killed behind it.
+  Result<void> Write(const FinalObject& object) {
+    CreateOptions options = OwnObject(plan_);
+    options.is_create_only = object.is_in_place;
+    Result<ObjectInfo> made =
+        WriteSmallObject(destination_, object.name, object.bytes, std::move(options));
+    if (made) return {};
+    if (made.error().code == Code::kCannotCreate) {
+      const Result<std::string> found =
+          destination_.ReadWhole(object.name, object.bytes.size() + 1);
+      if (found && *found == object.bytes) return {};
+    }
+    return Fail(std::move(made).error());
   }
 
   // Of an output that is committed (no folder) only the CRC is made, for the report.
