@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the test suite in stages, tells the time of each, and ends with one line that counts: "N passed, N failed".
 
-usage: tools/run_tests.py [quick | STAGE...] [--without cluster] [--fuzz-seconds N] [--kills N] [--soak-minutes N]
+usage: tools/run_tests.py [quick | STAGE...] [--without cluster] [--fuzz-seconds N] [--kills N] [--soak-minutes N] [--write-goldens]
 
     build   the program and all tests, release settings
     unit    pure functions, each in milliseconds                golden  bytes of the original tools
@@ -16,6 +16,9 @@ usage: tools/run_tests.py [quick | STAGE...] [--without cluster] [--fuzz-seconds
             (Python; tests/crash)
     image   the container image; needs root                     cluster Jobs on a real one-node Kubernetes; needs root
     slurm   arrays on a real Slurm of two nodes; needs root
+
+Not among those that run by themselves: soak (./dev soak), and full, the real torch, transformers, compressed-tensors and llm-compressor on
+quantized outputs (./dev judge full; Python, several GB; tests/full). --write-goldens: what they say becomes what the stage judge compares with.
 
 --without cluster leaves out image, slurm and cluster, which need root and more packages; the last line then says so.
 Nothing may be skipped: a skipped test, a stage that cannot run and a stage that finds no test count as failed.
@@ -45,6 +48,7 @@ WORKERS = str(min(4, os.cpu_count() or 2))  # of the stages in Python; each may 
 # The test programs whose code has threads; the others would only repeat under ThreadSanitizer what AddressSanitizer saw.
 THREADED = re.compile(r"(unit_base|unit_run|unit_source|unit_cli|store|golden)\w*_test")
 ROOTED = ("image", "slurm", "cluster", "soak")  # stages that need root
+ASKED = ("soak", "full")  # stages that only run when they are named
 SHOWN_LINES = 80  # of the log of a stage that failed
 
 
@@ -246,6 +250,13 @@ def crash(stage: Stage, kills: int) -> None:
         print(f"test: {line}", flush=True)
 
 
+def full(stage: Stage, write_goldens: bool) -> None:
+    pytest(stage, "-o", "junit_logging=system-out", *(["--write-goldens"] if write_goldens else []), "tests/full", venv="full",
+           env={"CKPT": str(BUILD / "ckpt"), "OPENBLAS_NUM_THREADS": "1"})
+    for line in stage.told(LOGS / "full.xml", "full: "):
+        print(f"test: {line}", flush=True)
+
+
 def why_not_rooted() -> str:
     """Why this machine cannot run the stages of ROOTED; empty when it can."""
     if os.geteuid() != 0:
@@ -287,6 +298,7 @@ def main() -> int:
     parser.add_argument("--fuzz-seconds", type=int, default=5)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--soak-minutes", type=float, default=1)
+    parser.add_argument("--write-goldens", action="store_true")
     arguments = parser.parse_args()
     stages = {
         "build": build,
@@ -304,8 +316,9 @@ def main() -> int:
         "slurm": rooted,
         "cluster": rooted,
         "soak": lambda stage: rooted(stage, "cluster/test_soak.py", arguments.soak_minutes),  # a part of cluster
+        "full": lambda stage: full(stage, arguments.write_goldens),
     }
-    chosen = arguments.stages or [name for name in stages if name != "soak"]
+    chosen = arguments.stages or [name for name in stages if name not in ASKED]
     if chosen == ["quick"]:
         chosen = ["build", "unit", "golden"]
     if unknown := [name for name in chosen if name not in stages]:
