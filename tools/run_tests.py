@@ -17,8 +17,8 @@ usage: tools/run_tests.py [quick | STAGE...] [--without cluster] [--fuzz-seconds
     image   the container image; needs root                     cluster Jobs on a real one-node Kubernetes; needs root
     slurm   arrays on a real Slurm of two nodes; needs root
 
-Not among those that run by themselves: soak (./dev soak), and full, the real torch, transformers, compressed-tensors and llm-compressor on
-quantized outputs (./dev judge full; Python, several GB; tests/full). --write-goldens: what they say becomes what the stage judge compares with.
+Only when named: soak (./dev soak), and full, the real transformers, compressed-tensors and llm-compressor on quantized outputs
+(./dev judge full; Python, several GB; tests/full). --write-goldens: what they say becomes what the stage judge compares with.
 
 --without cluster leaves out image, slurm and cluster, which need root and more packages; the last line then says so.
 Nothing may be skipped: a skipped test, a stage that cannot run and a stage that finds no test count as failed.

@@ -16,4 +16,4 @@ torch.set_num_threads(1)  # the models are small
 
 
 def pytest_addoption(parser):
-    parser.addoption("--write-goldens", action="store_true", help="writes what the real packages say to tests/golden/compressed-tensors-full")
+    parser.addoption("--write-goldens", action="store_true", help="writes what the packages say to tests/golden/compressed-tensors-full")

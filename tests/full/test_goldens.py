@@ -1,4 +1,4 @@
-"""The goldens that continuous integration compares with are what the real packages say. `./dev judge full --write-goldens` writes them anew."""
+"""The goldens that continuous integration compares with are what the real packages say; --write-goldens writes them anew."""
 
 import json
 

@@ -41,7 +41,8 @@ def config_of(folder):
 
 def meaning_of(config):
     """What the package itself reads in a configuration; of a scheme all but the observer that made the scales, which no loader asks."""
-    parsed = QuantizationConfig.model_validate({key: value for key, value in config.items() if key not in ("version", "transform_config", "sparsity_config")})
+    foreign = ("version", "transform_config", "sparsity_config")  # not read by this class
+    parsed = QuantizationConfig.model_validate({key: value for key, value in config.items() if key not in foreign})
     groups = []
     for scheme in parsed.config_groups.values():
         told = scheme.model_dump()
@@ -58,6 +59,12 @@ def assert_same_configuration(ours, theirs):
     return set(ours["ignore"]), set(theirs["ignore"])
 
 
+def in_order(codes):
+    """Numbers of fp8's codes in the order of their values: neighbours differ by 1."""
+    numbers = (codes & 0x7F).astype(np.int32)
+    return np.where(codes & 0x80, -numbers, numbers)
+
+
 def assert_same_but_for_codes(ours, theirs, word):
     """Returns (codes that differ, codes): neighbours, under equal scales and zero points."""
     scheme, changed, count = SCHEMES[word], 0, 0
@@ -66,8 +73,8 @@ def assert_same_but_for_codes(ours, theirs, word):
     theirs = ct_reference.parts_of(theirs, word)
     for module, parts in ct_reference.parts_of(ours, word).items():
         codes, others = (ct_reference.levels(own, scheme)[0] for own in (parts, theirs[module]))
-        if scheme.is_float:  # in the order of the values: neighbours have neighbouring numbers
-            codes, others = (np.where(own["weight"] & 0x80, -(own["weight"] & 0x7F).astype(np.int32), own["weight"] & 0x7F) for own in (parts, theirs[module]))
+        if scheme.is_float:
+            codes, others = (in_order(own["weight"]) for own in (parts, theirs[module]))
         assert np.abs(codes - others).max() <= 1, module
         changed, count = changed + np.count_nonzero(codes != others), count + codes.size
     return changed, count

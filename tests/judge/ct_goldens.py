@@ -1,4 +1,4 @@
-"""What the real packages said of the small models (ct_models.py): ../golden/compressed-tensors-full/goldens.json, and how ours is put in its terms.
+"""What the real packages said of the small models (ct_models.py), ../golden/compressed-tensors-full, and how ours is put in its terms.
 
 {"versions": {package: version}, "models": {model: {"bf16" or scheme: {
     "tensors": {arithmetic: {module: first 16 digits of the SHA-256 of its decompressed weight, bf16 [out, in], little-endian}},

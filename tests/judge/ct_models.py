@@ -1,7 +1,8 @@
 """Small models that the real transformers runs too: sizes, sources, and a numpy forward pass over what a folder decompresses to.
 
 `quantized_inputs` is what compressed-tensors 0.19.0 makes of a Linear module's inputs on a CPU, by token or by 128 columns of one:
-    s = max|x| / H (H = 127.5 or 448; 2^-23 where it is 0)     q = rint(clamp(x / s, -128, 127)), or e4m3(clamp(x / s, -448, 448))     x ~ q * s
+    s = max|x| / H (H = 127.5 or 448; 2^-23 where it is 0)     x ~ q * s
+    q = rint(clamp(x / s, -128, 127)), or e4m3(clamp(x / s, -448, 448))
 """
 
 from dataclasses import replace
@@ -74,7 +75,8 @@ def model_of(name, values):
     config = gemma_forward.Config(generation, size.layers, size.heads, size.kv_heads, size.head_dim,
                                   size.scalar if generation == 3 else size.head_dim, WINDOW,
                                   theta=1e6 if generation == 3 else 500000.0, eps=1e-6 if generation == 3 else 1e-5)
-    return gemma_forward.of_source(config, {tensor.removeprefix("model.").removesuffix(".weight"): value for tensor, value in values.items()})
+    own = {tensor.removeprefix("model.").removesuffix(".weight"): value for tensor, value in values.items()}
+    return gemma_forward.of_source(config, own)
 
 
 def logits_of(model):
