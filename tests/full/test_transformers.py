@@ -165,4 +165,4 @@ def test_blocks_that_end_inside_inputs_need_dequantize(tmp_path):
     model = real.load(tmp_path / "out", dequantize=True)
     assert np.all(np.isfinite(real.logits(model, TOKENS)))
     count = assert_same_weights(model, ct_reference.dequantize_model(read(tmp_path / "out"), "fp8-block"))
-    print(f"full: transformers, blocks cut by 264 and 80 inputs: {count} weights equal with dequantize=True; by default its first pass fails")
+    print(f"full: transformers, gemma3 fp8-block of 264 inputs: {count} weights equal with dequantize=True; by default its first pass fails")
