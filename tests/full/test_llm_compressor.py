@@ -81,7 +81,7 @@ def assert_same_but_for_codes(ours, theirs, word):
 
 
 def without_negative_zeros(theirs, source, word):
-    """Their tensors with 0x80 as 0x00, and how many there were: each where the source has a -0, or what fp8 rounds to it."""
+    """Their tensors with 0x80 as 0x00, and how many there were: each under a negative weight, or -0."""
     made, count = dict(theirs), 0
     for module, parts in ct_reference.parts_of(theirs, word).items() if SCHEMES[word].is_float else ():
         name = module + ".weight"
