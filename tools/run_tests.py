@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the test suite in stages, tells the time of each, and ends with one line that counts: "N passed, N failed".
 
-usage: tools/run_tests.py [quick | STAGE...] [--without cluster] [--fuzz-seconds N] [--kills N] [--soak-minutes N]
+usage: tools/run_tests.py [quick | STAGE...] [--without cluster] [--fuzz-seconds N] [--kills N] [--soak-minutes N] [--write-goldens]
 
     build   the program and all tests, release settings
     unit    pure functions, each in milliseconds                golden  bytes of the original tools
@@ -19,6 +19,10 @@ usage: tools/run_tests.py [quick | STAGE...] [--without cluster] [--fuzz-seconds
 
 image, slurm and cluster, one after the other, run beside the stages behind build. --without cluster leaves them out, as they need root and more
 packages; the last line then says so.
+
+Only when named: soak (./dev soak), and full, the real transformers, compressed-tensors and llm-compressor on quantized outputs
+(./dev judge full; Python, several GB; tests/full). --write-goldens: what they say becomes what the stage judge compares with.
+
 Nothing may be skipped: a skipped test, a stage that cannot run and a stage that finds no test count as failed.
 Output of the stages lies in build/test-logs; the end of it is printed where a stage fails.
 """
@@ -48,6 +52,7 @@ WORKERS = str(min(4, os.cpu_count() or 2))  # of the stages in Python; each may 
 THREADED = re.compile(r"(unit_base|unit_run|unit_source|unit_cli|store|golden)\w*_test")
 SHARDS = 4  # processes for each test program: a long one does not run alone at the end
 ROOTED = ("image", "slurm", "cluster", "soak")  # stages that need root
+ASKED = ("soak", "full")  # stages that only run when they are named
 SHOWN_LINES = 80  # of the log of a stage that failed
 
 
@@ -273,6 +278,12 @@ def crash(stage: Stage, kills: int) -> None:
     stage.said += [f"test: {line}" for line in stage.told(LOGS / "crash.xml", "crash: ")]
 
 
+def full(stage: Stage, write_goldens: bool) -> None:
+    pytest(stage, "-o", "junit_logging=system-out", *(["--write-goldens"] if write_goldens else []), "tests/full", venv="full",
+           env={"CKPT": str(BUILD / "ckpt"), "OPENBLAS_NUM_THREADS": "1"})
+    stage.said += [f"test: {line}" for line in stage.told(LOGS / "full.xml", "full: ")]
+
+
 def why_not_rooted() -> str:
     """Why this machine cannot run the stages of ROOTED; empty when it can."""
     if os.geteuid() != 0:
@@ -333,6 +344,7 @@ def main() -> int:
     parser.add_argument("--fuzz-seconds", type=int, default=5)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--soak-minutes", type=float, default=1)
+    parser.add_argument("--write-goldens", action="store_true")
     arguments = parser.parse_args()
     stages = {
         "build": build,
@@ -350,8 +362,9 @@ def main() -> int:
         "slurm": rooted,
         "cluster": rooted,
         "soak": lambda stage: rooted(stage, "cluster/test_soak.py", arguments.soak_minutes),  # a part of cluster
+        "full": lambda stage: full(stage, arguments.write_goldens),
     }
-    chosen = arguments.stages or [name for name in stages if name != "soak"]
+    chosen = arguments.stages or [name for name in stages if name not in ASKED]
     if chosen == ["quick"]:
         chosen = ["build", "unit", "golden"]
     if unknown := [name for name in chosen if name not in stages]:

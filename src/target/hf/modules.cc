@@ -75,6 +75,7 @@ void ModuleQuantizer::NoteBlocks(const std::string& module, const Shape& shape,
                        rows[instance.row + 1].together != together;
   if (scheme_.group.rows > 1 && !is_last && shape[0] % scheme_.group.rows != 0)
     split_.push_back(module);
+  if (scheme_.group.rows > 1 && shape[1] % scheme_.group.columns != 0) narrow_.push_back(module);
 }
 
 Result<std::vector<ArraySpec>> ModuleQuantizer::Quantize(ArraySpec weight, const CellInstance& cell,
@@ -89,6 +90,7 @@ Result<std::vector<ArraySpec>> ModuleQuantizer::Quantize(ArraySpec weight, const
   }
   if (!is_quantized) return std::vector<ArraySpec>{std::move(weight)};
   ++count_;
+  has_experts_ |= cell.parts_axis.has_value();
   NoteBlocks(module, weight.shape, instance);
   parallel_.Take(scheme_.group, weight.shape, cell, instance);
   const GroupForm& group = scheme_.group;
@@ -153,6 +155,7 @@ std::vector<std::string> ModuleQuantizer::Ignored() const {
 
 std::vector<std::string> ModuleQuantizer::Warnings() const {
   std::vector<std::string> warnings(scheme_.notes.begin(), scheme_.notes.end());
+  if (has_experts_ && !scheme_.experts_note.empty()) warnings.emplace_back(scheme_.experts_note);
   if (!ragged_.empty())
     warnings.push_back(
         fmt::format("{} modules stay in bf16, as their rows are no whole groups of "
@@ -163,6 +166,12 @@ std::vector<std::string> ModuleQuantizer::Warnings() const {
         "{} modules end inside a block of {} rows, and servers load them fused with others: vLLM "
         "refuses that: {}",
         split_.size(), scheme_.group.rows, ListSome(split_, kMostNames)));
+  if (!narrow_.empty())
+    warnings.push_back(fmt::format(
+        "{} modules have inputs that are no whole blocks of {}: transformers runs them only "
+        "dequantized, with CompressedTensorsConfig(dequantize=True), and servers may refuse them "
+        "(--ignore leaves them in bf16): {}",
+        narrow_.size(), scheme_.group.columns, ListSome(narrow_, kMostNames)));
   if (const std::vector<std::string> unused = ignore_.Unused(); !unused.empty())
     warnings.push_back(fmt::format("--ignore meets no module: {}", ListSome(unused, kMostNames)));
   return warnings;

@@ -52,6 +52,8 @@ class ModuleQuantizer {
   std::vector<std::string> ignored_;
   std::vector<std::string> ragged_;  // whose rows are no whole groups
   std::vector<std::string> split_;   // fp8-block: that end inside a block where others follow
+  std::vector<std::string> narrow_;  // fp8-block: whose rows end inside one
+  bool has_experts_ = false;
   uint64_t count_ = 0;
   ParallelSizes parallel_;
 };

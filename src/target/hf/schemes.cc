@@ -16,9 +16,12 @@ constexpr std::array<std::string_view, 1> kPackedNotes = {
     "w4a16 without biases only): for TPUs choose fp8-dynamic (v7x) or w8a8 (v5e, v6e)"};
 constexpr std::array<std::string_view, 2> kAsymNotes = {
     "tpu-inference refuses this scheme: for TPUs choose fp8-dynamic (v7x) or w8a8 (v5e, v6e)",
-    "transformers cannot load packed zero points (5.24 with compressed-tensors 0.19 and 0.20): "
-    "vLLM "
-    "and SGLang do"};
+    "transformers (5.24 with compressed-tensors 0.19) loads packed zero points of dense layers "
+    "only dequantized, with CompressedTensorsConfig(dequantize=True): vLLM and SGLang take them as "
+    "they are"};
+constexpr std::string_view kNoExperts =
+    "transformers (5.24 with compressed-tensors 0.19) does not load experts of this scheme, nor "
+    "llm-compressor's";
 constexpr std::array<std::string_view, 1> kInt8Notes = {
     "tpu-inference loads w8a8 for dense layers in its PyTorch path alone: experts and its JAX path "
     "raise"};
@@ -49,11 +52,11 @@ const std::array<CtScheme, 7> kSchemes = {{
      {}},
     {"w8a8", "W8A8", "int-quantized", Ints(8, true, 0, false),
      R"({"num_bits":8,"type":"int","symmetric":true,"strategy":"channel","dynamic":false})",
-     kTokenInt8, kInt8Notes},
+     kTokenInt8, kInt8Notes, kNoExperts},
     {"fp8-block", "FP8_BLOCK", "float-quantized", Floats(128, 128),
      R"({"num_bits":8,"type":"float","symmetric":true,"strategy":"block","block_structure":[128,128],"dynamic":false})",
      R"({"num_bits":8,"type":"float","symmetric":true,"strategy":"group","group_size":128,"dynamic":true})",
-     kBlockNotes},
+     kBlockNotes, kNoExperts},
     {"w4a16", "W4A16", "pack-quantized", Ints(4, true, 128, true),
      R"({"num_bits":4,"type":"int","symmetric":true,"strategy":"group","group_size":128,"dynamic":false})",
      "null", kPackedNotes},

@@ -20,6 +20,7 @@ struct CtScheme {
   std::string_view weights;      ///< "weights" of the configuration
   std::string_view activations;  ///< "input_activations": "null", or how servers quantize them
   std::span<const std::string_view> notes;  ///< which servers cannot load it, and where it is slow
+  std::string_view experts_note = {};       ///< likewise, of models with experts alone
 };
 
 /// All words and aliases.

@@ -327,6 +327,11 @@ TEST(HfQuantized, BlocksThatOthersFollowAreWarnedOf) {
                warning.find("gate_proj") == std::string::npos;
       });
   EXPECT_TRUE(is_told);
+  EXPECT_TRUE(std::any_of(
+      made->output.warnings.begin(), made->output.warnings.end(), [](const std::string& warning) {
+        return warning.starts_with("2 modules have inputs that are no whole blocks of 128") &&
+               warning.find("o_proj") != std::string::npos;
+      }));
 }
 
 TEST(HfQuantized, NothingToQuantizeIsAMistake) {
