@@ -80,6 +80,13 @@ def test_routers_are_ignored_by_their_exact_names(tmp_path):
     assert sorted(ignored_by(tmp_path / "out")) == ["lm_head", *routers]
 
 
+@pytest.mark.parametrize(("word", "is_told"), [("w8a8", True), ("fp8-block", True), ("fp8-dynamic", False)])
+def test_experts_that_transformers_does_not_load_are_told_of(tmp_path, word, is_told):
+    ct_sources.write(tmp_path / "in", "mixtral")
+    ran = convert(tmp_path / "in", tmp_path / "out", word)
+    assert ("does not load experts of this scheme" in ran.stderr) == is_told
+
+
 def test_modules_without_whole_groups_stay_and_it_is_said(tmp_path):
     tensors = ct_sources.write(tmp_path / "in", "llama")
     left = [f"model.layers.{layer}.{module}" for layer in range(2) for module in ("self_attn.o_proj", "mlp.down_proj")]
