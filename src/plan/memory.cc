@@ -155,8 +155,6 @@ uint64_t RecordBytes(const Plan& plan, const Bundle& bundle) {
 // An only file is filled by all lanes together: beside their segments lies the front's, which ends
 // with the head. Of several each lane has its own, and one segment open.
 UploadBuffers UploadsOf(const Plan& plan, unsigned lanes) {
-  const uint64_t part_bytes = UploadPartBytes(plan.bundle_bytes);
-  if (plan.output.files.size() == 1) return {part_bytes, 1, lanes + 1, lanes};
   std::vector<unsigned> shared(plan.output.files.size());
   for (const Bundle& bundle : plan.bundles)
     shared[bundle.file] += bundle.segment.size() < kLeastSegmentBytes ? 1 : 0;
@@ -168,6 +166,8 @@ UploadBuffers UploadsOf(const Plan& plan, unsigned lanes) {
     const uint64_t parts = plan.output.files[i].size_bytes / kLeastSegmentBytes + 1;
     most = std::max(most, static_cast<unsigned>(std::min<uint64_t>(shared[i], parts)));
   }
+  const uint64_t part_bytes = UploadPartBytes(plan.bundle_bytes);
+  if (shared.size() == 1) return {part_bytes, 1, lanes + 1, lanes, most};
   return {part_bytes, lanes, 1, 1, most};
 }
 
