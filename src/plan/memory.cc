@@ -156,17 +156,22 @@ uint64_t RecordBytes(const Plan& plan, const Bundle& bundle) {
 // with the head. Of several each lane has its own, and one segment open.
 UploadBuffers UploadsOf(const Plan& plan, unsigned lanes) {
   std::vector<unsigned> shared(plan.output.files.size());
-  for (const Bundle& bundle : plan.bundles)
-    shared[bundle.file] += bundle.segment.size() < kLeastSegmentBytes ? 1 : 0;
-  for (const CommitRange& range : plan.commits)
-    shared[range.file] += range.segment.size() < kLeastSegmentBytes ? 1 : 0;
+  uint64_t largest = 0;
+  const auto add = [&](size_t file, const ByteRange& segment) {
+    shared[file] += segment.size() < kLeastSegmentBytes ? 1 : 0;
+    largest = std::max(largest, segment.size());
+  };
+  for (const Bundle& bundle : plan.bundles) add(bundle.file, bundle.segment);
+  for (const CommitRange& range : plan.commits) add(range.file, range.segment);
   unsigned most = 0;
   for (size_t i = 0; i < shared.size(); ++i) {
     // No part is smaller than the least segment, so that a small file has few of them.
     const uint64_t parts = plan.output.files[i].size_bytes / kLeastSegmentBytes + 1;
     most = std::max(most, static_cast<unsigned>(std::min<uint64_t>(shared[i], parts)));
   }
-  const uint64_t part_bytes = UploadPartBytes(plan.bundle_bytes);
+  // Small segments are joined until they are large enough, or to the next one that is.
+  const uint64_t part_bytes =
+      std::min(UploadPartBytes(plan.bundle_bytes), kLeastSegmentBytes + largest);
   if (shared.size() == 1) return {part_bytes, 1, lanes + 1, lanes, most};
   return {part_bytes, lanes, 1, 1, most};
 }
