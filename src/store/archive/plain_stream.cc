@@ -33,6 +33,9 @@ struct PlainStream::Inflater {
   bool is_in_member = false;
 };
 
+PlainStream::PlainStream(SequentialReader& packed, uint64_t most_bytes)
+    : packed_(packed), most_bytes_(most_bytes) {}
+
 PlainStream::~PlainStream() {
   if (inflater_ != nullptr) inflateEnd(&inflater_->stream);
 }

@@ -34,8 +34,7 @@ class PlainStream {
  private:
   struct Inflater;  // hides zlib
 
-  PlainStream(SequentialReader& packed, uint64_t most_bytes)
-      : packed_(packed), most_bytes_(most_bytes) {}
+  PlainStream(SequentialReader& packed, uint64_t most_bytes);
   Result<void> Refill();
   Result<size_t> Copy(std::span<std::byte> into);
   Result<size_t> Inflate(std::span<std::byte> into);

@@ -3,33 +3,29 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <memory>
 #include <span>
 #include <stop_token>
 #include <string>
-#include <vector>
 
-#include "base/buffer.h"
+#include "base/byte_range.h"
 #include "base/crc32c.h"
 #include "base/md5.h"
-#include "base/memory_budget.h"
 #include "base/result.h"
 #include "store/store.h"
 
 namespace ckpt {
 
 /// Reads one object once, front to back, a few windows ahead, and sums up what it hands out. Not
-/// thread-safe. The object must outlive it; its end waits for what is under way.
+/// thread-safe. Its end waits for what is under way.
 class SequentialReader {
  public:
   static constexpr uint64_t kWindowBytes = 4ULL << 20U;
   static constexpr size_t kWindows = 4;
-  /// All that it holds of the budget.
+  /// Of the memory that it is given.
   static constexpr uint64_t kHeldBytes = kWindowBytes * kWindows;
 
-  /// Errors: kResources if the budget has no room, kInterrupted.
-  static Result<std::unique_ptr<SequentialReader>> Start(ObjectReader& object, MemoryBudget& budget,
-                                                         std::stop_token stop);
+  /// `memory`: kHeldBytes, aligned to kIoAlignment. It and the object must outlive the reader.
+  SequentialReader(ObjectReader& object, std::span<std::byte> memory, std::stop_token stop);
   SequentialReader(const SequentialReader&) = delete;
   SequentialReader& operator=(const SequentialReader&) = delete;
   ~SequentialReader();
@@ -46,20 +42,18 @@ class SequentialReader {
 
  private:
   struct UnderWay {
-    Buffer window;
+    std::span<std::byte> window;
     ByteRange range;
     IoFuture read;
   };
 
-  SequentialReader(ObjectReader& object, std::stop_token stop)
-      : object_(object), stop_(std::move(stop)) {}
-  void Begin(Buffer window);
+  void Begin(std::span<std::byte> window);
 
   ObjectReader& object_;
   const std::stop_token stop_;
   uint64_t begun_bytes_ = 0;
   std::deque<UnderWay> under_way_;
-  Buffer current_;  // what was handed out last
+  std::span<std::byte> current_;  // the window of what was handed out last
   Crc32c crc32c_;
   Md5 md5_;
 };

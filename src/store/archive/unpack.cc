@@ -147,16 +147,17 @@ uint64_t UnpackMemoryBytes() { return SequentialReader::kHeldBytes + kPlainBytes
 
 Result<Unpacked> Unpack(ObjectReader& from, Store& into, MemoryBudget& budget,
                         const UnpackOptions& options) {
-  CKPT_TRY(const Grant decoder, budget.Acquire(kDecoderBytes, options.stop));
-  CKPT_TRY(Grant grant, budget.Acquire(kPlainBytes, options.stop));
-  CKPT_TRY(Buffer plain, Buffer::Allocate(std::move(grant)));
-  CKPT_TRY(const std::unique_ptr<SequentialReader> packed,
-           SequentialReader::Start(from, budget, options.stop));
+  // All at once, so that a budget without room says so instead of waiting for us. The last part is
+  // never touched: it stands for what the libraries allocate.
+  CKPT_TRY(Grant grant, budget.Acquire(UnpackMemoryBytes(), options.stop));
+  CKPT_TRY(Buffer memory, Buffer::Allocate(std::move(grant)));
+  SequentialReader packed(from, memory.span(0, SequentialReader::kHeldBytes), options.stop);
+  const std::span<std::byte> plain = memory.span(SequentialReader::kHeldBytes, kPlainBytes);
   uint64_t reached = 0;
   const auto unpack = [&]() -> Result<Unpacked> {
     CKPT_TRY(const std::unique_ptr<PlainStream> stream,
-             PlainStream::Open(*packed, options.most_bytes));
-    Result<std::unique_ptr<TarReader>> tar = TarReader::Open(*stream, plain.span());
+             PlainStream::Open(packed, options.most_bytes));
+    Result<std::unique_ptr<TarReader>> tar = TarReader::Open(*stream, plain);
     Result<Unpacked> unpacked =
         tar ? Unpacking(into, options).Run(**tar) : Result<Unpacked>(Fail(tar.error()));
     reached = stream->packed_position();
@@ -164,7 +165,7 @@ Result<Unpacked> Unpack(ObjectReader& from, Store& into, MemoryBudget& budget,
   };
   Result<Unpacked> unpacked = unpack();
   if (unpacked) {
-    if (Result<void> good = CheckSums(*packed, from.info(), options.md5); !good)
+    if (Result<void> good = CheckSums(packed, from.info(), options.md5); !good)
       return Fail(std::move(good).error());
     return unpacked;
   }
