@@ -143,6 +143,22 @@ def test_what_a_killed_run_unpacked_is_taken_and_removed(below: str, tmp_path: P
         assert buckets.get(f"bkt/{below}/{name}") == path.read_bytes(), name
 
 
+def test_two_shards_share_what_one_of_them_unpacked(tmp_path: Path, archive: Stub, by_files: Path):
+    scratch = tmp_path / "scratch"
+    archive.faults([{"path": ARCHIVE, "range_matches": "bytes=[0-9]+-[1-9]", "times": 1, "delay": 2}])
+    shards = []
+    for shard in range(2):
+        flags = ("--scratch", scratch, "--shard", f"{shard}/2")
+        shards.append(subprocess.Popen([support.PROGRAM, *words(tmp_path / "out", *flags)], stderr=subprocess.PIPE, text=True))
+        until(lambda: archive_requests(archive), shards[0])  # it is at it when the second begins
+    said = [shard.communicate(timeout=WITHIN_S)[1] for shard in shards]
+    assert [shard.returncode for shard in shards] == [0, 0], said
+    assert len(archive_requests(archive)) == 1 and "".join(said).count("lies unpacked in") == 1
+    assert "".join(said).count("is taken") == 1, said
+    assert outputs(tmp_path / "out") == outputs(by_files)
+    assert is_empty(scratch)
+
+
 def packed(tmp_path: Path, member: tarfile.TarInfo, data: bytes = b"") -> Path:
     """An archive of the model's own files, then that member."""
     with tarfile.open(tmp_path / "packed", "w:gz", compresslevel=1) as archive:

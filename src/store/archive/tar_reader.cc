@@ -3,8 +3,8 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <fmt/format.h>
-#include <locale.h>
 
+#include <clocale>
 #include <utility>
 
 #include "base/check.h"

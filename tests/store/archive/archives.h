@@ -67,7 +67,11 @@ inline std::string PaxRecord(const std::string& key, const std::string& value) {
   while (fmt::format("{}{}", size, rest).size() != size) ++size;
   return TarFile("pax", fmt::format("{}{}", size, rest), 'x');
 }
-inline std::string TarEnd() { return std::string(2 * kTarBlock, '\0'); }
+inline std::string TarEnd() {
+  std::string end;
+  end.resize(2 * kTarBlock);
+  return end;
+}
 
 inline std::string Gzipped(std::string_view text) {
   z_stream stream{};

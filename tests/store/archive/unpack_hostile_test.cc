@@ -131,7 +131,7 @@ TEST_F(HostileArchive, IsNotTakenWhereItIsCutOff) {
     EXPECT_LE(std::stoull(PlaceOf(error, "byte")), size);
   }
   const std::string plain = TarFile("a", std::string(600, 'a'));
-  for (const size_t size : {300, 513, 1000})
+  for (const size_t size : {size_t{300}, size_t{513}, size_t{1000}})
     EXPECT_THAT(BadArchive(plain.substr(0, size)).what, HasSubstr("no whole tar archive"));
 }
 

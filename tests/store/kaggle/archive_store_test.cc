@@ -71,6 +71,7 @@ TEST_F(KaggleArchiveStub, ReadsFilesFromTheScratchDiskAndRemovesThem) {
     const std::unique_ptr<Store> store = Opened();
     EXPECT_EQ(store->root().Print(), "kaggle://google/gemma/maxText/7b-it/2");
     std::vector<std::string> names;
+    names.reserve(4);
     const std::vector<ObjectInfo> infos = *store->List("");
     for (const ObjectInfo& info : infos) names.push_back(info.name);
     EXPECT_THAT(names, testing::ElementsAre("7b-it/d/a b+c", "7b-it/empty", "7b-it/manifest.ocdbt",
