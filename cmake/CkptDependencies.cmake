@@ -12,3 +12,10 @@ pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
 find_package(CLI11 REQUIRED)
 find_path(CKPT_TOMLPP_INCLUDE toml++/toml.h REQUIRED)
 find_package(pugixml REQUIRED)
+# The static library: of it only the tar reader is linked, which needs no further one. The shared one would bring libxml2 with ICU,
+# some 35 MB, into the image.
+find_path(CKPT_LIBARCHIVE_INCLUDE archive.h REQUIRED)
+find_library(CKPT_LIBARCHIVE_STATIC libarchive.a REQUIRED)
+add_library(ckpt_libarchive STATIC IMPORTED)
+set_target_properties(ckpt_libarchive PROPERTIES IMPORTED_LOCATION ${CKPT_LIBARCHIVE_STATIC}
+  INTERFACE_INCLUDE_DIRECTORIES ${CKPT_LIBARCHIVE_INCLUDE})

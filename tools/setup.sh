@@ -8,7 +8,7 @@ export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 
 build=(g++ cmake ninja-build ccache pkg-config libcli11-dev libfmt-dev libspdlog-dev nlohmann-json3-dev
   libtomlplusplus-dev libhwy-dev libisal-dev libssl-dev libexpected-dev libzstd-dev zlib1g-dev
-  libcurl4-openssl-dev libpugixml-dev)
+  libcurl4-openssl-dev libpugixml-dev libarchive-dev)
 demo=("${build[@]}" python3 python3-venv)
 test=("${demo[@]}" git libgtest-dev libgmock-dev libbenchmark-dev clang-16 clang-tidy-16 clang-format-16
   libclang-rt-16-dev lld-16 shellcheck openssl strace libfaketime)

@@ -114,6 +114,10 @@ void ParseResources(const Arguments& arguments, Settings& settings, Faults& faul
       settings.plan.bundle_bytes = *bytes;
     }
   }
+  if (const std::string& most = arguments.remote.max_archive_bytes; !most.empty()) {
+    const Result<uint64_t> bytes = ParseBytes(most);
+    if (!bytes) faults.Take(bytes, "--max-archive-bytes");
+  }
   settings.plan.resources.is_uploading = IsUploadedTo(arguments.destination);
   const Result<IoMode> io_mode = ParseIoMode(arguments.io);
   if (!io_mode) {
@@ -143,12 +147,12 @@ struct OpenedModel {
 };
 Result<OpenedModel> OpenModel(const std::string& source, const Settings& settings) {
   OpenedModel opened;
-  CKPT_TRY(opened.place, FindSource(source, settings.access));
-  opened.place.format = settings.source_format;
-  // Headers are read under the budget that the run will have at least.
+  // Headers are read, and archives unpacked, under the budget that the run will have at least.
   const Resources& resources = settings.plan.resources;
   MemoryBudget header_budget(resources.memory_bytes > 0 ? resources.memory_bytes
                                                         : resources.least_memory_bytes);
+  CKPT_TRY(opened.place, FindSource(source, settings.access, &header_budget));
+  opened.place.format = settings.source_format;
   CKPT_TRY(opened.catalog, OpenSource(opened.place, header_budget));
   CKPT_TRY(const KeptNames kept, AddConfig(source, settings, opened.catalog));
   CKPT_TRY_VOID(ReadScaledAsBF16(opened.place.store, opened.catalog));
@@ -198,6 +202,13 @@ void AddResourceOptions(Options& options, Arguments& arguments) {
                 "lanes that work side by side (default: the cores)");
   options.Value("--io", "MODE", arguments.io, "auto, direct (past the page cache) or buffered");
   AddRemoteOptions(options, arguments.remote);
+  options.Value(
+      "--scratch", "DIR", arguments.remote.scratch,
+      "a folder on a disk for a Kaggle model that comes as one archive only: it is unpacked "
+      "there while this runs");
+  options.Value("--max-archive-bytes", "SIZE", arguments.remote.max_archive_bytes,
+                "the most that such an archive may hold (default: 20 times its own size, at least "
+                "1GiB)");
   options.Value("--family", "FILE|NAME", arguments.family,
                 "a family table to add or override (FILE.toml), or the name of the family to take");
   options.Value("--config", "FILE", arguments.config,

@@ -54,6 +54,8 @@ bool TellsOf(const nlohmann::json& report, std::string_view part) {
 // there is none.
 nlohmann::json FindReportOf(const std::string& output, const StoreAccess& access) {
   std::string folder = output;
+  // Nothing of ours is on Kaggle, and above a version's files there are only other versions.
+  if (folder.starts_with("kaggle://")) return {};
   for (int i = 0; i <= kMostParents && !folder.empty(); ++i, folder = Above(folder)) {
     const Result<SourcePlace> place = FindSource(folder, access);
     if (!place || !place->object.empty()) continue;

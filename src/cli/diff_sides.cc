@@ -35,15 +35,15 @@ Result<SourceConfig> ReadGivenConfig(const std::string& argument, const StoreAcc
 // Headers of one side, beside those of the other in memory.
 Result<OpenedSide> OpenOne(const SideWords& words, const Settings& settings, uint64_t held_bytes) {
   OpenedSide opened;
-  CKPT_TRY(opened.place, FindSource(words.place, settings.access));
-  opened.place.format = settings.source_format;
-  const Uri& root = opened.place.store->root();
-  opened.name =
-      Printable(opened.place.object.empty() ? root.Print() : root.PrintBelow(opened.place.object));
   const Resources& resources = settings.plan.resources;
   const uint64_t bytes =
       resources.memory_bytes > 0 ? resources.memory_bytes : resources.least_memory_bytes;
   MemoryBudget budget(bytes - std::min(bytes, held_bytes));
+  CKPT_TRY(opened.place, FindSource(words.place, settings.access, &budget));
+  opened.place.format = settings.source_format;
+  const Uri& root = opened.place.store->root();
+  opened.name =
+      Printable(opened.place.object.empty() ? root.Print() : root.PrintBelow(opened.place.object));
   CKPT_TRY(opened.catalog, OpenSource(opened.place, budget));
   CKPT_TRY_VOID(ReadScaledAsBF16(opened.place.store, opened.catalog));
   if (words.config.empty()) return opened;

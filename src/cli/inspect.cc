@@ -80,10 +80,10 @@ class InspectVerb final : public Verb {
 
   Result<void> Run() override {
     CKPT_TRY(const Settings settings, ParseSettings(arguments_));
-    CKPT_TRY(const SourcePlace place, FindSource(arguments_.source, settings.access));
     const Resources& resources = settings.plan.resources;
     MemoryBudget budget(resources.memory_bytes > 0 ? resources.memory_bytes
                                                    : resources.least_memory_bytes);
+    CKPT_TRY(const SourcePlace place, FindSource(arguments_.source, settings.access, &budget));
     CKPT_TRY(Catalog catalog, OpenSource(place, budget));
     CKPT_TRY(const auto families, LoadFamilies(settings.family_files));
     CKPT_TRY_VOID(JoinShards(families, settings.family_name, catalog));

@@ -323,6 +323,10 @@ class ManifestVerb final : public Verb {
     }
     if (!settings->family_files.empty()) full.family = Resolved(full.family);
     TakeShards(words_, full, *settings, job, faults);
+    if (!full.remote.scratch.empty())
+      faults.Add("--scratch: the Job that manifest prints has no scratch disk",
+                 "leave it out, and add its volume by hand: what convert refuses without --scratch "
+                 "shows the lines");
     FindFolders(full, *settings, job, faults);
     CKPT_TRY_VOID(faults.Get());
     // The pod's default, whatever this machine has.

@@ -35,7 +35,7 @@ std::string SchemeOf(const std::string& argument) {
 
 // A word that names nothing on this machine: the hub's error alone would not tell why it was asked.
 Result<SourcePlace> FindRepository(const std::string& argument, Remote& remote) {
-  return remote.FindSource(argument).map_error([&](Error error) {
+  return remote.FindSource(argument, nullptr).map_error([&](Error error) {
     error.details.push_back(
         fmt::format("{} is no file or folder here, so it was taken for a repository of the hub",
                     Printable(argument)));
@@ -86,9 +86,10 @@ bool IsSameFolder(const Store& a, const Store& b) {
          first.st_ino == second.st_ino;
 }
 
-Result<SourcePlace> FindSource(const std::string& argument, const StoreAccess& access) {
+Result<SourcePlace> FindSource(const std::string& argument, const StoreAccess& access,
+                               MemoryBudget* budget) {
   CKPT_TRY(const Uri uri, Uri::Parse(argument));
-  if (access.remote && Remote::IsRemote(uri)) return access.remote->FindSource(argument);
+  if (access.remote && Remote::IsRemote(uri)) return access.remote->FindSource(argument, budget);
   if (uri.scheme() != "file") return UnknownScheme(uri);
   std::string path = uri.path();
   struct stat info {};

@@ -43,8 +43,10 @@ Result<std::shared_ptr<Store>> OpenDestination(const std::string& argument,
 bool IsSameFolder(const Store& a, const Store& b);
 
 /// The store and object that a source argument names: a folder, or one file; of a bucket, a hub,
-/// or this machine. kNotFound if there is nothing.
-Result<SourcePlace> FindSource(const std::string& argument, const StoreAccess& access);
+/// or this machine. kNotFound if there is nothing. What must be unpacked first is so under `budget`
+/// (Remote::FindSource).
+Result<SourcePlace> FindSource(const std::string& argument, const StoreAccess& access,
+                               MemoryBudget* budget = nullptr);
 
 /// By name; nullptr where there is none.
 const Target* FindTarget(std::string_view name);

@@ -8,6 +8,8 @@
 #include <utility>
 
 #include "base/text.h"
+#include "base/units.h"
+#include "cli/plan_view.h"
 #include "cli/signals.h"
 #include "store/gs/auth/google_credentials.h"
 #include "store/gs/gs_store.h"
@@ -93,6 +95,24 @@ void Remote::Warn(std::string_view warning) {
   warnings_.emplace_back(warning);
 }
 
+// Only of the scratch disk so far.
+void Remote::Tell(std::string_view words) {
+  {
+    const std::lock_guard lock(mutex_);
+    is_using_scratch_ = true;
+  }
+  if (settings_.tell) {
+    settings_.tell(words);
+  } else {
+    PrintNotice(std::string(words));
+  }
+}
+
+bool Remote::is_using_scratch() const {
+  const std::lock_guard lock(mutex_);
+  return is_using_scratch_;
+}
+
 Result<std::unique_ptr<Store>> Remote::OpenBucket(const Uri& root, MemoryBudget* budget,
                                                   const UploadBuffers& uploads) {
   CKPT_TRY(const std::shared_ptr<http::Engine> engine, Engine());
@@ -113,12 +133,12 @@ Result<std::unique_ptr<Store>> Remote::OpenBucket(const Uri& root, MemoryBudget*
   return OpenGsStore(root, std::move(options));
 }
 
-Result<SourcePlace> Remote::FindSource(const std::string& argument) {
+Result<SourcePlace> Remote::FindSource(const std::string& argument, MemoryBudget* budget) {
   CKPT_TRY(const Uri uri, Uri::Parse(argument));
   const std::string& scheme = uri.scheme();
   if (scheme == "gs") return FindInBucket(uri);
   if (scheme == "hf" || scheme == "file") return FindOnHub(argument);
-  if (scheme == "kaggle") return FindOnKaggle(argument);
+  if (scheme == "kaggle") return FindOnKaggle(argument, budget);
   if (scheme == "meta") return FindBehindLink(argument.substr(argument.find("//") + 2));
   return FindOnWeb(argument);
 }
@@ -143,7 +163,7 @@ Result<SourcePlace> Remote::FindOnHub(const std::string& argument) {
   return SourcePlace{std::shared_ptr<Store>(std::move(store)), file};
 }
 
-Result<SourcePlace> Remote::FindOnKaggle(const std::string& argument) {
+Result<SourcePlace> Remote::FindOnKaggle(const std::string& argument, MemoryBudget* budget) {
   CKPT_TRY(const std::shared_ptr<http::Engine> engine, Engine());
   CKPT_TRY(const KaggleHandle handle, KaggleHandle::Parse(argument));
   CKPT_TRY(KaggleOptions options, KaggleOptionsFromEnvironment(environment_, engine));
@@ -154,6 +174,12 @@ Result<SourcePlace> Remote::FindOnKaggle(const std::string& argument) {
                              ? KaggleCredential::OfToken(given.kaggle_key, source)
                              : KaggleCredential::OfKey(given.kaggle_user, given.kaggle_key, source);
   }
+  options.scratch.folder = settings_.scratch;
+  if (!settings_.max_archive_bytes.empty()) {
+    CKPT_TRY(options.scratch.most_archive_bytes, ParseBytes(settings_.max_archive_bytes));
+  }
+  options.scratch.budget = budget;
+  options.scratch.tell = [this](std::string_view words) { Tell(words); };
   CKPT_TRY(std::unique_ptr<Store> store, OpenKaggleStore(handle, std::move(options)));
   return SourcePlace{std::shared_ptr<Store>(std::move(store)), ""};
 }

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -37,7 +39,11 @@ struct RemoteSettings {
   unsigned connections = 16;  ///< side by side
   std::string user_project;   ///< who pays for requests to a bucket of requester pays
   std::string google_token_file;
-  bool is_anonymous = false;  ///< public buckets, without credentials
+  bool is_anonymous = false;      ///< public buckets, without credentials
+  std::string scratch;            ///< folder for sources that come as one archive only; "": none
+  std::string max_archive_bytes;  ///< as given: what such an archive may hold
+  /// Is told what takes long before a run has anything to show; empty: standard error is.
+  std::function<void(std::string_view)> tell;
 };
 
 /// Reaches stores that are no folders: one HTTP engine and one set of credentials for the whole
@@ -50,14 +56,18 @@ class Remote {
   /// gs, hf, kaggle, meta, https. A bare org/name is a hub repository where no such file lies here.
   static bool IsRemote(const Uri& uri);
 
-  /// The store and object that a source names. Errors: those of the stores.
-  Result<SourcePlace> FindSource(const std::string& argument);
+  /// The store and object that a source names. Errors: those of the stores. A source that comes as
+  /// one archive only is unpacked under `budget`, before this returns; null: it is refused.
+  Result<SourcePlace> FindSource(const std::string& argument, MemoryBudget* budget);
   /// Whether a bare org/name may be a repository of the hub.
   static bool MayBeRepository(const std::string& argument);
   /// A place to write to. Upload buffers come from `budget`, which outlives the store; null for
   /// one that is only looked at.
   Result<std::shared_ptr<Store>> OpenDestination(const Uri& uri, MemoryBudget* budget,
                                                  const UploadBuffers& uploads);
+
+  /// Whether a source lies on the scratch disk.
+  bool is_using_scratch() const;
 
   /// Ends every transfer with kInterrupted.
   void Stop() { stop_.request_stop(); }
@@ -71,10 +81,11 @@ class Remote {
   Result<std::shared_ptr<GoogleCredentials>> Google(const std::shared_ptr<http::Engine>& engine);
   Result<SourcePlace> FindInBucket(const Uri& uri);
   Result<SourcePlace> FindOnHub(const std::string& argument);
-  Result<SourcePlace> FindOnKaggle(const std::string& argument);
+  Result<SourcePlace> FindOnKaggle(const std::string& argument, MemoryBudget* budget);
   Result<SourcePlace> FindBehindLink(const std::string& model);
   Result<SourcePlace> FindOnWeb(const std::string& argument);
   void Warn(std::string_view warning);
+  void Tell(std::string_view words);
   Result<std::unique_ptr<Store>> OpenBucket(const Uri& root, MemoryBudget* budget,
                                             const UploadBuffers& uploads);
 
@@ -84,6 +95,7 @@ class Remote {
   mutable std::mutex mutex_;
   std::shared_ptr<http::Engine> engine_;
   std::vector<std::string> warnings_;
+  bool is_using_scratch_ = false;
   std::jthread stop_watch_;       // from the engine's making on: a stop signal ends its transfers
   std::mutex credentials_mutex_;  // held while credentials are looked for
   std::shared_ptr<GoogleCredentials> credentials_;

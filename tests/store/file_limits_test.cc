@@ -1,10 +1,8 @@
 // Full disks, refused direct I/O, the page cache, and the words for all errors.
 #include <fcntl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
 #include <filesystem>
 #include <fstream>
 
@@ -13,6 +11,7 @@
 #include "store/file/file_error.h"
 #include "store/file/file_store.h"
 #include "store/file/page_cache.h"
+#include "tests/store/file_size_limit.h"
 #include "tests/store/store_test.h"
 #include "tests/store/temp_folder.h"
 
@@ -26,27 +25,6 @@ constexpr uint64_t kBlock = kIoAlignment;
 std::unique_ptr<Store> OpenAt(const std::string& path, IoMode mode = IoMode::kAuto) {
   return *OpenFileStore(*Uri::Parse(path), {.io_mode = mode});
 }
-
-/// While it lives, no file of this process grows beyond `bytes`: a full disk that needs no root.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) {
-    getrlimit(RLIMIT_FSIZE, &before_);
-    before_handler_ = std::signal(SIGXFSZ, SIG_IGN);
-    const rlimit limit{bytes, before_.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  FileSizeLimit(const FileSizeLimit&) = delete;
-  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
-  ~FileSizeLimit() {
-    setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, before_handler_);
-  }
-
- private:
-  rlimit before_{};
-  void (*before_handler_)(int) = nullptr;
-};
 
 TEST(FullDisk, IsNoticedBeforeAPositionedWriteAndLeavesNothing) {
   const TempFolder folder;

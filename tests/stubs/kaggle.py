@@ -66,6 +66,7 @@ class Kaggle(Service):
         self.without_licence = set(given.without_licence)
         self.page_size, self.url_life_s, self.is_strict = given.page_size, given.url_life, given.strict_redirect
         self.archive_only = given.archive_only
+        self.archives = dict(text.split("=", 1) for text in given.archive)
         self.signed_base = ""
         self._contents: dict[str, Content] = {}
         self._lock = threading.Lock()
@@ -173,15 +174,16 @@ class Kaggle(Service):
             content = self._contents.get(key)
             if content is None or isinstance(content, FileContent) and not content.is_current():
                 self._contents[key] = (FileContent(os.path.join(folder, file)) if file
-                                       else self._archive(folder, variation.files(number)))
+                                       else self._archive(key.rpartition("/")[0], folder, variation.files(number)))
         expires = int(time.time() + self.url_life_s)
         place = f"/kaggle-models-data/{urllib.parse.quote(key)}"
         query = urllib.parse.urlencode({"X-Goog-Algorithm": "GOOG4-RSA-SHA256", "X-Goog-Expires": expires,
                                         "X-Goog-SignedHeaders": "host", "X-Goog-Signature": signature(place, expires)})
         return text_answer("Found", 302, ("Location", f"{self.signed_base}{place}?{query}"))
 
-    @staticmethod
-    def _archive(folder: str, files: list[str]) -> Content:
+    def _archive(self, handle: str, folder: str, files: list[str]) -> Content:
+        if handle in self.archives:
+            return FileContent(self.archives[handle])
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as archive:
             for file in files:
@@ -232,6 +234,8 @@ def main() -> None:
     parser.add_argument("--page-size", type=int, default=1000, help="most files of a list's page, whatever is asked for")
     parser.add_argument("--url-life", type=float, default=3600, metavar="SECONDS", help="of signed addresses")
     parser.add_argument("--archive-only", action="store_true", help="listing files is refused")
+    parser.add_argument("--archive", action="append", default=[], metavar="OWNER/MODEL/FRAMEWORK/VARIATION/VERSION=FILE",
+                        help="a version's archive, sent as it is, instead of one of its folder")
     parser.add_argument("--strict-redirect", action="store_true", help="signed addresses refuse Authorization")
     parser.add_argument("--storage-url", help="what signed addresses begin with, instead of this storage's own address")
     given = parser.parse_args()

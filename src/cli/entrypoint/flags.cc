@@ -10,7 +10,7 @@
 namespace ckpt::contract {
 namespace {
 
-constexpr std::array<FlagInfo, 40> kFlags = {{
+constexpr std::array<FlagInfo, 42> kFlags = {{
     {Flag::kBucketName, "bucket_name", "b", FlagKind::kText,
      "bucket without gs://; jetstream-maxtext needs it"},
     {Flag::kInferenceServer, "inference_server", "s", FlagKind::kText,
@@ -71,6 +71,9 @@ constexpr std::array<FlagInfo, 40> kFlags = {{
     {Flag::kGcsUserProject, "gcs_user_project", "", FlagKind::kText, "as of ckpt convert"},
     {Flag::kGcsTokenFile, "gcs_token_file", "", FlagKind::kText, "as of ckpt convert"},
     {Flag::kGcsAnonymous, "gcs_anonymous", "", FlagKind::kSwitch, "as of ckpt convert"},
+    {Flag::kScratch, "scratch", "", FlagKind::kText,
+     "folder to unpack a Kaggle model to that comes as one archive only"},
+    {Flag::kMaxArchiveBytes, "max_archive_bytes", "", FlagKind::kText, "as of ckpt convert"},
 }};
 
 std::string Normal(std::string_view name) {

@@ -49,6 +49,8 @@ enum class Flag {
   kGcsUserProject,
   kGcsTokenFile,
   kGcsAnonymous,
+  kScratch,
+  kMaxArchiveBytes,
 };
 
 enum class FlagKind {

@@ -54,6 +54,7 @@ class Job {
     // What is wrong with the source and with the outputs is found before the first weight is read.
     CKPT_TRY(const Candidates candidates, FindCandidates(contract_, environment_));
     arguments_.remote.credentials = candidates.credentials;
+    arguments_.remote.tell = [this](std::string_view words) { log_.Info(words); };
     CKPT_TRY(arguments_.destination, FindDestination(contract_, environment_));
     CKPT_TRY_VOID(PlaceOutputs());
     CKPT_TRY_VOID(Prepare(candidates));
@@ -145,10 +146,13 @@ class Job {
 
   void SayPlan() {
     const PlanBase& plan = conversion_->plan();
-    log_.Info(fmt::format("{} tensors, {} in, {} out, at most {} of memory, no scratch disk",
+    log_.Info(fmt::format("{} tensors, {} in, {} out, at most {} of memory, {}",
                           plan.catalog.tensors.size(), FormatBytes(plan.totals.read_bytes),
                           FormatBytes(plan.totals.written_bytes),
-                          FormatMemory(conversion_->planned_peak_bytes())));
+                          FormatMemory(conversion_->planned_peak_bytes()),
+                          conversion_->remote->is_using_scratch()
+                              ? fmt::format("scratch disk {}", Redacted(arguments_.remote.scratch))
+                              : "no scratch disk"));
     // How MaxText turns the heads is nothing that the other server asks.
     if (contract_.server == Server::kPytorch) return;
     for (const std::string& note : plan.model.notes) log_.Info(note);

@@ -59,6 +59,8 @@ Result<Arguments> Settle(const Contract& contract, const Words& words,
   arguments.remote.user_project = words.Get(Flag::kGcsUserProject);
   arguments.remote.google_token_file = words.Get(Flag::kGcsTokenFile);
   arguments.remote.is_anonymous = contract.is_anonymous;
+  arguments.remote.scratch = words.Get(Flag::kScratch);
+  arguments.remote.max_archive_bytes = words.Get(Flag::kMaxArchiveBytes);
   if (is_maxtext) {
     // Without outputs something is wrong already, and said.
     arguments.outputs = contract.outputs.empty() ? "unscanned" : OutputsOf(contract);

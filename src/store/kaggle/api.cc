@@ -7,9 +7,7 @@
 
 #include "base/json_text.h"
 #include "base/text.h"
-#include "base/units.h"
 #include "store/hub/credential.h"
-#include "store/hub/probe.h"
 #include "store/hub/redirect.h"
 #include "store/store.h"
 
@@ -21,6 +19,7 @@ using OrderedJson = nlohmann::ordered_json;
 
 constexpr size_t kMostPages = 10'000;
 constexpr int kPageSize = 100;
+constexpr uint64_t kMostVersion = 1'000'000'000;
 
 std::string StringOf(const Json& json, const char* key) {
   const auto found = json.find(key);
@@ -130,7 +129,7 @@ Result<void> KaggleApi::ResolveVersion() {
   const Json json = ParseJson(answer.body);
   const std::optional<uint64_t> version =
       json.is_object() ? NumberOf(json, "versionNumber") : std::nullopt;
-  if (!version || *version == 0 || *version > 1'000'000'000)
+  if (!version || *version == 0 || *version > kMostVersion)
     return NotKaggle("names no version of " + handle_.Print());
   handle_.version = static_cast<unsigned>(*version);
   return {};
@@ -146,56 +145,55 @@ KaggleApi::Call KaggleApi::Listing(const std::string& page) const {
           fmt::format("/{}/files", handle_.version), query};
 }
 
-Result<std::vector<KaggleFile>> KaggleApi::Files(const std::stop_token& stop) {
-  std::vector<KaggleFile> files;
+Result<KaggleListing> KaggleApi::Files(const std::stop_token& stop) {
+  KaggleListing listing;
   std::string next;
   for (size_t pages = 0; pages < kMostPages; ++pages) {
     if (stop.stop_requested()) return Fail(Code::kInterrupted, "the listing was interrupted");
     CKPT_TRY(const http::Response answer, Ask(Listing(next)));
     if (const int status = KaggleStatus(answer); status != 200)
-      return Fail(NotFiles(status, answer.body));
+      return NotFiles(status, answer.body);
     CKPT_TRY(KagglePage page, ParseKagglePage(answer.body));
-    files.insert(files.end(), std::make_move_iterator(page.files.begin()),
-                 std::make_move_iterator(page.files.end()));
-    if (page.next.empty()) return files;
+    listing.files.insert(listing.files.end(), std::make_move_iterator(page.files.begin()),
+                         std::make_move_iterator(page.files.end()));
+    if (page.next.empty()) return listing;
     if (page.next == next) return NotKaggle("names the same page as the next one");
     next = std::move(page.next);
   }
   return NotKaggle(fmt::format("has more than {} pages of files", kMostPages));
 }
 
-// Why there is no listing: a refusal, a missing version (with those there are), or a version that
-// comes as an archive only.
-Error KaggleApi::NotFiles(int status, std::string_view body) {
-  Error refusal = ExplainKaggle(Question(), status, body);
+// Why there is no listing: a version that comes as an archive only, a refusal, or a missing version
+// (with those there are).
+Result<KaggleListing> KaggleApi::NotFiles(int status, std::string_view body) {
   const bool may_be_archive =
       status == 400 || status == 403 || status == 404 || status == 405 || status == 501;
-  if (!may_be_archive) return refusal;
-  if (const Result<http::Url> archive = Sign("")) {
-    http::Request request;
-    request.url = *archive;
-    const Result<Probe> probe = AskFirstByte(*options_.engine, std::move(request));
-    const bool is_known = probe && probe->is_found();
-    return {Code::kCannotCreate,
-            fmt::format("{} can be had as one archive only, not file by file; unpacked it needs {} "
-                        "bytes of disk or more",
-                        handle_.Print(),
-                        is_known ? std::to_string(probe->size_bytes) : "an unknown number of"),
-            {},
-            {{"model", "kaggle://" + handle_.Print()}},
-            "this version has no --scratch to unpack it to: unpack it yourself, and convert from "
-            "the folder"};
-  }
-  if (status != 404) return refusal;
+  if (may_be_archive && Sign("")) return KaggleListing{{}, true};
   KaggleQuestion question = Question();
-  const Call call{"GetModelInstance", PrintJsonLine(InstanceOf(handle_)), "/get", ""};
-  if (const Result<http::Response> answer = Ask(call); answer && KaggleStatus(*answer) == 200) {
-    const Json json = ParseJson(answer->body);
-    const std::optional<uint64_t> newest =
-        json.is_object() ? NumberOf(json, "versionNumber") : std::nullopt;
-    if (newest && *newest <= 1'000'000'000) question.newest = static_cast<unsigned>(*newest);
+  if (status == 404) {
+    const Newest newest = AskNewest();
+    if (newest.version) question.newest = *newest.version;
   }
-  return ExplainKaggle(question, status, body);
+  return Fail(ExplainKaggle(question, status, body));
+}
+
+KaggleApi::Newest KaggleApi::AskNewest() const {
+  const Call call{"GetModelInstance", PrintJsonLine(InstanceOf(handle_)), "/get", ""};
+  const Result<http::Response> answer = Ask(call);
+  if (!answer || KaggleStatus(*answer) != 200) return {};
+  const Json json = ParseJson(answer->body);
+  if (!json.is_object()) return {};
+  Newest newest;
+  const std::optional<uint64_t> version = NumberOf(json, "versionNumber");
+  if (version && *version > 0 && *version <= kMostVersion)
+    newest.version = static_cast<unsigned>(*version);
+  newest.unpacked_bytes = NumberOf(json, "totalUncompressedBytes");
+  return newest;
+}
+
+std::optional<uint64_t> KaggleApi::UnpackedBytes() const {
+  const Newest newest = AskNewest();
+  return newest.version == handle_.version ? newest.unpacked_bytes : std::nullopt;
 }
 
 Result<http::Url> KaggleApi::Sign(const std::string& file) const {

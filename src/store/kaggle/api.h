@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -20,6 +21,11 @@ struct KaggleFile {
   std::string created;  ///< as the service prints it
 };
 
+struct KaggleListing {
+  std::vector<KaggleFile> files;
+  bool is_archive = false;  ///< the service lists none, but gives the version as one archive
+};
+
 /// The service's requests for one model version, in both of its generations: the remote procedures
 /// of the present clients first; where one is not there (404), the older path says the same, and is
 /// asked first from then on. Thread-safe. Origin: Kaggle/kagglehub, src/kagglehub/clients.py;
@@ -30,9 +36,11 @@ class KaggleApi {
 
   /// Makes version 0 the newest one. Errors: ExplainKaggle.
   Result<void> ResolveVersion();
-  /// All files, in the service's order. Where the service lists none of a version that it gives as
-  /// an archive: kCannotCreate with the archive's size. kBadInput for unsafe names.
-  Result<std::vector<KaggleFile>> Files(const std::stop_token& stop);
+  /// All files, in the service's order. kBadInput for unsafe names.
+  Result<KaggleListing> Files(const std::stop_token& stop);
+  /// What the service says that the version takes on a disk; nothing where it does not (it tells
+  /// that of the newest version only).
+  std::optional<uint64_t> UnpackedBytes() const;
   /// The signed address of a file, or of the whole version's archive (""), which gets no
   /// credential.
   Result<http::Url> Sign(const std::string& file) const;
@@ -50,11 +58,18 @@ class KaggleApi {
     std::string query;
   };
 
+  // What the service says of the variation, as far as it does.
+  struct Newest {
+    std::optional<unsigned> version;
+    std::optional<uint64_t> unpacked_bytes;
+  };
+
+  Newest AskNewest() const;
   Result<http::Response> Ask(const Call& call) const;
   Result<http::Response> AskProcedure(const Call& call) const;
   Result<http::Response> AskPath(const Call& call) const;
   Call Listing(const std::string& page) const;
-  Error NotFiles(int status, std::string_view body);
+  Result<KaggleListing> NotFiles(int status, std::string_view body);
 
   const KaggleOptions options_;
   KaggleHandle handle_;  // the version is set once, before others see it

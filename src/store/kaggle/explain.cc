@@ -7,6 +7,7 @@
 
 #include "base/json_text.h"
 #include "base/text.h"
+#include "base/units.h"
 
 namespace ckpt {
 namespace {
@@ -122,6 +123,41 @@ Error ExplainKaggleStorage(const KaggleQuestion& question, int status) {
   return KaggleError(is_down ? Code::kUnavailable : Code::kIo, question,
                      fmt::format("the storage of Kaggle answered with status {}", status),
                      "run again later: what is done is kept");
+}
+
+Error NeedsScratch(const KaggleQuestion& question, std::optional<uint64_t> needed_bytes) {
+  const std::string needed =
+      needed_bytes ? std::to_string(*needed_bytes) : std::string("an unknown number of");
+  Error error = KaggleError(
+      Code::kCannotCreate, question,
+      fmt::format("{} can be had as one archive only, not file by file; unpacked it needs {} bytes "
+                  "of disk or more",
+                  question.handle.Print(), needed),
+      "run again with --scratch DIR, a folder on a disk with that much room; or unpack the archive "
+      "yourself, and convert from the folder");
+  // A volume of its own, as an emptyDir counts towards the pod's ephemeral storage; a tenth more
+  // than the bytes, for its file system.
+  const std::string size =
+      needed_bytes ? fmt::format("{}Gi", *needed_bytes / 10 * 11 / kGiB + 1) : std::string("SIZE");
+  error.details = {
+      "to paste into a pod's spec, its container, and that one's args:",
+      fmt::format(
+          "volumes: [{{name: scratch, ephemeral: {{volumeClaimTemplate: {{spec: "
+          "{{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: {}}}}}}}}}}}}}]",
+          size),
+      "volumeMounts: [{name: scratch, mountPath: /scratch}]",
+      "- --scratch=/scratch",
+  };
+  return error;
+}
+
+Error NeedsSpace(const KaggleQuestion& question, const std::string& folder, uint64_t needed_bytes,
+                 uint64_t free_bytes) {
+  return KaggleError(
+      Code::kCannotCreate, question,
+      fmt::format("unpacking {} needs {} bytes of disk or more, and {} has {}",
+                  question.handle.Print(), needed_bytes, Printable(folder), free_bytes),
+      "free some space there, or name another --scratch DIR");
 }
 
 }  // namespace ckpt

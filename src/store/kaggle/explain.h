@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -27,5 +29,12 @@ struct KaggleQuestion {
 Error ExplainKaggle(const KaggleQuestion& question, int status, std::string_view body);
 /// The same for an answer of the storage behind the service, to a signed address.
 Error ExplainKaggleStorage(const KaggleQuestion& question, int status);
+
+/// A version that comes as one archive only, where no scratch disk was named: kCannotCreate, with
+/// the bytes needed (where known) and what to add to a pod. Pure.
+Error NeedsScratch(const KaggleQuestion& question, std::optional<uint64_t> needed_bytes);
+/// Bytes that the scratch disk does not have: kCannotCreate. Pure.
+Error NeedsSpace(const KaggleQuestion& question, const std::string& folder, uint64_t needed_bytes,
+                 uint64_t free_bytes);
 
 }  // namespace ckpt

@@ -13,6 +13,7 @@
 #include "store/kaggle/api.h"
 #include "store/kaggle/cache.h"
 #include "store/kaggle/signed_file.h"
+#include "store/kaggle/unpacked_store.h"
 
 namespace ckpt {
 namespace {
@@ -78,14 +79,15 @@ Result<std::unique_ptr<Store>> OpenKaggleStore(const KaggleHandle& handle, Kaggl
     CKPT_TRY(Uri root, Uri::Parse(*folder));
     return OpenFileStore(std::move(root));
   }
-  CKPT_TRY(const std::vector<KaggleFile> files, api->Files(api->options().engine->options().stop));
+  CKPT_TRY(Uri root, Uri::Parse("kaggle://" + api->handle().Print()));
+  CKPT_TRY(const KaggleListing listing, api->Files(api->options().engine->options().stop));
+  if (listing.is_archive) return OpenUnpackedKaggle(api, std::move(root));
   KaggleInfos infos;
-  for (const KaggleFile& file : files) {
+  for (const KaggleFile& file : listing.files) {
     const Generation generation{
         fmt::format("{} {} {}", api->handle().version, file.size_bytes, file.created)};
     infos.emplace(file.name, ObjectInfo{file.name, file.size_bytes, generation, 0, std::nullopt});
   }
-  CKPT_TRY(Uri root, Uri::Parse("kaggle://" + api->handle().Print()));
   return std::make_unique<KaggleStore>(api, std::move(root), std::move(infos));
 }
 

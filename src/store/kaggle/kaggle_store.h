@@ -15,8 +15,11 @@ namespace ckpt {
 ///  * The listing is asked for once, and held. A generation is version, size and creation date.
 ///  * Bytes come by ranges through signed addresses, which get no credentials. Open() does two
 ///    requests for them; its reader's info() has the storage's CRC-32C.
-/// Requests and bytes are in the engine's counts. Errors: store/kaggle/explain.h; kCannotCreate for
-/// a version that can be had as an archive only. Readers must not outlive the store.
+/// Requests and bytes are in the engine's counts. Errors: store/kaggle/explain.h.
+///  * A version that the service lists no files of, but gives as one archive, is unpacked to
+///  options.scratch first, and its files are gone when the store ends
+///  (store/kaggle/unpacked_store.h). kCannotCreate where no scratch folder is named.
+/// Readers must not outlive the store.
 Result<std::unique_ptr<Store>> OpenKaggleStore(const KaggleHandle& handle, KaggleOptions options);
 
 }  // namespace ckpt

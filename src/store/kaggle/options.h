@@ -1,11 +1,14 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "base/environment.h"
+#include "base/memory_budget.h"
 #include "base/result.h"
 #include "base/secret.h"
 #include "store/http/http.h"
@@ -23,6 +26,14 @@ struct KaggleCredential {
   static KaggleCredential OfKey(std::string user, const Secret& key, std::string source);
 };
 
+/// Where a version that comes as one archive only may be unpacked.
+struct KaggleScratch {
+  std::string folder;               ///< "": nowhere
+  uint64_t most_archive_bytes = 0;  ///< unpacked; 0: 20 times the archive, at least 1 GiB
+  MemoryBudget* budget = nullptr;   ///< of the unpacking; null: nothing is unpacked now
+  std::function<void(std::string_view)> tell;  ///< what is being done; may be empty
+};
+
 struct KaggleOptions {
   std::shared_ptr<http::Engine> engine;
   http::Url procedures;  ///< "https://api.kaggle.com/v1"
@@ -30,6 +41,7 @@ struct KaggleOptions {
   KaggleCredential credential;
   std::string cache_folder;  ///< of kagglehub; "": no cache is looked at
   std::chrono::milliseconds location_age = std::chrono::minutes(50);  ///< of signed addresses
+  KaggleScratch scratch;
 };
 
 /// The credential is the first of: KAGGLE_API_TOKEN (a token, or the file of one),

@@ -27,4 +27,11 @@ GoogHash ParseGoogHash(const http::Headers& headers);
 Result<std::unique_ptr<ObjectReader>> OpenKaggleFile(std::shared_ptr<const KaggleApi> api,
                                                      ObjectInfo info, const Uri& place);
 
+/// The whole version as one archive, read by ranges in the same way.
+struct KaggleArchive {
+  std::unique_ptr<ObjectReader> reader;  ///< info() has size and CRC-32C; its name is for messages
+  std::string md5;                       ///< 16 bytes; "" where the storage does not tell
+};
+Result<KaggleArchive> OpenKaggleArchive(std::shared_ptr<const KaggleApi> api, const Uri& place);
+
 }  // namespace ckpt
