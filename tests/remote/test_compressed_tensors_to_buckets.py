@@ -57,5 +57,5 @@ def test_what_has_no_codes_leaves_nothing_to_load_in_a_bucket(below: str, bucket
     support.assert_refused(ran, 65, "NaN at index [383, 255]")
     assert [name for name in objects(buckets, below) if not name.startswith(".ckpt-tmp/")] == []  # pieces that the next run goes on with
     support.run("clean", f"gs://bkt/{below}", "--force", expect=0)
-    assert objects(buckets, below) == []
+    assert objects(buckets, below) == {}
     assert buckets.uploads() == {"resumable": [], "multipart": []}
