@@ -52,10 +52,31 @@ Result<void> AddOwn(Store& destination, const Mark& mark, Survey& survey) {
   return {};
 }
 
-// What lies in an output's own path and is not an own run's leftover.
-Result<void> AddTaken(Store& destination, const ChunkedTarget& target, const std::string& root,
-                      Survey& survey) {
+// Data files that this very run would write, by their names: nobody else's have them.
+std::set<std::string> DataFilesOf(const ChunkedPlan& plan, const ChunkedTarget& target,
+                                  size_t output) {
+  std::set<std::string> names;
+  const ChunkedOutput& spec = plan.outputs[output];
+  if (spec.is_object_per_chunk) return names;
+  for (uint32_t number = 0; number <= plan.bundles.size(); ++number)
+    names.insert(Below(spec.root, target.DataFileName(plan, output, number)));
+  return names;
+}
+
+// What lies in an output's own path and is not an own run's leftover. Without a mark that may be a
+// data file that a service has carried out after a failed run had removed all.
+Result<void> AddTaken(Store& destination, const ChunkedPlan& plan, const ChunkedTarget& target,
+                      size_t output, bool has_mark, Survey& survey) {
+  const std::string& root = plan.outputs[output].root;
   CKPT_TRY(const std::vector<ObjectInfo> objects, ListDestination(destination, root));
+  if (!has_mark && !objects.empty()) {
+    const std::set<std::string> data_files = DataFilesOf(plan, target, output);
+    if (std::all_of(objects.begin(), objects.end(),
+                    [&](const ObjectInfo& object) { return data_files.contains(object.name); })) {
+      for (const ObjectInfo& object : objects) survey.own.insert(object.name);
+      return {};
+    }
+  }
   std::vector<std::string> names;
   bool is_checkpoint = false;
   for (const ObjectInfo& object : objects) {
@@ -77,6 +98,9 @@ Result<Survey> Look(Store& destination, const ChunkedPlan& plan, const ChunkedTa
   survey.is_own_mark = mark && mark->run_digest == plan.run_digest;
   CKPT_TRY(const std::vector<ObjectInfo> state,
            ListDestination(destination, StateFolder(plan.state_name)));
+  const bool has_mark = std::any_of(state.begin(), state.end(), [&](const ObjectInfo& object) {
+    return object.name == MarkName(plan.state_name);
+  });
   // Of a run that failed before it made anything: its mark and its report.
   CKPT_TRY(const ReportState report, ReadReportState(destination, plan.state_name));
   const bool has_only_failed =
@@ -92,7 +116,8 @@ Result<Survey> Look(Store& destination, const ChunkedPlan& plan, const ChunkedTa
   }
   for (const ObjectInfo& object : state) {
     if (object.name == LockName(plan.state_name)) continue;
-    if (is_own || IsLeftover(object.name, plan.state_name)) {
+    if (is_own || IsLeftover(object.name, plan.state_name) ||
+        (!has_mark && IsStray(object.name, plan.state_name))) {
       survey.own.insert(object.name);
     } else {
       survey.taken.push_back(object.name);
@@ -103,8 +128,8 @@ Result<Survey> Look(Store& destination, const ChunkedPlan& plan, const ChunkedTa
     CKPT_TRY_VOID(AddOwn(destination, *mark, others));
     survey.taken.insert(survey.taken.end(), others.own.begin(), others.own.end());
   }
-  for (const ChunkedOutput& output : plan.outputs)
-    CKPT_TRY_VOID(AddTaken(destination, target, output.root, survey));
+  for (size_t o = 0; o < plan.outputs.size(); ++o)
+    CKPT_TRY_VOID(AddTaken(destination, plan, target, o, has_mark, survey));
   return survey;
 }
 

@@ -37,6 +37,9 @@ Result<Survey> Look(Store& destination, const Plan& plan, const Target& target) 
   CKPT_TRY(survey.standing, StandingOf(destination, mark, plan));
   survey.is_own_mark = mark && mark->run_digest == plan.run_digest;
   const std::vector<std::string> files = OwnFiles(plan);
+  const bool has_mark = std::any_of(objects.begin(), objects.end(), [](const ObjectInfo& object) {
+    return object.name == MarkName();
+  });
   for (const ObjectInfo& object : objects) {
     if (object.name == LockName()) continue;
     // A commit that was cut short leaves some under their names, whole.
@@ -45,7 +48,7 @@ Result<Survey> Look(Store& destination, const Plan& plan, const Target& target) 
                                 std::find(files.begin(), files.end(), object.name) != files.end();
     if (target.IsMarker(object.name) && !is_ours_by_now) {
       survey.markers.push_back(object.name);
-    } else if (IsLeftover(object.name) ||
+    } else if (IsLeftover(object.name) || (!has_mark && IsStray(object.name)) ||
                (mark && (IsState(object.name) || IsMadeFromAny(object.name, mark->files)))) {
       survey.own.push_back(object.name);
     } else {

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "run/journal.h"
 #include "run/report.h"
+#include "run/unfinished_file.h"
 
 namespace ckpt {
 namespace {
@@ -192,6 +193,19 @@ bool IsLeftover(std::string_view name, std::string_view state_name) {
   if (name.starts_with(folder) && IsShardNote(name.substr(folder.size()))) return true;
   return name.ends_with(".tmp") &&
          (IsMadeFrom(name, MarkName(state_name)) || IsMadeFrom(name, ReportName(state_name)));
+}
+
+bool IsStray(std::string_view name, std::string_view state_name) {
+  const std::string folder = StateFolder(state_name) + "/";
+  if (!name.starts_with(folder)) return false;
+  const std::string_view rest = name.substr(folder.size());
+  if (name == ReportName(state_name) || rest == kUnfinishedName) return true;
+  const size_t slash = rest.find('/');
+  if (slash == std::string_view::npos) return false;
+  const std::string_view kind = rest.substr(0, slash);
+  const std::string_view number = rest.substr(slash + 1);
+  return (kind == "journal" || kind == "side") && !number.empty() &&
+         number.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
 bool IsState(std::string_view name) { return name.starts_with(std::string(kStateFolder) + "/"); }

@@ -67,6 +67,10 @@ std::string LockName(std::string_view state_name = "");
 /// what a shard said of itself, which a service may carry out after the run has failed and removed
 /// all. Never in the way of a next run.
 bool IsLeftover(std::string_view name, std::string_view state_name = "");
+/// What of a state folder means nothing where no mark is: records, their side values, the note of
+/// unfinished files, a report. A service may carry out so late what a run had asked for that it has
+/// failed and removed all since, the mark last.
+bool IsStray(std::string_view name, std::string_view state_name = "");
 std::string ProbeName(std::string_view state_name = "");
 
 /// An object of the state folder.

@@ -228,7 +228,16 @@ class Soak:
             complaints.append(f"failed without a reason: {condition}")
         elif kind.args[0] != "convert" and not all(end.get("message") for end in ends if end["exitCode"] not in {0, *GONE}):
             complaints.append("a failure without a termination message")
+        if complaints:
+            complaints.append(f"its folder: {self.left(name)}")
         self.told.wrong += [f"{name}: {verdict}: {complaint}" for complaint in complaints]
+
+    def left(self, name: str) -> str:
+        """What a Job has left, and why its last run ended, as its reports tell."""
+        folder = self.world.bucket_folder(BUCKET) / name
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
+        said = [path.read_text(encoding="utf-8", errors="replace")[:2000] for path in files if path.name == "report.json"]
+        return "; ".join([", ".join(str(path.relative_to(folder)) for path in files[:40]), *said])
 
 
 def named(rule: dict) -> str:

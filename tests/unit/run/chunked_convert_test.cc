@@ -347,6 +347,34 @@ TEST_F(ChunkedConvertTest, ClearsAnOwnRunThatWasKilled) {
   EXPECT_EQ(FilesIn(Out("out")), FilesIn(Out("fresh")));
 }
 
+TEST_F(ChunkedConvertTest, WhatAServiceCarriedOutLateIsInNobodysWay) {
+  MakeSource({});
+  ASSERT_TRUE(Run("fresh", {}));
+  const auto plan = MakeTinyMaxTextPlan(source_, {});
+  ASSERT_TRUE(plan);
+  const auto destination = OpenFolder(Out("out"));
+  const std::string& root = plan->outputs[0].root;
+  ASSERT_TRUE(WriteSmallObject(*destination, root + "/" + MaxTextTarget().DataFileName(*plan, 0, 1),
+                               "late", {}));
+  for (const std::string& name :
+       {std::string("journal/000001"), std::string("side/000001"), std::string("report.json")})
+    ASSERT_TRUE(WriteSmallObject(*destination, ".ckpt-state/" + name, "late", {}));
+  const auto result = Run("out", {});
+  ASSERT_TRUE(result) << result.error().what;
+  EXPECT_EQ(FilesIn(Out("out")), FilesIn(Out("fresh")));
+  // Of another run, or beside something else, they are somebody's.
+  for (const std::string& name : {std::string("d/0123"), std::string("thesis.txt")}) {
+    const auto taken = OpenFolder(Out("taken-" + std::to_string(name.size())));
+    ASSERT_TRUE(WriteSmallObject(*taken, root + "/" + MaxTextTarget().DataFileName(*plan, 0, 1),
+                                 "late", {}));
+    ASSERT_TRUE(WriteSmallObject(*taken, root + "/" + name, "precious", {}));
+    const auto refused = Run(*taken, {});
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, Code::kCannotCreate);
+    EXPECT_EQ(*taken->ReadWhole(root + "/" + name, 100), "precious");
+  }
+}
+
 TEST_F(ChunkedConvertTest, AFailedWriteIsMendedByARerun) {
   MakeSource({});
   ASSERT_TRUE(Run("fresh", {}));

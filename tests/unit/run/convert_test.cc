@@ -255,6 +255,25 @@ TEST_F(ConvertTest, WhatAShardSaidLateIsInNobodysWay) {
   EXPECT_EQ(refused.error().code, Code::kCannotCreate);
 }
 
+TEST_F(ConvertTest, WhatMeansNothingWithoutAMarkIsInNobodysWay) {
+  MakeSource({});
+  const auto destination = OpenFolder(Out("out"));
+  const std::vector<std::string> late = {"journal/000001", "side/000012", "upload.json",
+                                         "report.json"};
+  for (const std::string& name : late)
+    ASSERT_TRUE(WriteSmallObject(*destination, ".ckpt-state/" + name, "{}", {}));
+  ASSERT_TRUE(Run("out", {}));
+  EXPECT_EQ(FilesIn(Out("out")),
+            (std::vector<std::string>{".ckpt-state/report.json", ".ckpt-state/state.json",
+                                      "model.safetensors"}));
+  // With the mark of another run they are its.
+  ASSERT_TRUE(WriteSmallObject(*OpenFolder(Out("other")), ".ckpt-state/state.json", "{}", {}));
+  ASSERT_TRUE(WriteSmallObject(*OpenFolder(Out("other")), ".ckpt-state/journal/000001", "", {}));
+  const auto refused = Run("other", {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kCannotCreate);
+}
+
 TEST_F(ConvertTest, ClearsItsOwnUnfinishedRun) {
   MakeSource({});
   auto plan = MakeTinyPlan(source_, {});
