@@ -37,9 +37,16 @@ Result<Survey> Look(Store& destination, const Plan& plan, const Target& target) 
   CKPT_TRY(survey.standing, StandingOf(destination, mark, plan));
   survey.is_own_mark = mark && mark->run_digest == plan.run_digest;
   const std::vector<std::string> files = OwnFiles(plan);
-  const bool has_mark = std::any_of(objects.begin(), objects.end(), [](const ObjectInfo& object) {
-    return object.name == MarkName();
-  });
+  const auto has = [&](const std::string& name) {
+    return std::any_of(objects.begin(), objects.end(),
+                       [&](const ObjectInfo& object) { return object.name == name; });
+  };
+  const bool has_mark = has(MarkName());
+  bool is_failed = false;  // says a report that is all there is of its run
+  if (!has_mark && has(ReportName())) {
+    CKPT_TRY(const ReportState report, ReadReportState(destination, ""));
+    is_failed = report.kind == ReportState::Kind::kFailed;
+  }
   for (const ObjectInfo& object : objects) {
     if (object.name == LockName()) continue;
     // A commit that was cut short leaves some under their names, whole.
@@ -49,6 +56,7 @@ Result<Survey> Look(Store& destination, const Plan& plan, const Target& target) 
     if (target.IsMarker(object.name) && !is_ours_by_now) {
       survey.markers.push_back(object.name);
     } else if (IsLeftover(object.name) || (!has_mark && IsStray(object.name)) ||
+               (is_failed && object.name == ReportName()) ||
                (mark && (IsState(object.name) || IsMadeFromAny(object.name, mark->files)))) {
       survey.own.push_back(object.name);
     } else {

@@ -199,7 +199,7 @@ bool IsStray(std::string_view name, std::string_view state_name) {
   const std::string folder = StateFolder(state_name) + "/";
   if (!name.starts_with(folder)) return false;
   const std::string_view rest = name.substr(folder.size());
-  if (name == ReportName(state_name) || rest == kUnfinishedName) return true;
+  if (rest == kUnfinishedName) return true;
   const size_t slash = rest.find('/');
   if (slash == std::string_view::npos) return false;
   const std::string_view kind = rest.substr(0, slash);

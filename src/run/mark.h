@@ -68,8 +68,8 @@ std::string LockName(std::string_view state_name = "");
 /// all. Never in the way of a next run.
 bool IsLeftover(std::string_view name, std::string_view state_name = "");
 /// What of a state folder means nothing where no mark is: records, their side values, the note of
-/// unfinished files, a report. A service may carry out so late what a run had asked for that it has
-/// failed and removed all since, the mark last.
+/// unfinished files. A service may carry out so late what a run had asked for that it has failed
+/// and removed all since, the mark last. So it is with a report of a failure.
 bool IsStray(std::string_view name, std::string_view state_name = "");
 std::string ProbeName(std::string_view state_name = "");
 

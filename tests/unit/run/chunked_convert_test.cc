@@ -356,9 +356,9 @@ TEST_F(ChunkedConvertTest, WhatAServiceCarriedOutLateIsInNobodysWay) {
   const std::string& root = plan->outputs[0].root;
   ASSERT_TRUE(WriteSmallObject(*destination, root + "/" + MaxTextTarget().DataFileName(*plan, 0, 1),
                                "late", {}));
-  for (const std::string& name :
-       {std::string("journal/000001"), std::string("side/000001"), std::string("report.json")})
-    ASSERT_TRUE(WriteSmallObject(*destination, ".ckpt-state/" + name, "late", {}));
+  const std::string failure = R"({"program": "ckpt", "result": "failed"})";
+  for (const std::string name : {"journal/000001", "side/000001", "report.json"})
+    ASSERT_TRUE(WriteSmallObject(*destination, ".ckpt-state/" + name, failure, {}));
   const auto result = Run("out", {});
   ASSERT_TRUE(result) << result.error().what;
   EXPECT_EQ(FilesIn(Out("out")), FilesIn(Out("fresh")));

@@ -258,10 +258,9 @@ TEST_F(ConvertTest, WhatAShardSaidLateIsInNobodysWay) {
 TEST_F(ConvertTest, WhatMeansNothingWithoutAMarkIsInNobodysWay) {
   MakeSource({});
   const auto destination = OpenFolder(Out("out"));
-  const std::vector<std::string> late = {"journal/000001", "side/000012", "upload.json",
-                                         "report.json"};
-  for (const std::string& name : late)
-    ASSERT_TRUE(WriteSmallObject(*destination, ".ckpt-state/" + name, "{}", {}));
+  const std::string failure = R"({"program": "ckpt", "result": "failed"})";
+  for (const std::string name : {"journal/000001", "side/000012", "upload.json", "report.json"})
+    ASSERT_TRUE(WriteSmallObject(*destination, ".ckpt-state/" + name, failure, {}));
   ASSERT_TRUE(Run("out", {}));
   EXPECT_EQ(FilesIn(Out("out")),
             (std::vector<std::string>{".ckpt-state/report.json", ".ckpt-state/state.json",

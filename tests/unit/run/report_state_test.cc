@@ -211,12 +211,17 @@ TEST(WriteFailureReport, NeverMakesSomebodysFilesOurs) {
   EXPECT_EQ(store.Get("bf16/unscanned/_METADATA"), "somebody's");
 }
 
-TEST(CheckDestination, AFailureOfSomebodyElseIsNotOurs) {
-  // The text alone, without the mark.
+TEST(CheckDestination, AReportWithoutAMarkIsInTheWayUnlessItTellsOfAFailure) {
+  // A service may carry it out when all else has been removed.
   MemoryStore store;
   store.Put(kReport, kFailure);
-  EXPECT_FALSE(CheckDestination(store, FilePlan(), JetstreamPytorchTarget(), false));
-  EXPECT_FALSE(CheckDestination(store, FolderPlan(), MaxTextTarget(), false));
+  EXPECT_TRUE(CheckDestination(store, FilePlan(), JetstreamPytorchTarget(), false));
+  EXPECT_TRUE(CheckDestination(store, FolderPlan(), MaxTextTarget(), false));
+  for (const std::string text : {R"({"program": "ckpt", "run_digest": "12"})", "{}", ""}) {
+    store.Put(kReport, text);
+    EXPECT_FALSE(CheckDestination(store, FilePlan(), JetstreamPytorchTarget(), false)) << text;
+    EXPECT_FALSE(CheckDestination(store, FolderPlan(), MaxTextTarget(), false)) << text;
+  }
 }
 
 }  // namespace
