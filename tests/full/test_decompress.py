@@ -18,15 +18,6 @@ from ct_sources import convert, different, read
 ARITHMETICS = ("gpu", "cpu")
 
 
-@pytest.fixture(scope="module")
-def sources(tmp_path_factory):
-    """{family: folder}"""
-    made = {name: tmp_path_factory.mktemp(name) / "in" for name in ct_sources.FAMILIES}
-    for name, folder in made.items():
-        ct_sources.write(folder, name)
-    return made
-
-
 def expected_of(folder, word):
     """What the folder's tensors are worth by numpy, as bf16 tensors."""
     values = ct_reference.dequantize_model(read(folder), word)
@@ -34,9 +25,9 @@ def expected_of(folder, word):
 
 
 @pytest.mark.parametrize("word", ct_reference.SCHEMES)
-def test_every_tensor_decompresses_to_the_formulas_values(word, sources, tmp_path):
+def test_every_tensor_decompresses_to_the_formulas_values(word, planted, tmp_path):
     folders = tensors = quantized = 0
-    for name, source in sources.items():
+    for name, source in planted.items():
         if name == "llama-odd" and word not in ct_sources.WHOLE:
             continue  # nothing would be quantized, and the program refuses it: test_compressed_tensors.py
         for arithmetic in ARITHMETICS:
@@ -52,8 +43,8 @@ def test_every_tensor_decompresses_to_the_formulas_values(word, sources, tmp_pat
 
 
 @pytest.mark.parametrize("word", ct_reference.SCHEMES)
-def test_one_wrong_code_is_seen(word, sources, tmp_path):
-    convert(sources["llama-whole"], tmp_path / "out", word)
+def test_one_wrong_code_is_seen(word, planted, tmp_path):
+    convert(planted["llama-whole"], tmp_path / "out", word)
     expected, tensors = expected_of(tmp_path / "out", word), read(tmp_path / "out")
     module = "model.layers.1.mlp.down_proj"
     part = f"{module}.weight_packed" if ct_reference.SCHEMES[word].is_packed else f"{module}.weight"
@@ -67,9 +58,9 @@ def test_one_wrong_code_is_seen(word, sources, tmp_path):
     assert np.count_nonzero(values[0] != values[1]) == 1
 
 
-def test_several_files_with_an_index_are_one_model(sources, tmp_path):
-    convert(sources["mixtral"], tmp_path / "one", "w4a16")
-    convert(sources["mixtral"], tmp_path / "many", "w4a16", "--max-shard-size", "300KB")
+def test_several_files_with_an_index_are_one_model(planted, tmp_path):
+    convert(planted["mixtral"], tmp_path / "one", "w4a16")
+    convert(planted["mixtral"], tmp_path / "many", "w4a16", "--max-shard-size", "300KB")
     assert len(list((tmp_path / "many").glob("*.safetensors"))) > 3
     assert (tmp_path / "many/model.safetensors.index.json").exists()
     assert different(real.decompress(tmp_path / "many", tmp_path / "b"), real.decompress(tmp_path / "one", tmp_path / "a")) == []

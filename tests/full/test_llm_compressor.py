@@ -26,15 +26,6 @@ def quiet():
     real.quiet()
 
 
-@pytest.fixture(scope="module")
-def planted(tmp_path_factory):
-    """{family: folder}, with rows on which rounding shows."""
-    made = {name: tmp_path_factory.mktemp(name) / "in" for name in ct_sources.FAMILIES}
-    for name, folder in made.items():
-        ct_sources.write(folder, name)
-    return made
-
-
 def config_of(folder):
     return json.loads((folder / "config.json").read_text())["quantization_config"]
 
