@@ -4,7 +4,7 @@
 
 #include "base/buffer.h"
 #include "base/json_text.h"
-#include "base/sha256.h"
+#include "base/message_digest.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/arguments.h"

@@ -10,7 +10,7 @@
 #include "base/check.h"
 #include "base/checked.h"
 #include "base/error.h"
-#include "base/sha256.h"
+#include "base/message_digest.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "cli/machine.h"

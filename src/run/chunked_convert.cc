@@ -89,19 +89,12 @@ class ChunkedCommitter {
     return {};
   }
 
-  // One that is there already, equal, is another committer's, or of one that was killed behind it.
+  // One in its place may be another committer's, or of one that was killed behind it.
   Result<void> Write(const FinalObject& object) {
-    CreateOptions options = OwnObject(plan_);
-    options.is_create_only = object.is_in_place;
-    Result<ObjectInfo> made =
-        WriteSmallObject(destination_, object.name, object.bytes, std::move(options));
-    if (made) return {};
-    if (made.error().code == Code::kCannotCreate) {
-      const Result<std::string> found =
-          destination_.ReadWhole(object.name, object.bytes.size() + 1);
-      if (found && *found == object.bytes) return {};
-    }
-    return Fail(std::move(made).error());
+    if (object.is_in_place)
+      return WriteSmallObjectOnce(destination_, object.name, object.bytes, OwnObject(plan_));
+    CKPT_TRY_VOID(WriteSmallObject(destination_, object.name, object.bytes, OwnObject(plan_)));
+    return {};
   }
 
   // Of an output that is committed (no folder) only the CRC is made, for the report.

@@ -114,14 +114,10 @@ Result<Survey> Look(Store& destination, const ChunkedPlan& plan, const ChunkedTa
     }
     CKPT_TRY_VOID(AddOwn(destination, own, survey));
   }
-  const auto is_stray = [&](const std::string& name) {
-    if (has_mark) return false;
-    return IsStray(name, plan.state_name) ||
-           (report.kind == ReportState::Kind::kFailed && name == ReportName(plan.state_name));
-  };
   for (const ObjectInfo& object : state) {
     if (object.name == LockName(plan.state_name)) continue;
-    if (is_own || IsLeftover(object.name, plan.state_name) || is_stray(object.name)) {
+    if (is_own || IsLeftover(object.name, plan.state_name) ||
+        (!has_mark && IsStray(object.name, report, plan.state_name))) {
       survey.own.insert(object.name);
     } else {
       survey.taken.push_back(object.name);

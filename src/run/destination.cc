@@ -42,10 +42,9 @@ Result<Survey> Look(Store& destination, const Plan& plan, const Target& target) 
                        [&](const ObjectInfo& object) { return object.name == name; });
   };
   const bool has_mark = has(MarkName());
-  bool is_failed = false;  // says a report that is all there is of its run
+  ReportState report;
   if (!has_mark && has(ReportName())) {
-    CKPT_TRY(const ReportState report, ReadReportState(destination, ""));
-    is_failed = report.kind == ReportState::Kind::kFailed;
+    CKPT_TRY(report, ReadReportState(destination));
   }
   for (const ObjectInfo& object : objects) {
     if (object.name == LockName()) continue;
@@ -55,8 +54,7 @@ Result<Survey> Look(Store& destination, const Plan& plan, const Target& target) 
                                 std::find(files.begin(), files.end(), object.name) != files.end();
     if (target.IsMarker(object.name) && !is_ours_by_now) {
       survey.markers.push_back(object.name);
-    } else if (IsLeftover(object.name) || (!has_mark && IsStray(object.name)) ||
-               (is_failed && object.name == ReportName()) ||
+    } else if (IsLeftover(object.name) || (!has_mark && IsStray(object.name, report)) ||
                (mark && (IsState(object.name) || IsMadeFromAny(object.name, mark->files)))) {
       survey.own.push_back(object.name);
     } else {

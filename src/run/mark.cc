@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "run/journal.h"
 #include "run/report.h"
+#include "run/report_state.h"
 #include "run/unfinished_file.h"
 
 namespace ckpt {
@@ -195,7 +196,8 @@ bool IsLeftover(std::string_view name, std::string_view state_name) {
          (IsMadeFrom(name, MarkName(state_name)) || IsMadeFrom(name, ReportName(state_name)));
 }
 
-bool IsStray(std::string_view name, std::string_view state_name) {
+bool IsStray(std::string_view name, const ReportState& report, std::string_view state_name) {
+  if (name == ReportName(state_name)) return report.kind == ReportState::Kind::kFailed;
   const std::string folder = StateFolder(state_name) + "/";
   if (!name.starts_with(folder)) return false;
   const std::string_view rest = name.substr(folder.size());

@@ -11,6 +11,8 @@
 
 namespace ckpt {
 
+struct ReportState;
+
 /// What a run leaves before its first byte, so that a next run knows an unfinished one as ours
 /// (docs/formats/journal.md).
 struct Mark {
@@ -68,9 +70,10 @@ std::string LockName(std::string_view state_name = "");
 /// all. Never in the way of a next run.
 bool IsLeftover(std::string_view name, std::string_view state_name = "");
 /// What of a state folder means nothing where no mark is: records, their side values, the note of
-/// unfinished files. A service may carry out so late what a run had asked for that it has failed
-/// and removed all since, the mark last. So it is with a report of a failure.
-bool IsStray(std::string_view name, std::string_view state_name = "");
+/// unfinished files, and the report if it tells of a failure (`report`: what it says). A service
+/// may carry out so late what a run had asked for that it has failed and removed all since, the
+/// mark last.
+bool IsStray(std::string_view name, const ReportState& report, std::string_view state_name = "");
 std::string ProbeName(std::string_view state_name = "");
 
 /// An object of the state folder.

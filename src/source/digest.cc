@@ -9,7 +9,7 @@
 #include "base/buffer.h"
 #include "base/check.h"
 #include "base/checked.h"
-#include "base/sha256.h"
+#include "base/message_digest.h"
 #include "base/text.h"
 #include "source/box_reader.h"
 #include "source/box_runs.h"

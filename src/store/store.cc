@@ -102,4 +102,16 @@ Result<ObjectInfo> WriteSmallObject(Store& store, std::string_view name, std::st
   return writer->Commit();
 }
 
+Result<void> WriteSmallObjectOnce(Store& store, std::string_view name, std::string_view text,
+                                  CreateOptions options) {
+  options.is_create_only = true;
+  Result<ObjectInfo> made = WriteSmallObject(store, name, text, std::move(options));
+  if (made) return {};
+  if (made.error().code == Code::kCannotCreate) {
+    const Result<std::string> found = store.ReadWhole(name, text.size() + 1);
+    if (found && *found == text) return {};
+  }
+  return Fail(std::move(made).error());
+}
+
 }  // namespace ckpt

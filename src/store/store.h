@@ -98,7 +98,8 @@ class PositionedWriter {
 };
 
 struct CreateOptions {
-  /// Fail with kCannotCreate if the name exists (else it is replaced at Commit()).
+  /// Fail with kCannotCreate if the name exists: at once, or where only the end tells at Commit().
+  /// One that holds the very same bytes by then may be success. False: it is replaced at Commit().
   bool is_create_only = true;
   /// Of a positioned object: the offsets at which segments begin that are filled independently of
   /// one another (ascending, without 0 and the size; may be empty). A segment's bytes arrive front
@@ -177,5 +178,9 @@ Result<void> SafeName(std::string_view name);
 /// Create, append, commit.
 Result<ObjectInfo> WriteSmallObject(Store& store, std::string_view name, std::string_view text,
                                     CreateOptions options);
+/// Makes an object that several processes may make at once, all of them with these bytes: the
+/// first does, and one that is there with them is success. kCannotCreate for any other.
+Result<void> WriteSmallObjectOnce(Store& store, std::string_view name, std::string_view text,
+                                  CreateOptions options);
 
 }  // namespace ckpt

@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "base/sha256.h"
+#include "base/message_digest.h"
 #include "base/units.h"
 #include "format/zarr/meta.h"
 #include "source/box_reader.h"

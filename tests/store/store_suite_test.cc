@@ -145,7 +145,7 @@ TEST_P(StoreSuite, NeverMixesGenerationsInAnOpenReader) {
 
 TEST_P(StoreSuite, RefusesToCreateAnExistingNameUnlessAsked) {
   ASSERT_SUCCEEDS(WriteSmallObject(store(), "object", "old", {}));
-  EXPECT_FAILS(Code::kCannotCreate, store().Create("object", {}));
+  EXPECT_FAILS(Code::kCannotCreate, WriteSmallObject(store(), "object", "other", {}));
   EXPECT_FAILS(Code::kCannotCreate, store().CreatePositioned("object", 3, {}));
   ExpectHolds("object", "old");
   ASSERT_RESULT(const auto writer, store().CreatePositioned("object", 3, kReplace));

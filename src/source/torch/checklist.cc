@@ -7,7 +7,7 @@
 #include <sstream>
 #include <string_view>
 
-#include "base/md5.h"
+#include "base/message_digest.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "source/reading.h"

@@ -9,7 +9,7 @@
 
 #include "base/byte_range.h"
 #include "base/crc32c.h"
-#include "base/md5.h"
+#include "base/message_digest.h"
 #include "base/result.h"
 #include "store/store.h"
 

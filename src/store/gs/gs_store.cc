@@ -114,7 +114,7 @@ class GsStore final : public Store {
 
   Result<std::unique_ptr<ObjectWriter>> Create(std::string_view name,
                                                CreateOptions options) override {
-    CKPT_TRY(std::string object, NewObject(name, options));
+    CKPT_TRY(std::string object, Object(name));
     return gs::MakeObjectWriter(client_, std::move(object), std::string(name),
                                 options.is_create_only);
   }
@@ -122,7 +122,8 @@ class GsStore final : public Store {
   Result<std::unique_ptr<PositionedWriter>> CreatePositioned(std::string_view name,
                                                              uint64_t size_bytes,
                                                              CreateOptions options) override {
-    CKPT_TRY(std::string object, NewObject(name, options));
+    CKPT_TRY(std::string object, Object(name));
+    if (options.is_create_only) CKPT_TRY_VOID(gs::CheckNew(client_, object));
     return gs::MakePositionedWriter(client_, std::move(object), std::string(name),
                                     Whole(kTemporary), size_bytes, options);
   }
@@ -234,18 +235,6 @@ class GsStore final : public Store {
       return Fail(Code::kBadInput, "is stored with gzip encoding, which has no ranges",
                   "upload it again without -z, -Z or -j");
     return {};
-  }
-
-  // Checks early what the upload's precondition decides at its end.
-  Result<std::string> NewObject(std::string_view name, const CreateOptions& options) {
-    CKPT_TRY(std::string object, Object(name));
-    if (!options.is_create_only) return object;
-    CKPT_TRY(const auto found, client_.Find(object));
-    if (found)
-      return Result<std::string>(Fail(Code::kCannotCreate, "exists already",
-                                      "name another output, or replace this one with --overwrite"))
-          .map_error(client_.At(object));
-    return object;
   }
 
   Result<std::vector<gs::ObjectMeta>> ListBelow(std::string_view folder,

@@ -68,6 +68,7 @@ class GsObjectWriter final : public ObjectWriter {
   }
 
   Result<void> Start() {
+    if (is_create_only_) CKPT_TRY_VOID(CheckNew(client_, object_));
     CKPT_TRY(std::string generation, GenerationToReplace(client_, object_, is_create_only_));
     CKPT_TRY(upload_, ResumableUpload::Start(client_, object_, std::move(generation)));
     return {};

@@ -41,9 +41,15 @@ struct Part {
   std::optional<Error> failure;
 };
 
+constexpr size_t kBlockBytes = 64 << 10;  // copied and summed in turn, while it lies in the cache
+
 /// A piece of a part, within one segment: most parts are one cell.
 struct Cell {
   std::atomic<uint64_t> filled_bytes{0};
+  // Of these bytes, as long as they come front to back: a file's front, where all is known last,
+  // does not. One thread at a time writes them.
+  Crc32c crc32c;
+  bool is_in_order = true;
   std::optional<Crc32c> saved;  // in the scratch folder, by us or another; the writer's mutex_'s
 };
 
@@ -169,11 +175,15 @@ class GsPositionedWriter final : public PositionedWriter {
     Cell& cell = cells_[c];
     if (cell.filled_bytes.load() + bytes.size() > layout_.cells[c].size())
       return Fail(Code::kInternal, "bytes were written twice", "please report this");
+    if (offset != layout_.cells[c].begin + cell.filled_bytes.load()) cell.is_in_order = false;
     const size_t i = layout_.Find(offset);
-    Part& part = parts_[i];
-    CKPT_TRY_VOID(OpenBuffer(part));
-    std::memcpy(part.buffer.bytes().data() + (offset - layout_.parts[i].begin), bytes.data(),
-                bytes.size());
+    CKPT_TRY_VOID(OpenBuffer(parts_[i]));
+    const std::span<std::byte> into = BytesOf(i, {offset, offset + bytes.size()});
+    for (size_t at = 0; at < bytes.size(); at += kBlockBytes) {
+      const auto block = bytes.subspan(at, std::min(kBlockBytes, bytes.size() - at));
+      std::memcpy(into.data() + at, block.data(), block.size());
+      if (cell.is_in_order) cell.crc32c.Append(block);
+    }
     AddFilled(i, c, bytes.size());
     return {};
   }
@@ -196,9 +206,16 @@ class GsPositionedWriter final : public PositionedWriter {
     return parts_[i].buffer.bytes().subspan(range.begin - layout_.parts[i].begin, range.size());
   }
 
+  // Of a cell that is filled.
+  Crc32c CrcOf(size_t i, size_t c) {
+    return cells_[c].is_in_order ? cells_[c].crc32c : Crc32c::Of(BytesOf(i, layout_.cells[c]));
+  }
+
   void Send(size_t i) {
     Part& part = parts_[i];
-    const Crc32c crc32c = Crc32c::Of(BytesOf(i, layout_.parts[i]));
+    Crc32c crc32c;
+    for (size_t c = layout_.first_cell[i]; c < layout_.first_cell[i + 1]; ++c)
+      crc32c.Append(CrcOf(i, c));
     {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [&] { return part.saving == 0; });  // they need the buffer too
@@ -271,7 +288,7 @@ class GsPositionedWriter final : public PositionedWriter {
                   "please report this");
     SavedPiece piece{cell, saved.value_or(Crc32c())};
     if (!saved) {
-      piece.crc32c = Crc32c::Of(BytesOf(i, cell));
+      piece.crc32c = CrcOf(i, c);
       CKPT_TRY_VOID(scratch_->Save(piece, BytesOf(i, cell)));
       const std::lock_guard lock(mutex_);
       cells_[c].saved = piece.crc32c;
@@ -306,7 +323,7 @@ class GsPositionedWriter final : public PositionedWriter {
                           "please report this"))
               .map_error(Where("byte", ToString(layout_.cells[c])))
               .map_error(client_.At(object_));
-        whole.Append(IsFilled(c) ? Crc32c::Of(BytesOf(i, layout_.cells[c])) : *cells_[c].saved);
+        whole.Append(IsFilled(c) ? CrcOf(i, c) : *cells_[c].saved);
       }
     }
     return whole;
@@ -320,11 +337,14 @@ class GsPositionedWriter final : public PositionedWriter {
       for (size_t c = layout_.first_cell[i]; c < layout_.first_cell[i + 1]; ++c) {
         if (IsFilled(c)) continue;
         const ByteRange& cell = layout_.cells[c];
-        CKPT_TRY(const bool is_there, scratch_->Load({cell, *Saved(c)}, BytesOf(i, cell)));
+        const Crc32c saved = *Saved(c);
+        CKPT_TRY(const bool is_there, scratch_->Load({cell, saved}, BytesOf(i, cell)));
         if (!is_there) {
           is_gone_ = true;
           return {};
         }
+        cells_[c].crc32c = saved;
+        cells_[c].is_in_order = true;
         AddFilled(i, c, cell.size());
       }
     }

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "base/sha256.h"
+#include "base/message_digest.h"
 #include "base/text.h"
 
 namespace ckpt::gs {

@@ -13,6 +13,7 @@ namespace ckpt::gs {
 namespace {
 
 constexpr int kReplaceTries = 5;
+constexpr const char* kNameAnother = "name another output, or replace this one with --overwrite";
 
 // Not to be found in the bytes, whoever made them.
 std::string NewBoundary() {
@@ -51,13 +52,20 @@ Result<std::string> GenerationToReplace(Client& client, std::string_view object,
   return found ? found->generation : "0";
 }
 
+Result<void> CheckNew(Client& client, std::string_view object) {
+  CKPT_TRY(const auto found, client.Find(object));
+  if (!found) return {};
+  return Result<void>(Fail(Code::kCannotCreate, "exists already", kNameAnother))
+      .map_error(client.At(object));
+}
+
 Result<ObjectMeta> AcceptEqual(Client& client, std::string_view object, const Crc32c& crc32c) {
   CKPT_TRY(auto found, client.Find(object));
   if (found && IsEqual(*found, crc32c)) return *std::move(found);
   return Result<ObjectMeta>(Fail(Code::kCannotCreate,
                                  found ? "exists already with other bytes"
                                        : "was changed by another program while it was written",
-                                 "name another output, or replace this one with --overwrite"))
+                                 kNameAnother))
       .map_error(client.At(object));
 }
 
@@ -87,8 +95,8 @@ Result<ObjectMeta> CheckMade(Client& client, ObjectMeta made, const Crc32c& crc3
 
 Result<ObjectMeta> UploadSmall(Client& client, std::string_view object, UploadBuffer& buffer,
                                const Crc32c& crc32c, bool is_create_only) {
+  std::string generation = "0";  // most are new: nobody is asked before they are sent
   for (int i = 0; i < kReplaceTries; ++i) {
-    CKPT_TRY(const std::string generation, GenerationToReplace(client, object, is_create_only));
     CKPT_TRY(const http::Response response,
              client.Send(SmallUploadRequest(client, object, generation, buffer, crc32c))
                  .map_error(client.At(object)));
@@ -102,6 +110,7 @@ Result<ObjectMeta> UploadSmall(Client& client, std::string_view object, UploadBu
     if (is_create_only) break;
     CKPT_TRY(auto found, client.Find(object));
     if (found && IsEqual(*found, crc32c)) return *std::move(found);
+    generation = found ? found->generation : "0";
   }
   return AcceptEqual(client, object, crc32c);
 }

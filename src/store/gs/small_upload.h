@@ -21,6 +21,10 @@ http::Request SmallUploadRequest(const Client& client, std::string_view object,
 Result<std::string> GenerationToReplace(Client& client, std::string_view object,
                                         bool is_create_only);
 
+/// Tells before a large upload what its precondition decides at its end: kCannotCreate where the
+/// object exists.
+Result<void> CheckNew(Client& client, std::string_view object);
+
 /// After a 412: the object, if it holds exactly what was to be written (an earlier try, whose
 /// answer was lost); else kCannotCreate.
 Result<ObjectMeta> AcceptEqual(Client& client, std::string_view object, const Crc32c& crc32c);

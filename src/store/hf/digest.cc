@@ -7,7 +7,7 @@
 #include <memory>
 
 #include "base/check.h"
-#include "base/sha256.h"
+#include "base/message_digest.h"
 #include "base/text.h"
 
 namespace ckpt {

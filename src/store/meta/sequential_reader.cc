@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "base/check.h"
-#include "base/md5.h"
+#include "base/message_digest.h"
 #include "base/text.h"
 #include "store/http/retry.h"
 #include "store/meta/explain.h"

@@ -8,7 +8,7 @@
 #include <numeric>
 
 #include "base/check.h"
-#include "base/sha256.h"
+#include "base/message_digest.h"
 #include "base/text.h"
 #include "format/ocdbt/tree_builder.h"
 #include "format/orbax/metadata.h"

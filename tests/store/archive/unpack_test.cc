@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/md5.h"
+#include "base/message_digest.h"
 #include "tests/store/archive/archives.h"
 #include "tests/store/file_size_limit.h"
 

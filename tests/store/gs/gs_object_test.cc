@@ -17,14 +17,38 @@ Result<ObjectInfo> Write(Store& store, const std::string& text, CreateOptions op
 TEST(GsObject, SendsSmallOnesInOneRequest) {
   GsStub stub;
   const auto store = stub.Open();
+  size_t written = 0;
   for (const size_t size : {size_t{0}, size_t{1}, size_t{65536}, size_t{65537}, size_t{kChunk}}) {
     const std::string text = RandomText(size, size);
     ASSERT_RESULT(const ObjectInfo info, Write(*store, text, kReplaceIt));
     EXPECT_EQ(info.crc32c, Crc32c::Of(BytesOf(text)));
     EXPECT_TRUE(stub.Holds("run/object") == text) << size;
+    EXPECT_EQ(stub.CountRequests("POST", "uploadType=multipart"), ++written);
+    EXPECT_EQ(stub.CountRequests("GET", "fields="), written - 1) << "looked for but to remove it";
+    ASSERT_SUCCEEDS(store->Remove("object"));
   }
-  EXPECT_EQ(stub.CountRequests("POST", "uploadType=multipart"), 5U);
   EXPECT_EQ(stub.CountRequests("POST", "uploadType=resumable"), 0U);
+}
+
+TEST(GsObject, ReplacesSmallOnesThatLieThere) {
+  GsStub stub;
+  const auto store = stub.Open();
+  for (const std::string text : {"first", "second", "third"}) {
+    ASSERT_RESULT(const ObjectInfo info, Write(*store, text, kReplaceIt));
+    EXPECT_EQ(info.crc32c, Crc32c::Of(BytesOf(text)));
+    EXPECT_TRUE(stub.Holds("run/object") == text);
+  }
+}
+
+// Whoever comes second with the same bytes has them there; with others it is refused.
+TEST(GsObject, CreatesWhatLiesThereOnlyWhereItIsEqual) {
+  GsStub stub;
+  const auto store = stub.Open();
+  ASSERT_RESULT(const ObjectInfo first, Write(*store, "text", {}));
+  ASSERT_RESULT(const ObjectInfo second, Write(*store, "text", {}));
+  EXPECT_EQ(first.generation.value, second.generation.value);
+  EXPECT_FAILS(Code::kCannotCreate, Write(*store, "other", {}));
+  EXPECT_TRUE(stub.Holds("run/object") == "text");
 }
 
 TEST(GsObject, SendsLargeOnesInChunks) {

@@ -10,7 +10,7 @@
 #include <stdexcept>
 
 #include "base/json_text.h"
-#include "base/md5.h"
+#include "base/message_digest.h"
 #include "tests/store/temp_folder.h"
 #include "tests/store/window.h"
 #include "tests/stubs/started.h"

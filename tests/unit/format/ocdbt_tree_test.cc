@@ -6,7 +6,7 @@
 #include <map>
 #include <numeric>
 
-#include "base/sha256.h"
+#include "base/message_digest.h"
 #include "format/ocdbt/tree_builder.h"
 #include "tests/unit/format/error_of.h"
 #include "tests/unit/format/hex.h"

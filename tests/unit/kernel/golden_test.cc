@@ -7,7 +7,7 @@
 #include <span>
 
 #include "base/dtype.h"
-#include "base/sha256.h"
+#include "base/message_digest.h"
 #include "kernel/convert.h"
 #include "kernel/quantize.h"
 #include "tests/data.h"

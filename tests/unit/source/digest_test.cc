@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "base/sha256.h"
+#include "base/message_digest.h"
 #include "source/open.h"
 #include "tests/unit/format/error_of.h"
 #include "tests/unit/source/make_files.h"

@@ -1,4 +1,4 @@
-#include "base/sha256.h"
+#include "base/message_digest.h"
 
 #include <gtest/gtest.h>
 
@@ -16,6 +16,20 @@ TEST(Sha256, IsTheSameInPieces) {
   sha.Update("");
   sha.Update("bc");
   EXPECT_EQ(sha.Finish(), Sha256Hex("abc"));
+}
+
+TEST(Md5, AgreesWithTheStandardsVectors) {
+  EXPECT_EQ(Md5Hex(""), "d41d8cd98f00b204e9800998ecf8427e");
+  EXPECT_EQ(Md5Hex("abc"), "900150983cd24fb0d6963f7d28e17f72");
+}
+
+TEST(Md5, GivesTheSumsBytes) {
+  Md5 md5;
+  md5.Update("abc");
+  const std::string sum = md5.Finish();
+  ASSERT_EQ(sum.size(), 16U);
+  EXPECT_EQ(static_cast<unsigned char>(sum.front()), 0x90U);
+  EXPECT_EQ(static_cast<unsigned char>(sum.back()), 0x72U);
 }
 
 }  // namespace
