@@ -91,9 +91,15 @@ Result<void> AddTaken(Store& destination, const ChunkedPlan& plan, const Chunked
   return {};
 }
 
+// Whether another process of this very run has set its mark since the survey.
+Result<bool> IsMarkedAnew(const Survey& survey, Store& destination, const ChunkedPlan& plan) {
+  if (survey.is_own_mark) return false;
+  return IsMarkOf(destination, plan);
+}
+
 Result<Survey> Look(Store& destination, const ChunkedPlan& plan, const ChunkedTarget& target) {
   Survey survey;
-  const std::optional<Mark> mark = ReadMark(destination, plan.state_name);
+  CKPT_TRY(const std::optional<Mark> mark, ReadMark(destination, plan.state_name));
   CKPT_TRY(survey.standing, StandingOf(destination, mark, plan));
   survey.is_own_mark = mark && mark->run_digest == plan.run_digest;
   CKPT_TRY(const std::vector<ObjectInfo> state,
@@ -189,7 +195,8 @@ Result<bool> ClearDestination(Store& destination, const ChunkedPlan& plan,
   for (const std::vector<std::string>* names : {&survey.markers, &survey.taken}) {
     for (const std::string& name : *names) {
       if (name == mark) continue;
-      if (!survey.is_own_mark && IsMarkOf(destination, plan)) return true;
+      CKPT_TRY(const bool is_cleared, IsMarkedAnew(survey, destination, plan));
+      if (is_cleared) return true;
       CKPT_TRY_VOID(destination.Remove(name));
     }
   }
@@ -197,7 +204,8 @@ Result<bool> ClearDestination(Store& destination, const ChunkedPlan& plan,
   for (const std::string& name : survey.own) {
     if (name != mark) CKPT_TRY_VOID(destination.Remove(name));
   }
-  if (survey.is_own_mark || !IsMarkOf(destination, plan)) CKPT_TRY_VOID(destination.Remove(mark));
+  CKPT_TRY(const bool is_cleared, IsMarkedAnew(survey, destination, plan));
+  if (!is_cleared) CKPT_TRY_VOID(destination.Remove(mark));
   return false;
 }
 

@@ -196,7 +196,7 @@ class Cleaner {
       CKPT_TRY_VOID(TakeFolder(run, folder, left));
     for (const std::string& file : run.status.mark.files) CKPT_TRY_VOID(TakeFile(run, file, left));
     CKPT_TRY_VOID(LookBelowOutputs(run, left));
-    TakeUpload(run, left);
+    CKPT_TRY_VOID(TakeUpload(run, left));
     TakeState(run, left);
     std::erase_if(left.uploads_below, [&](const std::string& folder) { return IsOthers(folder); });
     return left;
@@ -282,9 +282,14 @@ class Cleaner {
   }
 
   // The unfinished file: where it is an object, it was taken already.
-  void TakeUpload(const CleanedRun& run, Leftovers& left) {
+  Result<void> TakeUpload(const CleanedRun& run, Leftovers& left) {
     const Result<std::vector<Unfinished>> begun = ReadUnfinished(store_, run.status.state_name);
-    if (!begun) return;
+    if (!begun) {
+      // None, or one that is damaged and leads nowhere.
+      const Code code = begun.error().code;
+      if (code == Code::kNotFound || code == Code::kIo || code == Code::kBadInput) return {};
+      return Fail(begun.error());
+    }
     const std::vector<std::string>& files = run.status.mark.files;
     for (const Unfinished& one : *begun) {
       if (std::find(files.begin(), files.end(), one.object) == files.end()) continue;
@@ -294,6 +299,7 @@ class Cleaner {
         ++left.unseen_uploads;
       left.uploads.push_back(one);
     }
+    return {};
   }
 
   void TakeState(CleanedRun& run, Leftovers& left) {

@@ -30,9 +30,15 @@ struct Survey {
   bool is_own_mark = false;  // of this very run, finished or not
 };
 
+// Whether another process of this very run has set its mark since the survey.
+Result<bool> IsMarkedAnew(const Survey& survey, Store& destination, const Plan& plan) {
+  if (survey.is_own_mark) return false;
+  return IsMarkOf(destination, plan);
+}
+
 Result<Survey> Look(Store& destination, const Plan& plan, const Target& target) {
   CKPT_TRY(const std::vector<ObjectInfo> objects, ListDestination(destination, ""));
-  const std::optional<Mark> mark = ReadMark(destination);
+  CKPT_TRY(const std::optional<Mark> mark, ReadMark(destination));
   Survey survey;
   CKPT_TRY(survey.standing, StandingOf(destination, mark, plan));
   survey.is_own_mark = mark && mark->run_digest == plan.run_digest;
@@ -108,11 +114,12 @@ Result<Cleared> ClearDestination(Store& destination, const Plan& plan, const Tar
   // that another process of this very run has set meanwhile is the sign that all is cleared.
   for (const std::string& name : survey.own) {
     if (name == MarkName()) continue;
-    if (!survey.is_own_mark && IsMarkOf(destination, plan)) return cleared;
+    CKPT_TRY(const bool is_cleared, IsMarkedAnew(survey, destination, plan));
+    if (is_cleared) return cleared;
     CKPT_TRY_VOID(destination.Remove(name));
   }
-  if (survey.is_own_mark || !IsMarkOf(destination, plan))
-    CKPT_TRY_VOID(destination.Remove(MarkName()));
+  CKPT_TRY(const bool is_cleared, IsMarkedAnew(survey, destination, plan));
+  if (!is_cleared) CKPT_TRY_VOID(destination.Remove(MarkName()));
   return cleared;
 }
 

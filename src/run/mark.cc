@@ -57,31 +57,8 @@ bool IsTemporary(std::string_view name) {
   return begin != std::string_view::npos && IsTemporaryEnding(name.substr(begin));
 }
 
-std::string Print(const Mark& mark) {
-  nlohmann::ordered_json json;
-  json["schema_version"] = 2;
-  json["program"] = "ckpt";
-  json["target"] = mark.target;
-  json["source"] = mark.source;
-  json["run_digest"] = mark.run_digest;
-  json["bundles"] = mark.bundles;
-  json["written_bytes"] = mark.written_bytes;
-  if (!mark.folders.empty()) json["folders"] = mark.folders;
-  json["files"] = mark.files;
-  json["done"] = mark.done;
-  return PrintJson(json) + "\n";
-}
-
-}  // namespace
-
-std::string MarkName(std::string_view state_name) {
-  return StateFolder(state_name) + "/state.json";
-}
-
-std::optional<Mark> ReadMark(Store& destination, std::string_view state_name) {
-  const Result<std::string> text = destination.ReadWhole(MarkName(state_name), kMostMarkBytes);
-  if (!text) return std::nullopt;
-  const auto json = ParseJson(*text);
+std::optional<Mark> ParseMark(const std::string& text) {
+  const auto json = ParseJson(text);
   if (!json.is_object() || json.value("program", nlohmann::json()) != "ckpt") return std::nullopt;
   Mark mark;
   if (const auto digest = json.find("run_digest"); digest != json.end() && digest->is_string())
@@ -112,6 +89,35 @@ std::optional<Mark> ReadMark(Store& destination, std::string_view state_name) {
   return mark;
 }
 
+std::string Print(const Mark& mark) {
+  nlohmann::ordered_json json;
+  json["schema_version"] = 2;
+  json["program"] = "ckpt";
+  json["target"] = mark.target;
+  json["source"] = mark.source;
+  json["run_digest"] = mark.run_digest;
+  json["bundles"] = mark.bundles;
+  json["written_bytes"] = mark.written_bytes;
+  if (!mark.folders.empty()) json["folders"] = mark.folders;
+  json["files"] = mark.files;
+  json["done"] = mark.done;
+  return PrintJson(json) + "\n";
+}
+
+}  // namespace
+
+std::string MarkName(std::string_view state_name) {
+  return StateFolder(state_name) + "/state.json";
+}
+
+Result<std::optional<Mark>> ReadMark(Store& destination, std::string_view state_name) {
+  const Result<std::string> text = destination.ReadWhole(MarkName(state_name), kMostMarkBytes);
+  if (text) return ParseMark(*text);
+  const Code code = text.error().code;
+  if (code == Code::kNotFound || code == Code::kBadInput) return std::nullopt;
+  return Fail(text.error());
+}
+
 Result<void> WriteMark(Store& destination, const PlanBase& plan, const Mark& mark) {
   Mark whole = mark;
   whole.target = plan.target;
@@ -122,7 +128,7 @@ Result<void> WriteMark(Store& destination, const PlanBase& plan, const Mark& mar
       destination, MarkName(plan.state_name), Print(whole), StateObject(plan.state_name, true));
   if (made) return {};
   if (made.error().code != Code::kCannotCreate) return Fail(made.error());
-  const std::optional<Mark> other = ReadMark(destination, plan.state_name);
+  CKPT_TRY(const std::optional<Mark> other, ReadMark(destination, plan.state_name));
   if (!other) return Fail(made.error());
   if (other->run_digest == plan.run_digest) return {};
   return Result<void>(Fail(Code::kTemporary, "another run has begun in this destination",
@@ -146,8 +152,8 @@ Result<bool> IsAllThere(Store& destination, const Mark& mark) {
   return true;
 }
 
-bool IsMarkOf(Store& destination, const PlanBase& plan) {
-  const std::optional<Mark> mark = ReadMark(destination, plan.state_name);
+Result<bool> IsMarkOf(Store& destination, const PlanBase& plan) {
+  CKPT_TRY(const std::optional<Mark> mark, ReadMark(destination, plan.state_name));
   return mark && mark->run_digest == plan.run_digest;
 }
 

@@ -37,17 +37,18 @@ inline constexpr uint64_t kMostMarkBytes = 16ULL << 20;
 /// shares its destination.
 std::string MarkName(std::string_view state_name = "");
 
-/// The destination's mark; nothing where it is missing, damaged or foreign.
-std::optional<Mark> ReadMark(Store& destination, std::string_view state_name = "");
+/// The destination's mark; nothing where it is missing, damaged or foreign. Errors: those of the
+/// store. A mark that cannot be read now is not taken for none: what lies there may be ours, or
+/// another run's.
+Result<std::optional<Mark>> ReadMark(Store& destination, std::string_view state_name = "");
 /// Writes the mark of a run into its state folder. One of the same run that lies there already (of
 /// another shard, or an earlier start) is success; of any other, kTemporary: both began at once.
 Result<void> WriteMark(Store& destination, const PlanBase& plan, const Mark& mark);
 /// Puts another mark in the place of the one that is there, in one step.
 Result<void> ReplaceMark(Store& destination, std::string_view state_name, const Mark& mark);
 
-/// Whether the destination's mark is that of this very run. Best effort: false where it cannot be
-/// read.
-bool IsMarkOf(Store& destination, const PlanBase& plan);
+/// Whether the destination's mark is that of this very run.
+Result<bool> IsMarkOf(Store& destination, const PlanBase& plan);
 
 /// Whose a destination is, by its mark.
 enum class Standing : uint8_t {

@@ -42,7 +42,7 @@ Result<bool> HasReportOf(Store& destination, const PlanBase& plan) {
 
 Result<void> WriteFailureReport(Store& destination, const std::string& text, const PlanBase& plan) {
   const std::string& name = plan.state_name;
-  const std::optional<Mark> mark = ReadMark(destination, name);
+  CKPT_TRY(const std::optional<Mark> mark, ReadMark(destination, name));
   CKPT_TRY(const Standing standing, StandingOf(destination, mark, plan));
   if (standing != Standing::kOwnUnfinished) {
     CKPT_TRY(const ReportState state, ReadReportState(destination, name));

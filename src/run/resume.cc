@@ -71,14 +71,14 @@ bool EndFailedRun(Error& error, Store& destination, const PlanBase& plan, ShardL
     if (is_committed && *is_committed) return true;
   }
   // Another run was faster, and the destination is its: nothing there is ours.
-  const std::optional<Mark> mark = ReadMark(destination, plan.state_name);
-  if (mark && mark->run_digest != plan.run_digest) return false;
+  const Result<std::optional<Mark>> mark = ReadMark(destination, plan.state_name);
+  if (mark && *mark && (*mark)->run_digest != plan.run_digest) return false;
   const Journal journal(destination, plan.run_digest, plan.state_name);
   const Result<std::vector<uint32_t>> recorded = journal.List();
   const bool may_have_company = !options.shard.is_whole() || (!options.is_alone && IsStop(error));
   // Best effort: the error that ended the run matters more than one of tidying up, and the mark
   // stays if this fails.
-  if (recorded && recorded->empty() && !may_have_company) {
+  if (mark && recorded && recorded->empty() && !may_have_company) {
     (void)remove_own();
     return false;
   }

@@ -171,16 +171,6 @@ Result<RunStatus> ReadRun(Store& store, const std::string& state_name, Mark mark
   return run;
 }
 
-// A mark that is damaged or foreign is none; one that cannot be read now may be a run's.
-Result<std::optional<Mark>> FindMark(Store& store, const std::string& state_name) {
-  std::optional<Mark> mark = ReadMark(store, state_name);
-  if (mark) return mark;
-  const Result<std::string> text = store.ReadWhole(MarkName(state_name), kMostMarkBytes);
-  if (text) return ReadMark(store, state_name);
-  if (text.error().code == Code::kNotFound || text.error().code == Code::kBadInput) return mark;
-  return Fail(text.error());
-}
-
 // "" of ".ckpt-state/state.json", NAME of ".ckpt-state/NAME/state.json"; nothing for other objects.
 std::optional<std::string> MarkedName(std::string_view object) {
   const std::string mark = MarkName();
@@ -208,7 +198,7 @@ Result<std::vector<RunStatus>> ReadStatus(Store& store, int64_t now_ns) {
   for (const ObjectInfo& object : objects) {
     const std::optional<std::string> name = MarkedName(object.name);
     if (!name) continue;
-    CKPT_TRY(std::optional<Mark> mark, FindMark(store, *name));
+    CKPT_TRY(std::optional<Mark> mark, ReadMark(store, *name));
     if (!mark) continue;
     CKPT_TRY(RunStatus run, ReadRun(store, *name, *std::move(mark), object.modified_ns, now_ns));
     runs.push_back(std::move(run));

@@ -123,7 +123,9 @@ class Opener {
     // Records without files are of some that are gone. A note that has come meanwhile gives them a
     // new meaning.
     CKPT_TRY(const std::vector<uint32_t> numbers, journal_.List());
-    if (ReadUnfinished(store_, journal_.state_name())) return false;
+    const Result<std::vector<Unfinished>> begun = ReadUnfinished(store_, journal_.state_name());
+    if (begun) return false;
+    if (!IsNotFound(begun.error())) return Fail(begun.error());
     CKPT_TRY_VOID(journal_.Drop(numbers));
     nlohmann::ordered_json files = nlohmann::ordered_json::array();
     std::vector<Unfinished> own;

@@ -1,5 +1,6 @@
 #include "run/chunked_convert.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -394,6 +395,30 @@ TEST_F(ChunkedConvertTest, AFailedWriteIsMendedByARerun) {
     }
   }
   EXPECT_GE(failures, 8);
+}
+
+// A destination that cannot be looked at is not one that another run has taken.
+TEST_F(ChunkedConvertTest, AFaultWhileLookingAtAnUnfinishedRunIsThatFaultAndLosesNothing) {
+  MakeSource({});
+  const Error busy{Code::kTemporary, "the service is busy", {}, {}, ""};
+  size_t failed = 0;
+  for (const FaultPoint point :
+       {FaultPoint::kList, FaultPoint::kStat, FaultPoint::kOpen, FaultPoint::kRead}) {
+    for (uint64_t nth = 1; nth <= 6; ++nth) {
+      const std::string out = fmt::format("out{}-{}", static_cast<int>(point), nth);
+      FaultyStore cut(*OpenFileStore(*Uri::Parse(Out(out)), {}), {{FaultPoint::kWrite, 60}});
+      ASSERT_FALSE(Run(cut, {}));
+      FaultyStore faulty(*OpenFileStore(*Uri::Parse(Out(out)), {}), {{point, nth, busy}});
+      const auto result = Run(faulty, {});
+      if (result) continue;
+      ++failed;
+      EXPECT_EQ(result.error().code, Code::kTemporary) << out << ": " << result.error().Print();
+      const auto again = Run(out, {});
+      ASSERT_TRUE(again) << out << ": " << again.error().Print();
+      EXPECT_GT(again->shard.kept, 0U) << out;
+    }
+  }
+  EXPECT_GE(failed, 10U);
 }
 
 TEST_F(ChunkedConvertTest, NamesTheValueThatCannotBeQuantized) {

@@ -283,7 +283,7 @@ TEST(Clean, OneOfThreeCommittedOutputsStaysWithItsReportAndAMarkOfItsOwn) {
         EXPECT_EQ(after.at(name), bytes);
       }
     }
-    const auto left = ReadMark(store);
+    const std::optional<Mark> left = *ReadMark(store);
     ASSERT_TRUE(left);
     EXPECT_THAT(left->done, ElementsAre(mark.done[2]));
     EXPECT_EQ(left->run_digest, mark.run_digest);

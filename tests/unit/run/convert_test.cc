@@ -1,5 +1,6 @@
 #include "run/convert.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -327,6 +328,38 @@ TEST_F(ConvertTest, AnyFaultLeavesNothingThatLoadsAndARerunGoesOn) {
   }
   EXPECT_GE(failed, 10U);
   EXPECT_GE(kept, 20U);
+}
+
+// A destination that cannot be looked at is not one that another run has taken.
+TEST_F(ConvertTest, AFaultWhileLookingAtAnUnfinishedRunIsThatFaultAndLosesNothing) {
+  MakeSource({});
+  const TinyPlanOptions options{"int8_per_channel", 32 << 10};
+  const auto plan = MakeTinyPlan(source_, options);
+  ASSERT_TRUE(plan);
+  const Error busy{Code::kTemporary, "the service is busy", {}, {}, ""};
+  const auto run = [&](const std::string& name, const Fault& fault) {
+    FaultyStore destination(OpenFolder(Out(name)), {fault});
+    MemoryBudget budget(plan->memory.budget_bytes);
+    Watch watch;
+    return Convert(*plan, JetstreamPytorchTarget(), *source_, destination, budget,
+                   {false, 1, "auto", "0", {}, true}, watch);
+  };
+  size_t failed = 0;
+  for (const FaultPoint point :
+       {FaultPoint::kList, FaultPoint::kStat, FaultPoint::kOpen, FaultPoint::kRead}) {
+    for (uint64_t nth = 1; nth <= 6; ++nth) {
+      const std::string name = fmt::format("out{}-{}", static_cast<int>(point), nth);
+      ASSERT_FALSE(run(name, {FaultPoint::kWrite, 12}));
+      const auto result = run(name, {point, nth, busy});
+      if (result) continue;
+      ++failed;
+      EXPECT_EQ(result.error().code, Code::kTemporary) << name << ": " << result.error().Print();
+      const auto again = Run(name, options);
+      ASSERT_TRUE(again) << name << ": " << again.error().Print();
+      EXPECT_GT(again->shard.kept, 0U) << name;
+    }
+  }
+  EXPECT_GE(failed, 10U);
 }
 
 TEST_F(ConvertTest, AStopBeforeAnythingIsRecordedRemovesWhatItMade) {

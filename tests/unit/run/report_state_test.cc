@@ -118,9 +118,10 @@ TEST(WriteFailureReport, LeavesTheTextMarkedAsOurs) {
   ASSERT_TRUE(WriteFailureReport(store, kFailure, FilePlan()));
   EXPECT_EQ(store.Get(kReport), kFailure);
   EXPECT_EQ(NamesOf(store), (std::vector<std::string>{kReport, kMark}));
-  ASSERT_TRUE(ReadMark(store));
-  EXPECT_TRUE(ReadMark(store)->files.empty());
-  EXPECT_TRUE(ReadMark(store)->folders.empty());
+  const std::optional<Mark> mark = *ReadMark(store);
+  ASSERT_TRUE(mark);
+  EXPECT_TRUE(mark->files.empty());
+  EXPECT_TRUE(mark->folders.empty());
   EXPECT_EQ(StateOf(store).kind, Kind::kFailed);
 }
 
