@@ -139,6 +139,7 @@ class Soak:
         self.told = Told()
         self.begun: dict[str, Kind] = {}
         self.deleted: Counter = Counter()  # pods, by Job
+        self.said: dict[str, dict[str, str]] = {}  # by Job and pod, the last lines: those of a deleted pod are gone with it
 
     def run(self) -> Told:
         world = self.world
@@ -174,6 +175,7 @@ class Soak:
                 number += 1
             if time.monotonic() < until:
                 self.disturb()
+            self.listen()
             self.gather(expected)
             time.sleep(0.2)
 
@@ -195,12 +197,23 @@ class Soak:
                 os.kill(process, signal.SIGCONT)
                 self.told.resolver_stops += 1
 
+    def listen(self) -> None:
+        for path in (self.world.node.folder / "node/podlogs").glob("*/*/*.log"):
+            pod = path.parts[-3].split("_")[1]
+            name = pod.rpartition("-")[0]
+            job = name if name in self.begun else name.rpartition("-")[0]  # of an Indexed Job the index is in between
+            if job in self.begun:
+                with contextlib.suppress(OSError):
+                    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+                    self.said.setdefault(job, {})[pod] = "\n".join(line.split(" ", 3)[-1] for line in lines[-12:])
+
     def gather(self, expected: dict) -> None:
         """Takes note of Jobs that have ended."""
         ended = {job["metadata"]["name"]: nodes.ending(job) for job in self.world.node.get("jobs")["items"]}
         for name in [name for name in self.begun if ended.get(name)]:
             kind = self.begun.pop(name)
             self.hold(name, kind, ended[name], expected[kind.name])
+            self.said.pop(name, None)
             self.world.node.kubectl("delete", "job", name, "--wait=false")
 
     def hold(self, name: str, kind: Kind, condition: dict, expected: dict[str, str]) -> None:
@@ -229,7 +242,7 @@ class Soak:
         elif kind.args[0] != "convert" and not all(end.get("message") for end in ends if end["exitCode"] not in {0, *GONE}):
             complaints.append("a failure without a termination message")
         if complaints:
-            complaints.append(f"its folder: {self.left(name)}")
+            complaints += [f"its folder: {self.left(name)}", *(f"{pod} said: {text}" for pod, text in self.said.get(name, {}).items())]
         self.told.wrong += [f"{name}: {verdict}: {complaint}" for complaint in complaints]
 
     def left(self, name: str) -> str:
