@@ -10,12 +10,12 @@ namespace ckpt {
 namespace {
 
 std::string InHex(std::string_view bytes) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
+  constexpr std::string_view digits = "0123456789abcdef";
   std::string text;
   for (const char one : bytes) {
     const auto byte = static_cast<unsigned char>(one);
-    text += kDigits[byte >> 4U];
-    text += kDigits[byte & 15U];
+    text += digits[byte >> 4U];
+    text += digits[byte & 15U];
   }
   return text;
 }

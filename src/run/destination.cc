@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "run/journal.h"
 #include "run/mark.h"
+#include "run/report.h"
 #include "run/report_state.h"
 #include "run/unfinished_file.h"
 

@@ -38,20 +38,23 @@ std::string Journal::SideName(uint32_t number) const {
 }
 
 Result<void> Journal::Put(const BundleRecord& record) {
-  const EncodedRecord encoded = EncodeRecord(record, run_digest_);
+  EncodedRecord encoded = EncodeRecord(record, run_digest_);
   if (!encoded.side_file.empty())
     CKPT_TRY_VOID(WriteSmallObject(store_, SideName(record.number), encoded.side_file,
                                    {.is_create_only = false}));
   Result<ObjectInfo> made =
       WriteSmallObject(store_, RecordName(record.number), encoded.record, {.is_create_only = true});
-  if (made) return {};
+  if (made) {
+    if (encoded.side_file.empty()) Keep(record.number, std::move(encoded.record));
+    return {};
+  }
   if (made.error().code != Code::kCannotCreate) return Fail(std::move(made).error());
   return CompareWithOther(record, std::move(made).error());
 }
 
 // Another process may have been faster. `exists`: the error if it was not that.
 Result<void> Journal::CompareWithOther(const BundleRecord& record, Error exists) {
-  const Result<BundleRecord> other = Get(record.number);
+  const Result<BundleRecord> other = Read(record.number);
   if (!other && other.error().code == Code::kNotFound) return Fail(std::move(exists));
   if (!other) return Fail(other.error());
   if (other->IsEqualTo(record)) return {};
@@ -65,13 +68,44 @@ Result<void> Journal::CompareWithOther(const BundleRecord& record, Error exists)
 }
 
 Result<BundleRecord> Journal::Get(uint32_t number) const {
-  CKPT_TRY(const std::string record, store_.ReadWhole(RecordName(number), kMostRecordBytes));
+  if (const std::optional<std::string> kept = Kept(number))
+    return DecodeRecord(*kept, "", run_digest_);
+  return Read(number);
+}
+
+Result<BundleRecord> Journal::Read(uint32_t number) const {
+  CKPT_TRY(std::string record, store_.ReadWhole(RecordName(number), kMostRecordBytes));
   std::string side;
-  if (HasSideFile(record)) {
+  const bool has_side_file = HasSideFile(record);
+  if (has_side_file) {
     CKPT_TRY(side, store_.ReadWhole(SideName(number), kMostSideBytes));
   }
-  return DecodeRecord(record, side, run_digest_)
-      .map_error(Where("file", store_.root().PrintBelow(RecordName(number))));
+  Result<BundleRecord> decoded =
+      DecodeRecord(record, side, run_digest_)
+          .map_error(Where("file", store_.root().PrintBelow(RecordName(number))));
+  if (decoded && !has_side_file) Keep(number, std::move(record));
+  return decoded;
+}
+
+std::optional<std::string> Journal::Kept(uint32_t number) const {
+  const std::lock_guard lock(mutex_);
+  const auto kept = kept_.find(number);
+  return kept == kept_.end() ? std::nullopt : std::optional(kept->second);
+}
+
+void Journal::Keep(uint32_t number, std::string record) const {
+  const std::lock_guard lock(mutex_);
+  if (kept_bytes_ + record.size() > kMostKeptBytes || kept_.contains(number)) return;
+  kept_bytes_ += record.size();
+  kept_.emplace(number, std::move(record));
+}
+
+void Journal::Forget(uint32_t number) {
+  const std::lock_guard lock(mutex_);
+  const auto kept = kept_.find(number);
+  if (kept == kept_.end()) return;
+  kept_bytes_ -= kept->second.size();
+  kept_.erase(kept);
 }
 
 Result<std::vector<uint32_t>> Journal::List() const {
@@ -98,6 +132,7 @@ Result<bool> Journal::Has(uint32_t number) const {
 
 Result<void> Journal::Drop(std::span<const uint32_t> numbers) {
   for (const uint32_t number : numbers) {
+    Forget(number);
     CKPT_TRY_VOID(store_.Remove(RecordName(number)));
     CKPT_TRY_VOID(store_.Remove(SideName(number)));
   }

@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -24,7 +26,9 @@ CreateOptions StateObject(std::string_view state_name, bool is_create_only);
 
 /// One small create-only record per finished bundle, side values above 64 KiB in a file of their
 /// own written before it. Thread-safe, and safe beside other processes of the same run: whoever
-/// finishes a bundle first records it.
+/// finishes a bundle first records it. The first kMostKeptBytes of what it has written or read stay
+/// in memory, as a commit asks for most records two or three times, and each is a request to a
+/// bucket: whoever records a bundle anew records the same, so they stay true.
 class Journal {
  public:
   /// `state_name`: of the run's folder below kStateFolder, or "". `readers`: records that may be in
@@ -58,14 +62,23 @@ class Journal {
   Result<void> Clear();
 
  private:
+  static constexpr uint64_t kMostKeptBytes = 4ULL << 20;
+
   std::string RecordName(uint32_t number) const;
   std::string SideName(uint32_t number) const;
+  Result<BundleRecord> Read(uint32_t number) const;
+  std::optional<std::string> Kept(uint32_t number) const;
+  void Keep(uint32_t number, std::string record) const;
+  void Forget(uint32_t number);
   Result<void> CompareWithOther(const BundleRecord& record, Error exists);
   Store& store_;
   const unsigned readers_;
   const std::string run_digest_;
   const std::string state_name_;
   const std::string folder_;
+  mutable std::mutex mutex_;  // of what follows
+  mutable std::map<uint32_t, std::string> kept_;
+  mutable uint64_t kept_bytes_ = 0;
 };
 
 }  // namespace ckpt

@@ -6,7 +6,7 @@ import re
 import signal
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 PATIENCE_S = 10
 
@@ -33,12 +33,12 @@ class Kills:
             when = self._rule.get("when", "before")
             return is_meant and when == "before", is_meant and when == "after"
 
-    def is_due(self, names: Iterable[str]) -> bool:
+    def is_due(self, names: Callable[[], Iterable[str]]) -> bool:
         """Whether as many objects of the rule's name are there as it waits for."""
         with self._lock:
             if "objects" not in self._rule:
                 return False
-            return sum(bool(re.search(self._rule["name"], name)) for name in names) >= self._rule["objects"]
+            return sum(bool(re.search(self._rule["name"], name)) for name in names()) >= self._rule["objects"]
 
     def carry_out(self) -> None:
         """Kills, and returns when the client cannot send another byte."""

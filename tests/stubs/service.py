@@ -320,7 +320,7 @@ class _Handler(BaseHTTPRequestHandler):
                 request.fault = service.faults.applied_to(request)
                 service.log(request)
             answer = self._answered(service, request, is_control)
-            if not is_control and (is_killed_after or service.kills.is_due(service.object_names())):
+            if not is_control and (is_killed_after or service.kills.is_due(service.object_names)):
                 service.kills.carry_out()
                 raise BodyCut(b"")
             self._send(request, answer)

@@ -143,7 +143,7 @@ TEST_F(SeveralFiles, AnyFaultLeavesNothingThatLoadsAndARerunGoesOn) {
   const auto whole = FilesIn(Out("whole"));
   size_t failed = 0;
   size_t kept = 0;
-  for (uint64_t seed = 1; seed <= 20; ++seed) {
+  for (uint64_t seed = 1; seed <= 26; ++seed) {
     const std::vector<FaultPoint> points = {FaultPoint::kRead, FaultPoint::kWrite,
                                             FaultPoint::kSync, FaultPoint::kCommit,
                                             FaultPoint::kCreate};

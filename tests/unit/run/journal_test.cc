@@ -1,0 +1,75 @@
+#include "run/journal.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <numeric>
+
+#include "tests/store/faulty_store.h"
+#include "tests/unit/run/state_store.h"
+
+namespace ckpt {
+namespace {
+
+const std::string kRunDigest(64, 'd');
+
+BundleRecord RecordOf(uint32_t number, size_t size) {
+  BundleRecord record;
+  record.number = number;
+  record.sides.push_back({8, std::vector<std::byte>(size, std::byte{7})});
+  return record;
+}
+
+class JournalTest : public testing::Test {
+ protected:
+  uint64_t reads() const { return store_.Count(FaultPoint::kRead); }
+
+  FaultyStore store_{std::make_unique<StateStore>()};
+};
+
+TEST_F(JournalTest, WhatItWroteOrReadIsNotReadAgain) {
+  Journal writer(store_, kRunDigest);
+  for (const uint32_t number : {1U, 2U}) ASSERT_TRUE(writer.Put(RecordOf(number, 100)));
+  EXPECT_TRUE(writer.Get(1)->IsEqualTo(RecordOf(1, 100)));
+  EXPECT_EQ(reads(), 0U);
+  const Journal reader(store_, kRunDigest);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(reader.Get(2)->IsEqualTo(RecordOf(2, 100)));
+  EXPECT_EQ(reads(), 1U);
+}
+
+TEST_F(JournalTest, AForgottenRecordIsGone) {
+  Journal journal(store_, kRunDigest);
+  ASSERT_TRUE(journal.Put(RecordOf(1, 100)));
+  const std::vector<uint32_t> numbers = {1};
+  ASSERT_TRUE(journal.Drop(numbers));
+  EXPECT_EQ(journal.Get(1).error().code, Code::kNotFound);
+}
+
+// 40 MB of records: those beyond the 4 MiB that are kept, and side values in files of their own,
+// are read each time.
+TEST_F(JournalTest, KeepsAFewMebibytesAtMost) {
+  constexpr size_t side_bytes = 60'000;
+  constexpr uint32_t records = 700;
+  Journal journal(store_, kRunDigest);
+  for (uint32_t i = 1; i <= records; ++i) ASSERT_TRUE(journal.Put(RecordOf(i, side_bytes)));
+  std::vector<uint32_t> numbers(records);
+  std::iota(numbers.begin(), numbers.end(), 1U);
+  size_t taken = 0;
+  const auto take = [&](const BundleRecord& record) -> Result<void> {
+    EXPECT_EQ(record.sides.at(0).bytes.size(), side_bytes);
+    ++taken;
+    return {};
+  };
+  ASSERT_TRUE(journal.ForEach(numbers, take));
+  EXPECT_EQ(taken, records);
+  EXPECT_GT(reads(), records - (5ULL << 20) / side_bytes);
+  EXPECT_LT(reads(), records - (3ULL << 20) / side_bytes);
+
+  const uint64_t before = reads();
+  ASSERT_TRUE(journal.Put(RecordOf(records + 1, 70'000)));
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(journal.Get(records + 1));
+  EXPECT_EQ(reads(), before + 4);
+}
+
+}  // namespace
+}  // namespace ckpt
