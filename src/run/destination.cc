@@ -17,6 +17,7 @@ namespace {
 
 std::vector<std::string> OwnFiles(const Plan& plan) {
   std::vector<std::string> files;
+  files.reserve(plan.output.files.size() + plan.output.companions.size() + 1);
   for (const FileSpec& file : plan.output.files) files.push_back(file.name);
   for (const CompanionSpec& companion : plan.output.companions) files.push_back(companion.name);
   if (plan.output.marker) files.push_back(plan.output.marker->name);

@@ -106,15 +106,16 @@ class Sums:
 class Spool:
     """Bytes that arrive: in memory, or in a file where the stub has a folder. Keeps their CRC-32C and MD5 as they come."""
 
-    def __init__(self, folder: str | None):
+    def __init__(self, folder: str | None, has_md5: bool = True):
         self.size, self.crc = 0, 0
-        self._md5 = hashlib.md5()
+        self._md5 = hashlib.md5() if has_md5 else None
         self._pieces: list[bytes] = []
         self._file = tempfile.NamedTemporaryFile(dir=folder, delete=False) if folder else None
 
     def append(self, piece: bytes) -> None:
         self.crc = crc32c.crc32c(piece, self.crc)
-        self._md5.update(piece)
+        if self._md5:
+            self._md5.update(piece)
         self.size += len(piece)
         if self._file:
             self._file.write(piece)
@@ -122,14 +123,15 @@ class Spool:
             self._pieces.append(piece)
 
     def md5(self) -> bytes:
-        return self._md5.digest()
+        """Where none is kept, one that is made up and tells pieces apart."""
+        return self._md5.digest() if self._md5 else hashlib.md5(f"{self.size} {self.crc}".encode()).digest()
 
     def copy(self) -> "Spool":
         """Another one with the same bytes. A file is shared: it is one of a store that keeps files (Store.keep)."""
         if self._file and not self._file.closed:
             self._file.flush()
         other = copy.copy(self)
-        other._md5, other._pieces = self._md5.copy(), list(self._pieces)
+        other._md5, other._pieces = self._md5 and self._md5.copy(), list(self._pieces)
         return other
 
     def finish(self) -> Content:
@@ -149,8 +151,9 @@ class Spool:
 class Store:
     """Buckets and their objects, below a folder where there is one. Every change is made under `lock`."""
 
-    def __init__(self, buckets: list[str], folder: str | None, sums: str | None = None):
+    def __init__(self, buckets: list[str], folder: str | None, sums: str | None = None, has_md5: bool = True):
         self.lock = threading.RLock()
+        self.has_md5 = has_md5
         self.folder = os.path.abspath(folder) if folder else None
         self.spools: str | None = None
         self._kept: dict[str, dict[str, Object]] = {}
@@ -170,7 +173,7 @@ class Store:
                             if os.path.isfile(os.path.join(self.folder, bucket, name))])
 
     def spool(self) -> Spool:
-        return Spool(self.spools)
+        return Spool(self.spools, self.has_md5)
 
     def keep(self) -> None:
         """Keeps all objects as they are now; files by links, as none is ever changed in place."""
@@ -235,6 +238,7 @@ class Store:
         return next(self._generations)
 
     def _put(self, made: Object, bucket: str) -> Object:
+        made.has_md5 = made.has_md5 and self.has_md5
         made.updated = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
         self.buckets[bucket][made.name] = made
         self.made[f"{bucket}/{made.name}"] += 1
@@ -273,8 +277,5 @@ class Store:
             return MemoryContent(b"".join(piece.read(0, piece.size) for piece in pieces), crc)
         with tempfile.NamedTemporaryFile(dir=self.spools, delete=False) as whole:
             for piece in pieces:
-                at = 0
-                while at < piece.size:
-                    whole.write(data := piece.read(at, min(piece.size, at + (8 << 20))))
-                    at += len(data)
+                piece.append_to(whole.fileno())
         return FileContent(whole.name, crc)
