@@ -44,8 +44,11 @@ Result<void> WriteFailureReport(Store& destination, const std::string& text, con
   const std::string& name = plan.state_name;
   CKPT_TRY(const std::optional<Mark> mark, ReadMark(destination, name));
   CKPT_TRY(const Standing standing, StandingOf(destination, mark, plan));
+  CKPT_TRY(const ReportState state, ReadReportState(destination, name));
+  const bool is_own = mark && mark->run_digest == plan.run_digest;
+  if (is_own && state.kind == ReportState::Kind::kDone && state.run_digest == plan.run_digest)
+    return {};
   if (standing != Standing::kOwnUnfinished) {
-    CKPT_TRY(const ReportState state, ReadReportState(destination, name));
     CKPT_TRY(std::vector<ObjectInfo> objects, ListDestination(destination, StateFolder(name)));
     std::erase_if(objects, [&](const ObjectInfo& object) {
       return object.name == LockName(name) || IsLeftover(object.name, name);

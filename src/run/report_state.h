@@ -25,7 +25,10 @@ Result<bool> HasReportOf(Store& destination, const PlanBase& plan);
 
 /// Leaves the text of a failure (JSON, an object with "result": "failed") as the destination's
 /// report, marked as ours, so that a next run clears it. Only where the destination holds no state
-/// of another run than `plan`'s. Errors: kCannotCreate where there is one; those of the store.
+/// of another run than `plan`'s. The report of this very run's success stays: it was stopped
+/// behind it, and a service may still carry out the rest of the commit, which is not to stand
+/// beside the report of a failure. Errors: kCannotCreate where there is another's; those of the
+/// store.
 Result<void> WriteFailureReport(Store& destination, const std::string& text, const PlanBase& plan);
 
 }  // namespace ckpt

@@ -164,6 +164,16 @@ TEST(WriteFailureReport, StandsBesideTheStateOfItsOwnRun) {
   EXPECT_TRUE(store.Has(".ckpt-state/journal/000001"));
 }
 
+// Stopped inside the commit: a service may carry out the rest of it, and then all is there.
+TEST(WriteFailureReport, LeavesTheReportOfItsOwnSuccess) {
+  MemoryStore store;
+  ASSERT_TRUE(MarkDestination(store, FilePlan()));
+  const std::string done = R"({"program":"ckpt","run_digest":"of this run"})";
+  store.Put(kReport, done);
+  ASSERT_TRUE(WriteFailureReport(store, kFailure, FilePlan()));
+  EXPECT_EQ(store.Get(kReport), done);
+}
+
 TEST(ClearDestination, RefusesAnUnfinishedRunOfOtherSettings) {
   MemoryStore store;
   Plan other = FilePlan();
