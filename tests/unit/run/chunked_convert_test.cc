@@ -368,11 +368,12 @@ TEST_F(ChunkedConvertTest, WhatAServiceCarriedOutLateIsInNobodysWay) {
     const auto taken = OpenFolder(Out("taken-" + std::to_string(name.size())));
     ASSERT_TRUE(WriteSmallObject(*taken, root + "/" + MaxTextTarget().DataFileName(*plan, 0, 1),
                                  "late", {}));
-    ASSERT_TRUE(WriteSmallObject(*taken, root + "/" + name, "precious", {}));
+    const std::string precious = Below(root, name);
+    ASSERT_TRUE(WriteSmallObject(*taken, precious, "precious", {}));
     const auto refused = Run(*taken, {});
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, Code::kCannotCreate);
-    EXPECT_EQ(*taken->ReadWhole(root + "/" + name, 100), "precious");
+    EXPECT_EQ(*taken->ReadWhole(precious, 100), "precious");
   }
 }
 
