@@ -83,7 +83,7 @@ Result<void> Lane::ProcessRows(const FedTile& fed) {
   const uint64_t bytes = (rows.row_end - rows.row_begin) * array.row_bytes;
   const uint64_t offset = rows.row_begin * array.row_bytes;
   CKPT_CHECK(open_->writer.next_offset() == array.offset + offset);
-  CKPT_TRY(const std::span<std::byte> out, NextOutBuffer(array.offset + offset, bytes));
+  CKPT_TRY(const std::span<std::byte> out, RoomForRows(bytes));
   std::vector<BF16> scales;
   Crc32c crc;
   CKPT_TRY_VOID(MakeRows(context_, *fed.tile, fed.input, scratch_, out, scales, crc));
@@ -103,8 +103,7 @@ Result<void> Lane::ProcessGroups(const FedTile& fed) {
   const ArrayPlan& array = context_.plan.arrays[rows.array];
   if (context_.plan.output.arrays[rows.array].group.rows > 1) return ProcessGroupsOfRows(fed);
   const uint64_t bytes = (rows.row_end - rows.row_begin) * array.row_bytes;
-  CKPT_TRY(const std::span<std::byte> out,
-           NextOutBuffer(array.offset + rows.row_begin * array.row_bytes, bytes));
+  CKPT_TRY(const std::span<std::byte> out, RoomForRows(bytes));
   GroupSides sides;
   Crc32c crc;
   CKPT_TRY_VOID(MakeGroupRows(context_, *fed.tile, fed.input, scratch_, out, sides, crc));
@@ -128,8 +127,7 @@ Result<void> Lane::ProcessGroupsOfRows(const FedTile& fed) {
     if (row < end) return {};
     const uint64_t begin = end - (waiting + count);
     const uint64_t bytes = (end - begin) * array.row_bytes;
-    CKPT_TRY(const std::span<std::byte> out,
-             NextOutBuffer(array.offset + begin * array.row_bytes, bytes));
+    CKPT_TRY(const std::span<std::byte> out, RoomForRows(bytes));
     GroupSides sides;
     Crc32c crc;
     CKPT_TRY_VOID(
@@ -279,6 +277,13 @@ Result<std::span<std::byte>> Lane::NextOutBuffer(uint64_t file_offset, uint64_t 
   const uint64_t lead = file_offset % kIoAlignment;
   CKPT_CHECK(lead + bytes <= buffer.size());
   return buffer.subspan(lead, bytes);
+}
+
+// For the rows that are written next: where the writer gathers them, or the next buffer.
+Result<std::span<std::byte>> Lane::RoomForRows(uint64_t bytes) {
+  CKPT_TRY(const std::span<std::byte> buffer, NextOutBuffer(open_->writer.next_offset(), bytes));
+  CKPT_TRY(const std::span<std::byte> room, open_->writer.Room(bytes));
+  return room.empty() ? buffer : room;
 }
 
 Result<void> Lane::WaitForWrites() {

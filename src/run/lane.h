@@ -54,6 +54,7 @@ class Lane {
   Result<void> WriteHold(const FedTile& fed, uint64_t block_begin, uint64_t blocks);
   Result<void> FinishBundle();
   Result<std::span<std::byte>> NextOutBuffer(uint64_t file_offset, uint64_t bytes);
+  Result<std::span<std::byte>> RoomForRows(uint64_t bytes);
   void AddPart(size_t array, uint64_t offset_bytes, const Crc32c& crc);
   void AddScales(size_t array, uint64_t first_element, std::span<const BF16> scales);
   void AddZeroPoints(size_t array, uint64_t row, std::span<const int8_t> zeros);

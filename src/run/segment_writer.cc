@@ -10,6 +10,12 @@
 
 namespace ckpt {
 
+Result<std::span<std::byte>> SegmentWriter::Room(uint64_t bytes) {
+  CKPT_CHECK(bytes <= segment_.end - next_);
+  if (writer_.alignment() > 1 || bytes == 0) return std::span<std::byte>();
+  return writer_.Room({next_ - base_, next_ - base_ + bytes});
+}
+
 IoFuture SegmentWriter::Write(std::span<std::byte> bytes) {
   CKPT_CHECK(bytes.size() <= segment_.end - next_);
   if (writer_.alignment() == 1)

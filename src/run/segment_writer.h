@@ -20,6 +20,10 @@ class SegmentWriter {
   SegmentWriter(PositionedWriter& writer, ByteRange segment, uint64_t base)
       : writer_(writer), segment_(segment), base_(base), next_(segment.begin) {}
 
+  /// The writer's own memory for the next bytes, to be filled and given to Write(); empty where it
+  /// has none.
+  Result<std::span<std::byte>> Room(uint64_t bytes);
+
   /// The next bytes. bytes.data() is congruent to the offset modulo kIoAlignment, and the
   /// memory from the block's beginning (up to kIoAlignment - 1 bytes before) is ours to fill. Must
   /// live until the future is ready.

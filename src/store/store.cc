@@ -95,6 +95,8 @@ Result<void> Store::DropUnfinished(std::string_view /*name*/, std::string_view /
 
 Result<size_t> Store::DropUnfinishedBelow(std::string_view /*folder*/) { return size_t{0}; }
 
+Result<std::span<std::byte>> PositionedWriter::Room(ByteRange) { return std::span<std::byte>(); }
+
 Result<ObjectInfo> WriteSmallObject(Store& store, std::string_view name, std::string_view text,
                                     CreateOptions options) {
   CKPT_TRY(const std::unique_ptr<ObjectWriter> writer, store.Create(name, std::move(options)));

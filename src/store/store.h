@@ -77,6 +77,11 @@ class PositionedWriter {
   /// At the borders of segments, writes of ranges that are no multiples of this must be avoided;
   /// 1: any range will do.
   virtual uint64_t alignment() const { return kIoAlignment; }
+  /// The memory in which a writer gathers the bytes of `range` before they leave: to be filled, and
+  /// then given to WriteAt() as it is, which saves a copy. Congruent to the offset modulo 8. Empty
+  /// where there is none: file systems have none, and a bucket none for a range over two of its
+  /// parts. May wait for memory, as WriteAt() may.
+  virtual Result<std::span<std::byte>> Room(ByteRange range);
   /// Asynchronous. Fast where offset, size and address are multiples of alignment(); correct
   /// everywhere, except that two writes under way at once must not share a block of alignment()
   /// bytes. `bytes` must live until the future is ready. Errors: kIo; kCannotCreate for a full disk

@@ -35,7 +35,8 @@ class GsObjectWriter final : public ObjectWriter {
     CKPT_CHECK(!is_done_);
     while (!bytes.empty()) {
       if (filled_bytes_ == buffer_.capacity()) CKPT_TRY_VOID(MakeRoom());
-      const auto count = std::min<uint64_t>(bytes.size(), buffer_.capacity() - filled_bytes_);
+      const auto count =
+          std::min<uint64_t>({bytes.size(), buffer_.capacity() - filled_bytes_, kCachedBytes});
       std::memcpy(buffer_.bytes().data() + filled_bytes_, bytes.data(), count);
       crc32c_.Append(bytes.first(count));
       filled_bytes_ += count;

@@ -9,6 +9,7 @@ namespace ckpt::gs {
 namespace {
 
 constexpr uint64_t kLeastTarget = uint64_t{16} << 20;
+constexpr uint64_t kUnit = 64;  // what is congruent to a segment's offsets stays so in its parts
 
 // The segments, those that are too small for a part of their own joined to the next.
 std::vector<ByteRange> JoinSegments(uint64_t size_bytes, std::span<const uint64_t> borders) {
@@ -60,7 +61,8 @@ PartLayout CutIntoParts(uint64_t size_bytes, std::span<const uint64_t> borders,
     const uint64_t count = CeilDiv(segment.size(), target_bytes);
     uint64_t begin = segment.begin;
     for (uint64_t i = 0; i < count; ++i) {
-      const uint64_t size = segment.size() / count + (i < segment.size() % count ? 1 : 0);
+      const uint64_t left = segment.end - begin;
+      const uint64_t size = std::min(left, RoundUp(left / (count - i), kUnit));
       layout.parts.push_back({begin, begin + size});
       layout.most_bytes = std::max(layout.most_bytes, size);
       begin += size;

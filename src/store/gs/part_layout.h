@@ -30,10 +30,10 @@ struct PartLayout {
   size_t FindCell(uint64_t offset) const;
 };
 
-/// Cuts each segment into ceil(segment / P) parts that are equal to within one byte, P being
-/// max(16 MiB, part_bytes), or more where there would be more than 10,000 parts. A segment under
-/// 5 MiB is joined to the next before that, since no part but the last may be smaller.
-/// `borders` as in CreateOptions.
+/// Cuts each segment into ceil(segment / P) parts that are equal to within 64 bytes and, the last
+/// aside, multiples of them, P being max(16 MiB, part_bytes), or more where there would be more
+/// than 10,000 parts. A segment under 5 MiB is joined to the next before that, since no part but
+/// the last may be smaller. `borders` as in CreateOptions.
 PartLayout CutIntoParts(uint64_t size_bytes, std::span<const uint64_t> borders,
                         uint64_t part_bytes);
 

@@ -41,8 +41,6 @@ struct Part {
   std::optional<Error> failure;
 };
 
-constexpr size_t kBlockBytes = 64 << 10;  // copied and summed in turn, while it lies in the cache
-
 /// A piece of a part, within one segment: most parts are one cell.
 struct Cell {
   std::atomic<uint64_t> filled_bytes{0};
@@ -87,6 +85,17 @@ class GsPositionedWriter final : public PositionedWriter {
 
   std::string session() const override {
     return is_kept_ && sink_ ? PrintSession(sink_->session()) : "";
+  }
+
+  Result<std::span<std::byte>> Room(ByteRange range) override {
+    CKPT_CHECK(!is_done_ && !range.empty() && range.end <= size_bytes_);
+    CKPT_TRY_VOID(Failure());
+    const size_t i = layout_.Find(range.begin);
+    if (range.end > layout_.parts[i].end) return std::span<std::byte>();
+    CKPT_TRY_VOID(OpenBuffer(parts_[i]));
+    const std::span<std::byte> room = BytesOf(i, range);
+    const bool is_congruent = (reinterpret_cast<uintptr_t>(room.data()) - range.begin) % 8 == 0;
+    return is_congruent ? room : std::span<std::byte>();
   }
 
   IoFuture WriteAt(uint64_t offset, std::span<const std::byte> bytes) override {
@@ -179,9 +188,10 @@ class GsPositionedWriter final : public PositionedWriter {
     const size_t i = layout_.Find(offset);
     CKPT_TRY_VOID(OpenBuffer(parts_[i]));
     const std::span<std::byte> into = BytesOf(i, {offset, offset + bytes.size()});
-    for (size_t at = 0; at < bytes.size(); at += kBlockBytes) {
-      const auto block = bytes.subspan(at, std::min(kBlockBytes, bytes.size() - at));
-      std::memcpy(into.data() + at, block.data(), block.size());
+    for (size_t at = 0; at < bytes.size(); at += kCachedBytes) {
+      const auto block = bytes.subspan(at, std::min<size_t>(kCachedBytes, bytes.size() - at));
+      if (into.data() != bytes.data())  // Room() gave another
+        std::memcpy(into.data() + at, block.data(), block.size());
       if (cell.is_in_order) cell.crc32c.Append(block);
     }
     AddFilled(i, c, bytes.size());

@@ -13,6 +13,9 @@
 
 namespace ckpt::gs {
 
+/// Copied and summed in turn, while it lies in the cache.
+inline constexpr uint64_t kCachedBytes = 64 << 10;
+
 /// Memory in which an object or a part is gathered, with room in front and behind, so that it can
 /// become a request body of several parts without a copy. Movable.
 class UploadBuffer {

@@ -66,6 +66,37 @@ TEST(GsPositioned, TakesAnyRange) {
   EXPECT_EQ(stub.CountRequests("POST", "uploads"), 0U);
 }
 
+TEST(GsPositioned, LendsTheMemoryOfItsParts) {
+  GsStub stub;
+  const auto store = stub.Open();
+  const std::string text = RandomText(40 * kMiB + 3, 5);
+  const CreateOptions create{.is_create_only = true, .borders = {24}};
+  ASSERT_RESULT(const auto writer, store->CreatePositioned("object", text.size(), create));
+  size_t lent = 0;
+  size_t copied = 0;
+  for (uint64_t at = 0; at < text.size();) {
+    const uint64_t size = std::min<uint64_t>(at == 0 ? 24 : 700'008, text.size() - at);
+    ASSERT_RESULT(const std::span<std::byte> room, writer->Room({at, at + size}));
+    const auto bytes = BytesOf(text).subspan(at, size);
+    if (room.empty()) {
+      ++copied;
+      ASSERT_SUCCEEDS(writer->WriteAt(at, bytes).get());
+    } else {
+      ++lent;
+      ASSERT_EQ(room.size(), size);
+      EXPECT_EQ(reinterpret_cast<uintptr_t>(room.data()) % 8, at % 8);
+      std::copy(bytes.begin(), bytes.end(), room.begin());
+      ASSERT_SUCCEEDS(writer->WriteAt(at, room).get());
+    }
+    at += size;
+  }
+  EXPECT_EQ(copied, 2U) << "where three parts meet";
+  EXPECT_GT(lent, 50U);
+  ASSERT_RESULT(const ObjectInfo info, writer->Commit());
+  EXPECT_EQ(info.crc32c, Crc32c::Of(BytesOf(text)));
+  EXPECT_TRUE(stub.Holds("run/object") == text);
+}
+
 TEST(GsPositioned, RefusesBytesThatAreWrittenTwice) {
   GsStub stub;
   const auto store = stub.Open();

@@ -238,7 +238,9 @@ TEST(GsPartLayout, CutsEachSegmentIntoEqualParts) {
   ExpectGoodLayout(layout, 60 * kMiB);
   ASSERT_EQ(layout.parts.size(), 5U);
   EXPECT_EQ(layout.parts[2].end, borders[0]);
-  EXPECT_EQ(layout.parts[0].size() - layout.parts[2].size(), 1U);
+  EXPECT_EQ(layout.parts[0].size(), 13'981'056U);
+  EXPECT_EQ(layout.parts[1].size(), 13'980'992U);
+  EXPECT_EQ(layout.parts[2].size(), 13'980'993U);
   EXPECT_EQ(layout.straddling, 0U);
 }
 
