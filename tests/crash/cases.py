@@ -185,7 +185,9 @@ class Running(contextlib.AbstractContextManager):
         return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def send(self, number: int) -> None:
-        self._process.send_signal(number)
+        # Not Popen.send_signal(): that takes note of an end, which is left to whoever asks for it.
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, number)
 
     def carry_on(self) -> Ended:
         """Lets a process that stands still run to its end."""

@@ -7,6 +7,8 @@ before them need no second look.
 
 import fnmatch
 import hashlib
+import json
+import re
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -22,6 +24,9 @@ import steps
 NAME = "commit"
 MOST_SHOWN = 12
 CHANGING_METHODS = ("POST", "PUT", "DELETE")
+TEMPORARY = re.compile(r"\.\d+-[0-9a-f]+(?=\.tmp$)")  # of a name: process and chance
+READ_OF_REPORTS = ("program", "result", "run_digest", "error")
+READ_OF_NOTES = ("shard", "shards", "state", "error", "bundles_done", "bundles_total", "open", "most_open_bytes")
 
 
 class Commits:
@@ -63,12 +68,23 @@ class Commits:
         raise NotImplementedError
 
     def _state(self) -> str:
-        """All that a next run can find."""
+        """All that a next run can find, without times and what else of a run nobody reads."""
         place = self.case.place
         folder = place.folder(NAME)
         folders = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_dir())
-        told = (sorted(places.digests_below(folder).items()), folders, place.unfinished(NAME))
+        files = sorted((TEMPORARY.sub("", name), _read_of(folder / name, digest)) for name, digest in places.digests_below(folder).items())
+        told = (files, folders, place.unfinished(NAME))
         return hashlib.sha256(repr(told).encode()).hexdigest()
+
+
+def _read_of(path: Path, digest: str) -> str:
+    """What of a file a next run takes note of: of a report and of a shard's note a few words, of all others everything."""
+    words = READ_OF_NOTES if path.parent.name == "shards" else READ_OF_REPORTS if path.name == "report.json" else ()
+    try:
+        told = json.loads(path.read_text(encoding="utf-8")) if words else None
+    except ValueError:  # cut
+        told = None
+    return repr([told.get(word) for word in words]) if isinstance(told, dict) else digest
 
 
 class LocalCommits(Commits):
