@@ -28,6 +28,7 @@ Output of the stages lies in build/test-logs; the end of it is printed where a s
 """
 import argparse
 import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
@@ -38,7 +39,7 @@ import sys
 import tempfile
 import time
 import xml.etree.ElementTree
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import lint
 import venv_tool
@@ -47,12 +48,15 @@ from tree import ROOT
 BUILD = ROOT / "build"
 LOGS = BUILD / "test-logs"
 CORES = str(os.cpu_count() or 2)
-WORKERS = str(min(4, os.cpu_count() or 2))  # of the stages in Python; each may hold some GB
+# Of the stages in Python, which wait for disks and servers a good part of their time; each may hold some GB.
+WORKERS = str(min(4, (os.cpu_count() or 2) + 1))
 # The test programs whose code has threads; the others would only repeat under ThreadSanitizer what AddressSanitizer saw.
 THREADED = re.compile(r"(unit_base|unit_run|unit_source|unit_cli|store|golden)\w*_test")
 SHARDS = 4  # processes for each test program: a long one does not run alone at the end
 ROOTED = ("image", "slurm", "cluster", "soak")  # stages that need root
 ASKED = ("soak", "full")  # stages that only run when they are named
+MEMORY = pathlib.Path("/dev/shm")  # a file system in memory
+MEMORY_BYTES = 12 << 30  # that must be free there; the tests of a stage leave up to 5 GB at one time
 SHOWN_LINES = 80  # of the log of a stage that failed
 
 
@@ -162,32 +166,42 @@ def gtests(stage: Stage, preset: str, labels: tuple[str, ...], targets: set[str]
 
 def run_program(stage: Stage, preset: str, env: dict) -> None:
     """The program itself, under a sanitizer: files that must be refused, and each conversion of a golden model."""
-    program = BUILD / preset / "src/cli/ckpt"
-    fixed = fixed_addresses()
+    program = [*fixed_addresses(), BUILD / preset / "src/cli/ckpt"]
     golden = ROOT / "tests/golden"
-    expected = json.loads((golden / "sources/expected.json").read_text())["files"]
-    bad = {name: entry["verdict"] for name, entry in expected.items() if re.match("bad/(st|gguf|index)_", name)}
-    for name, verdict in sorted(bad.items()):
-        status = stage.run(*fixed, program, "inspect", golden / "sources" / name, must=False, env=env, timeout_s=120)
-        stage.count(f"inspect {name} ended with {status}", status in ((0,) if verdict.startswith("ok") else (65, 66)))
-    for kind in ("bf16", "int8_per_channel", "int4_per_channel", "int8_blockwise", "int4_blockwise"):
+
+    def inspect(name: str, verdict: str) -> tuple[str, bool]:
+        status = stage.run(*program, "inspect", golden / "sources" / name, must=False, env=env, timeout_s=120)
+        return f"inspect {name} ended with {status}", status in ((0,) if verdict.startswith("ok") else (65, 66))
+
+    def pytorch(kind: str) -> tuple[str, bool]:
         with tempfile.TemporaryDirectory(dir=BUILD) as out:
             quantize = [] if kind == "bf16" else ["--quantize", kind]
             source = golden / "jetstream-pytorch/llama-3-hf/input"
-            status = stage.run(*fixed, program, "convert", source, out + "/out", "--to", "jetstream-pytorch", *quantize,
+            status = stage.run(*program, "convert", source, out + "/out", "--to", "jetstream-pytorch", *quantize,
                                "--threads", "5", "--bundle-size", "1MiB", must=False, env=env, timeout_s=300)
             made = pathlib.Path(out, "out/model.safetensors")
             wanted = golden / f"jetstream-pytorch/llama-3-hf/{kind}/model.safetensors"
-            stage.count(f"convert to {kind} ended with {status}, or its bytes differ",
-                        status == 0 and made.exists() and made.read_bytes() == wanted.read_bytes())
-    for flags in ([], ["--compression", "zstd:1"], ["--orbax-layout", "pathways"]):
+            return (f"convert to {kind} ended with {status}, or its bytes differ",
+                    status == 0 and made.exists() and made.read_bytes() == wanted.read_bytes())
+
+    def maxtext(flags: list[str]) -> tuple[str, bool]:
         with tempfile.TemporaryDirectory(dir=BUILD) as out:
             source = golden / "maxtext/llama3.1/hf"
-            made = stage.run(*fixed, program, "convert", source, out + "/out", "--to", "maxtext", "--model", "llama3.1-8b",
+            made = stage.run(*program, "convert", source, out + "/out", "--to", "maxtext", "--model", "llama3.1-8b",
                              "--outputs", "scanned,unscanned,int8,int4w,fp8", "--threads", "5", "--bundle-size", "1MiB",
                              *flags, must=False, env=env, timeout_s=300)
-            held = stage.run(*fixed, program, "verify", out + "/out", must=False, env=env, timeout_s=300)
-            stage.count(f"convert to MaxText {flags} ended with {made}, verify with {held}", made == held == 0)
+            held = stage.run(*program, "verify", out + "/out", must=False, env=env, timeout_s=300)
+            return f"convert to MaxText {flags} ended with {made}, verify with {held}", made == held == 0
+
+    expected = json.loads((golden / "sources/expected.json").read_text())["files"]
+    bad = {name: entry["verdict"] for name, entry in expected.items() if re.match("bad/(st|gguf|index)_", name)}
+    with concurrent.futures.ThreadPoolExecutor(int(CORES)) as pool:
+        begun = [pool.submit(maxtext, flags) for flags in ([], ["--compression", "zstd:1"], ["--orbax-layout", "pathways"])]
+        begun += [pool.submit(pytorch, kind) for kind in
+                  ("bf16", "int8_per_channel", "int4_per_channel", "int8_blockwise", "int4_blockwise")]
+        begun += [pool.submit(inspect, name, verdict) for name, verdict in sorted(bad.items())]
+        for one in begun:
+            stage.count(*one.result())
 
 
 def build(stage: Stage) -> None:
@@ -247,12 +261,24 @@ def fuzz(stage: Stage, seconds: int) -> None:
                                      *end]), status == 0)
 
 
+@contextlib.contextmanager
+def small_files_folder() -> Iterator[pathlib.Path]:
+    """For what tests write where it does not matter: in memory, where nothing waits for a disk, if there is room."""
+    known = dict(re.findall(r"^(\w+):\s+(\d+) kB$", pathlib.Path("/proc/meminfo").read_text(), re.MULTILINE))
+    is_roomy = int(known.get("MemAvailable", 0)) << 10 > MEMORY_BYTES and os.access(MEMORY, os.W_OK) and \
+        shutil.disk_usage(MEMORY).free > MEMORY_BYTES
+    with tempfile.TemporaryDirectory(prefix="ckpt-test-", dir=MEMORY if is_roomy else None) as folder:
+        yield pathlib.Path(folder)
+
+
 def pytest(stage: Stage, *arguments: str, venv: str = "judge", env: dict | None = None, timeout_s: int = 3600) -> None:
     python = venv_tool.make(venv, ROOT / f"tests/{venv}/requirements.txt")
     report = LOGS / f"{stage.log.stem}.xml"
     report.unlink(missing_ok=True)
-    stage.run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=10", f"--junitxml={report}", *arguments,
-              must=False, env={"PYTHONDONTWRITEBYTECODE": "1", **(env or {})}, timeout_s=timeout_s)
+    with small_files_folder() as folder:
+        stage.run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=10", f"--junitxml={report}",
+                  f"--basetemp={folder / 'pytest'}", "-o", "tmp_path_retention_policy=failed", *arguments,
+                  must=False, env={"PYTHONDONTWRITEBYTECODE": "1", **(env or {})}, timeout_s=timeout_s)
     if not report.exists():
         raise StageFailed("pytest left no report")
     stage.count_junit(report)

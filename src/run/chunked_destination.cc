@@ -21,6 +21,7 @@ struct Survey {
   std::vector<std::string> foreign;  // of taken: in a folder that holds no checkpoint
   std::vector<std::string> markers;  // of taken, in the order in which they go
   Standing standing = Standing::kUnmarked;
+  bool has_mark = false;     // anybody's
   bool is_own_mark = false;  // of this very run, finished or not
 };
 
@@ -66,10 +67,10 @@ std::set<std::string> DataFilesOf(const ChunkedPlan& plan, const ChunkedTarget& 
 // What lies in an output's own path and is not an own run's leftover. Without a mark that may be a
 // data file that a service has carried out after a failed run had removed all.
 Result<void> AddTaken(Store& destination, const ChunkedPlan& plan, const ChunkedTarget& target,
-                      size_t output, bool has_mark, Survey& survey) {
+                      size_t output, Survey& survey) {
   const std::string& root = plan.outputs[output].root;
   CKPT_TRY(const std::vector<ObjectInfo> objects, ListDestination(destination, root));
-  if (!has_mark && !objects.empty()) {
+  if (!survey.has_mark && !objects.empty()) {
     const std::set<std::string> data_files = DataFilesOf(plan, target, output);
     if (std::all_of(objects.begin(), objects.end(),
                     [&](const ObjectInfo& object) { return data_files.contains(object.name); })) {
@@ -91,24 +92,22 @@ Result<void> AddTaken(Store& destination, const ChunkedPlan& plan, const Chunked
   return {};
 }
 
-// Whether another process of this very run has set its mark since the survey.
-Result<bool> IsMarkedAnew(const Survey& survey, Store& destination, const ChunkedPlan& plan) {
-  if (survey.is_own_mark) return false;
-  return IsMarkOf(destination, plan);
-}
-
-Result<Survey> Look(Store& destination, const ChunkedPlan& plan, const ChunkedTarget& target) {
+Result<Survey> LookOnce(Store& destination, const ChunkedPlan& plan, const ChunkedTarget& target,
+                        const std::optional<Mark>& mark) {
   Survey survey;
-  CKPT_TRY(const std::optional<Mark> mark, ReadMark(destination, plan.state_name));
   CKPT_TRY(survey.standing, StandingOf(destination, mark, plan));
   survey.is_own_mark = mark && mark->run_digest == plan.run_digest;
   CKPT_TRY(const std::vector<ObjectInfo> state,
            ListDestination(destination, StateFolder(plan.state_name)));
-  const bool has_mark = std::any_of(state.begin(), state.end(), [&](const ObjectInfo& object) {
-    return object.name == MarkName(plan.state_name);
-  });
-  // Of a run that failed before it made anything: its mark and its report.
-  CKPT_TRY(const ReportState report, ReadReportState(destination, plan.state_name));
+  survey.has_mark = mark || std::any_of(state.begin(), state.end(), [&](const ObjectInfo& object) {
+                      return object.name == MarkName(plan.state_name);
+                    });
+  // Of a run that failed before it made anything: its mark and its report. Beside a mark of an
+  // unfinished or finished run the report decides nothing.
+  ReportState report;
+  if (survey.standing == Standing::kUnmarked) {
+    CKPT_TRY(report, ReadReportState(destination, plan.state_name));
+  }
   const bool has_only_failed =
       mark && survey.standing == Standing::kUnmarked && report.kind == ReportState::Kind::kFailed;
   const bool is_own = survey.standing == Standing::kOwnUnfinished || has_only_failed;
@@ -123,7 +122,7 @@ Result<Survey> Look(Store& destination, const ChunkedPlan& plan, const ChunkedTa
   for (const ObjectInfo& object : state) {
     if (object.name == LockName(plan.state_name)) continue;
     if (is_own || IsLeftover(object.name, plan.state_name) ||
-        (!has_mark && IsStray(object.name, report, plan.state_name))) {
+        (!survey.has_mark && IsStray(object.name, report, plan.state_name))) {
       survey.own.insert(object.name);
     } else {
       survey.taken.push_back(object.name);
@@ -135,8 +134,20 @@ Result<Survey> Look(Store& destination, const ChunkedPlan& plan, const ChunkedTa
     survey.taken.insert(survey.taken.end(), others.own.begin(), others.own.end());
   }
   for (size_t o = 0; o < plan.outputs.size(); ++o)
-    CKPT_TRY_VOID(AddTaken(destination, plan, target, o, has_mark, survey));
+    CKPT_TRY_VOID(AddTaken(destination, plan, target, o, survey));
   return survey;
+}
+
+// What is in the way is looked at again where the mark was set or removed between two requests:
+// another process of this very run began, or one ended.
+Result<Survey> Look(Store& destination, const ChunkedPlan& plan, const ChunkedTarget& target) {
+  for (int looks = 1;; ++looks) {
+    CKPT_TRY(const std::optional<Mark> mark, ReadMark(destination, plan.state_name));
+    CKPT_TRY(Survey survey, LookOnce(destination, plan, target, mark));
+    if (survey.taken.empty() || looks == kMostLooks) return survey;
+    CKPT_TRY(const bool has_changed, HasMarkChanged(destination, mark, plan.state_name));
+    if (!has_changed) return survey;
+  }
 }
 
 tl::unexpected<Error> RefuseForeign(const Store& destination, const Survey& survey) {
@@ -192,19 +203,18 @@ Result<bool> ClearDestination(Store& destination, const ChunkedPlan& plan,
   // goes last: until then what is left is known as ours, also to a run after a kill. One that
   // another process of this very run has set meanwhile is the sign that all is cleared.
   const std::string mark = MarkName(plan.state_name);
-  for (const std::vector<std::string>* names : {&survey.markers, &survey.taken}) {
-    for (const std::string& name : *names) {
-      if (name == mark) continue;
-      CKPT_TRY(const bool is_cleared, IsMarkedAnew(survey, destination, plan));
-      if (is_cleared) return true;
-      CKPT_TRY_VOID(destination.Remove(name));
-    }
+  std::vector<std::string> names = survey.markers;
+  names.insert(names.end(), survey.taken.begin(), survey.taken.end());
+  if (!is_resuming) names.insert(names.end(), survey.own.begin(), survey.own.end());
+  for (const std::string& name : names) {
+    if (name == mark) continue;
+    CKPT_TRY(const bool is_cleared, IsMarkedAnew(destination, plan, survey.is_own_mark));
+    if (is_cleared) return true;
+    CKPT_TRY_VOID(destination.Remove(name));
   }
   if (is_resuming) return true;
-  for (const std::string& name : survey.own) {
-    if (name != mark) CKPT_TRY_VOID(destination.Remove(name));
-  }
-  CKPT_TRY(const bool is_cleared, IsMarkedAnew(survey, destination, plan));
+  if (!survey.has_mark) return false;
+  CKPT_TRY(const bool is_cleared, IsMarkedAnew(destination, plan, survey.is_own_mark));
   if (!is_cleared) CKPT_TRY_VOID(destination.Remove(mark));
   return false;
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "base/text.h"
 #include "run/journal.h"
@@ -29,18 +30,18 @@ struct Survey {
   std::vector<std::string> own;      // of our state or an unfinished run
   std::vector<std::string> foreign;
   Standing standing = Standing::kUnmarked;
+  bool has_mark = false;     // anybody's
   bool is_own_mark = false;  // of this very run, finished or not
 };
 
-// Whether another process of this very run has set its mark since the survey.
-Result<bool> IsMarkedAnew(const Survey& survey, Store& destination, const Plan& plan) {
-  if (survey.is_own_mark) return false;
-  return IsMarkOf(destination, plan);
+bool IsFree(const Survey& survey) {
+  return survey.markers.empty() && survey.foreign.empty() &&
+         survey.standing != Standing::kOthersUnfinished;
 }
 
-Result<Survey> Look(Store& destination, const Plan& plan, const Target& target) {
+Result<Survey> LookOnce(Store& destination, const Plan& plan, const Target& target,
+                        const std::optional<Mark>& mark) {
   CKPT_TRY(const std::vector<ObjectInfo> objects, ListDestination(destination, ""));
-  CKPT_TRY(const std::optional<Mark> mark, ReadMark(destination));
   Survey survey;
   CKPT_TRY(survey.standing, StandingOf(destination, mark, plan));
   survey.is_own_mark = mark && mark->run_digest == plan.run_digest;
@@ -49,9 +50,9 @@ Result<Survey> Look(Store& destination, const Plan& plan, const Target& target) 
     return std::any_of(objects.begin(), objects.end(),
                        [&](const ObjectInfo& object) { return object.name == name; });
   };
-  const bool has_mark = has(MarkName());
+  survey.has_mark = mark || has(MarkName());
   ReportState report;
-  if (!has_mark && has(ReportName())) {
+  if (!survey.has_mark && has(ReportName())) {
     CKPT_TRY(report, ReadReportState(destination));
   }
   for (const ObjectInfo& object : objects) {
@@ -62,7 +63,7 @@ Result<Survey> Look(Store& destination, const Plan& plan, const Target& target) 
                                 std::find(files.begin(), files.end(), object.name) != files.end();
     if (target.IsMarker(object.name) && !is_ours_by_now) {
       survey.markers.push_back(object.name);
-    } else if (IsLeftover(object.name) || (!has_mark && IsStray(object.name, report)) ||
+    } else if (IsLeftover(object.name) || (!survey.has_mark && IsStray(object.name, report)) ||
                (mark && (IsState(object.name) || IsMadeFromAny(object.name, mark->files)))) {
       survey.own.push_back(object.name);
     } else {
@@ -72,10 +73,20 @@ Result<Survey> Look(Store& destination, const Plan& plan, const Target& target) 
   return survey;
 }
 
+// What is in the way is looked at again where the mark was set or removed between two requests:
+// another process of this very run began, or one ended.
+Result<Survey> Look(Store& destination, const Plan& plan, const Target& target) {
+  for (int looks = 1;; ++looks) {
+    CKPT_TRY(const std::optional<Mark> mark, ReadMark(destination));
+    CKPT_TRY(Survey survey, LookOnce(destination, plan, target, mark));
+    if (IsFree(survey) || looks == kMostLooks) return survey;
+    CKPT_TRY(const bool has_changed, HasMarkChanged(destination, mark));
+    if (!has_changed) return survey;
+  }
+}
+
 Result<void> Allow(const Store& destination, const Survey& survey, bool is_overwriting) {
-  const bool is_free = survey.markers.empty() && survey.foreign.empty() &&
-                       survey.standing != Standing::kOthersUnfinished;
-  if (is_free || is_overwriting) return {};
+  if (IsFree(survey) || is_overwriting) return {};
   std::vector<std::string> names = survey.markers;
   names.insert(names.end(), survey.foreign.begin(), survey.foreign.end());
   if (names.empty()) names = survey.own;
@@ -111,16 +122,18 @@ Result<Cleared> ClearDestination(Store& destination, const Plan& plan, const Tar
     cleared.warnings.push_back(
         fmt::format("left in the destination as they were: {}", ListSome(kept, kMostNames)));
   if (cleared.is_resuming) return cleared;
-  CKPT_TRY_VOID(DropUnfinishedFiles(destination, plan.state_name));
   // The mark goes last: until then what is left is known as ours, also to a run after a kill. One
   // that another process of this very run has set meanwhile is the sign that all is cleared.
+  bool has_dropped = false;
   for (const std::string& name : survey.own) {
-    if (name == MarkName()) continue;
-    CKPT_TRY(const bool is_cleared, IsMarkedAnew(survey, destination, plan));
+    CKPT_TRY(const bool is_cleared, IsMarkedAnew(destination, plan, survey.is_own_mark));
     if (is_cleared) return cleared;
-    CKPT_TRY_VOID(destination.Remove(name));
+    if (!std::exchange(has_dropped, true))
+      CKPT_TRY_VOID(DropUnfinishedFiles(destination, plan.state_name));
+    if (name != MarkName()) CKPT_TRY_VOID(destination.Remove(name));
   }
-  CKPT_TRY(const bool is_cleared, IsMarkedAnew(survey, destination, plan));
+  if (!survey.has_mark) return cleared;
+  CKPT_TRY(const bool is_cleared, IsMarkedAnew(destination, plan, survey.is_own_mark));
   if (!is_cleared) CKPT_TRY_VOID(destination.Remove(MarkName()));
   return cleared;
 }

@@ -152,9 +152,21 @@ Result<bool> IsAllThere(Store& destination, const Mark& mark) {
   return true;
 }
 
+Result<bool> HasMarkChanged(Store& destination, const std::optional<Mark>& seen,
+                            std::string_view state_name) {
+  CKPT_TRY(const std::optional<Mark> now, ReadMark(destination, state_name));
+  if (!now || !seen) return now.has_value() != seen.has_value();
+  return now->run_digest != seen->run_digest;
+}
+
 Result<bool> IsMarkOf(Store& destination, const PlanBase& plan) {
   CKPT_TRY(const std::optional<Mark> mark, ReadMark(destination, plan.state_name));
   return mark && mark->run_digest == plan.run_digest;
+}
+
+Result<bool> IsMarkedAnew(Store& destination, const PlanBase& plan, bool had_mark) {
+  if (had_mark) return false;
+  return IsMarkOf(destination, plan);
 }
 
 Result<Standing> StandingOf(Store& destination, const std::optional<Mark>& mark,

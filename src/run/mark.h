@@ -47,8 +47,18 @@ Result<void> WriteMark(Store& destination, const PlanBase& plan, const Mark& mar
 /// Puts another mark in the place of the one that is there, in one step.
 Result<void> ReplaceMark(Store& destination, std::string_view state_name, const Mark& mark);
 
+/// Whether the destination's mark is another now than the one that was seen, or has gone: another
+/// process has begun or ended there meanwhile.
+Result<bool> HasMarkChanged(Store& destination, const std::optional<Mark>& seen,
+                            std::string_view state_name = "");
+/// How often a destination is looked at while its mark changes.
+inline constexpr int kMostLooks = 5;
+
 /// Whether the destination's mark is that of this very run.
 Result<bool> IsMarkOf(Store& destination, const PlanBase& plan);
+/// Whether another process of this very run has set its mark since a survey; `had_mark`: the survey
+/// saw one of this run already, which then says nothing.
+Result<bool> IsMarkedAnew(Store& destination, const PlanBase& plan, bool had_mark);
 
 /// Whose a destination is, by its mark.
 enum class Standing : uint8_t {

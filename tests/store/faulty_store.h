@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -36,7 +37,13 @@ struct Fault {
   FaultPoint point = FaultPoint::kRead;
   uint64_t nth = 1;
   Error error{Code::kIo, "injected fault", {}, {}, "none: a test asked for it"};
+  /// Instead: what happens just before that call, which then goes on. Another process's work.
+  std::function<void()> meanwhile = {};
 };
+
+/// Calls by which a destination is looked at.
+inline constexpr std::array kLooks = {FaultPoint::kList, FaultPoint::kStat, FaultPoint::kOpen,
+                                      FaultPoint::kRead};
 
 /// `count` faults among the first `within` calls at any of `points`: the same for the same seed.
 inline std::vector<Fault> RandomFaults(uint64_t seed, size_t count, std::vector<FaultPoint> points,
@@ -57,10 +64,14 @@ class FaultScript {
 
   /// Counts one call; the error if it is to fail.
   std::optional<Error> Hit(FaultPoint point) {
-    const std::lock_guard lock(mutex_);
-    const uint64_t nth = ++counts_[static_cast<size_t>(point)];
+    const uint64_t nth = [&] {
+      const std::lock_guard lock(mutex_);
+      return ++counts_[static_cast<size_t>(point)];
+    }();
     for (const Fault& fault : faults_) {
-      if (fault.point == point && fault.nth == nth) return fault.error;
+      if (fault.point != point || fault.nth != nth) continue;
+      if (!fault.meanwhile) return fault.error;
+      fault.meanwhile();
     }
     return std::nullopt;
   }

@@ -29,7 +29,7 @@ std::unique_ptr<Store> OpenAt(const std::string& path, IoMode mode = IoMode::kAu
 }
 
 TEST(FullDisk, IsNoticedBeforeAPositionedWriteAndLeavesNothing) {
-  const TempFolder folder;
+  const TempFolder folder(TempFolder::OnDisk());
   const auto store = OpenAt(folder.path());
   const FileSizeLimit limit(64 * kBlock);
   const auto writer = store->CreatePositioned("a/object", 65 * kBlock, {});
@@ -41,7 +41,7 @@ TEST(FullDisk, IsNoticedBeforeAPositionedWriteAndLeavesNothing) {
 }
 
 TEST(FullDisk, FailsASequentialWriteAndItsCommit) {
-  const TempFolder folder;
+  const TempFolder folder(TempFolder::OnDisk());
   const auto store = OpenAt(folder.path());
   {
     ASSERT_RESULT(const auto writer, store->Create("object", {}));
@@ -59,7 +59,7 @@ TEST(FullDisk, FailsASequentialWriteAndItsCommit) {
 }
 
 TEST(FullDisk, IsToldWithWhatIsNeededAndFree) {
-  const TempFolder folder;
+  const TempFolder folder(TempFolder::OnDisk());
   const Descriptor fd(open(folder.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   for (const int error : {ENOSPC, EDQUOT}) {
     const auto failure = FailOutput(error, "write", fd.get(), 16'060'000'000);
@@ -118,7 +118,7 @@ TEST_F(RefusedDirectIo, IsAnErrorWhereDirectIoIsForced) {
 }
 
 TEST_F(RefusedDirectIo, IsNoticedWhenOnlyTheReadIsRefused) {
-  const TempFolder folder;
+  const TempFolder folder(TempFolder::OnDisk());
   const std::string text = RandomText(3 * kBlock, 1);
   const auto direct = OpenAt(folder.path(), IoMode::kDirect);
   // Positioned, as small objects would lie in the page cache and be read from there.
@@ -140,7 +140,7 @@ TEST_F(RefusedDirectIo, IsNoticedWhenOnlyTheReadIsRefused) {
 
 // Against plain memory: every ragged edge, from aligned and from odd addresses.
 TEST(DirectWrite, ChangesExactlyTheGivenBytes) {
-  const TempFolder folder;
+  const TempFolder folder(TempFolder::OnDisk());
   const std::string path = folder.path() + "/file";
   constexpr uint64_t size = 6 * kBlock;
   std::string expected = RandomText(size, 1);
@@ -174,7 +174,7 @@ TEST(DirectWrite, ChangesExactlyTheGivenBytes) {
 }
 
 TEST(PageCache, TakesAFileWithHolesForNotCached) {
-  const TempFolder folder;
+  const TempFolder folder(TempFolder::OnDisk());
   const std::string path = folder.path() + "/sparse";
   const Descriptor fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   ASSERT_EQ(ftruncate(fd.get(), 256 * kBlock), 0);
@@ -184,7 +184,7 @@ TEST(PageCache, TakesAFileWithHolesForNotCached) {
 }
 
 TEST(PageCache, KnowsWhetherAFileIsCached) {
-  const TempFolder folder;
+  const TempFolder folder(TempFolder::OnDisk());
   const std::string path = folder.path() + "/file";
   const std::string text = RandomText(256 * kBlock, 1);
   std::ofstream(path, std::ios::binary) << text;
@@ -211,7 +211,7 @@ TEST(PageCache, KnowsWhetherAFileIsCached) {
 }
 
 TEST(WriteBehind, TakesAnyNumberOfRanges) {
-  const TempFolder folder;
+  const TempFolder folder(TempFolder::OnDisk());
   const Descriptor fd(open((folder.path() + "/file").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
   const std::string text = RandomText(uint64_t{1} << 20U, 1);
   WriteBehind behind;

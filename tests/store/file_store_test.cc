@@ -41,7 +41,7 @@ class FileStoreTest : public testing::Test {
   Store& store() { return *store_; }
 
  private:
-  TempFolder folder_;
+  TempFolder folder_{TempFolder::OnDisk()};
   std::unique_ptr<Store> store_ = OpenAt(path());
 };
 
@@ -243,7 +243,7 @@ TEST_F(FileStoreTest, NeitherCommitsNorRemovesAPartFileThatIsNotItsOwn) {
 class FileStoreModes : public testing::TestWithParam<IoMode> {};
 
 TEST_P(FileStoreModes, NoticeThatAFileWasCutWhileReading) {
-  const TempFolder folder;
+  const TempFolder folder(TempFolder::OnDisk());
   const std::string file = folder.path() + "/file";
   WriteFile(file, RandomText(4 * kBlock, 1));
   const auto store = OpenAt(folder.path(), GetParam());
@@ -259,7 +259,7 @@ TEST_P(FileStoreModes, NoticeThatAFileWasCutWhileReading) {
 }
 
 TEST_P(FileStoreModes, NoticeThatAFileWasChangedWhileReading) {
-  const TempFolder folder;
+  const TempFolder folder(TempFolder::OnDisk());
   const std::string file = folder.path() + "/file";
   WriteFile(file, RandomText(2 * kBlock, 1));
   const auto store = OpenAt(folder.path(), GetParam());
@@ -270,7 +270,7 @@ TEST_P(FileStoreModes, NoticeThatAFileWasChangedWhileReading) {
 }
 
 TEST_P(FileStoreModes, MoveMoreThanOneTransferAtATime) {
-  const TempFolder folder;
+  const TempFolder folder(TempFolder::OnDisk());
   const uint64_t size = (uint64_t{17} << 20U) + 4099;
   AlignedMemory memory(size + kBlock);
   const std::string text = RandomText(size, 5);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <stdexcept>
@@ -14,7 +15,7 @@ namespace ckpt {
 /// A new folder, gone with all in it at the end.
 class TempFolder {
  public:
-  explicit TempFolder(const std::string& parent = OnDisk()) : path_(parent + "/ckpt-test-XXXXXX") {
+  explicit TempFolder(const std::string& parent = Quick()) : path_(parent + "/ckpt-test-XXXXXX") {
     if (mkdtemp(path_.data()) == nullptr) throw std::runtime_error("no folder in " + parent);
   }
   TempFolder(const TempFolder&) = delete;
@@ -33,8 +34,16 @@ class TempFolder {
   static std::string InMemory() {
     return access("/dev/shm", W_OK) == 0 ? "/dev/shm" : testing::TempDir();
   }
+  /// In memory where there is room, as in a container there may not be: nothing waits for a disk.
+  static std::string Quick() {
+    std::error_code ignored;
+    const auto space = std::filesystem::space(InMemory(), ignored);
+    return !ignored && space.available >= kRoomBytes ? InMemory() : OnDisk();
+  }
 
  private:
+  static constexpr uintmax_t kRoomBytes = 1ULL << 30;
+
   std::string path_;
 };
 

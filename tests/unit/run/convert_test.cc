@@ -10,8 +10,10 @@
 #include "run/compare.h"
 #include "store/null/null_store.h"
 #include "tests/read_file.h"
+#include "tests/sanitized.h"
 #include "tests/store/faulty_store.h"
 #include "tests/store/temp_folder.h"
+#include "tests/unit/run/begun.h"
 #include "tests/unit/run/tiny_llama.h"
 
 namespace ckpt {
@@ -46,12 +48,16 @@ class ConvertTest : public testing::Test {
   }
   Result<ConvertResult> Run(const std::string& name, const TinyPlanOptions& options,
                             bool is_overwriting = false) {
+    return RunAt(Out(name), options, is_overwriting);
+  }
+  Result<ConvertResult> RunAt(const std::string& path, const TinyPlanOptions& options,
+                              bool is_overwriting = false) {
     auto plan = MakeTinyPlan(source_, options);
     if (!plan) return Fail(plan.error());
     bundles_ = plan->bundles.size();
     MemoryBudget budget(plan->memory.budget_bytes);
     Watch watch;
-    const auto destination = OpenFolder(Out(name));
+    const auto destination = OpenFolder(path);
     return Convert(*plan, JetstreamPytorchTarget(), *source_, *destination, budget,
                    {is_overwriting, options.threads, "auto", "0"}, watch);
   }
@@ -64,14 +70,15 @@ class ConvertTest : public testing::Test {
 
 TEST_F(ConvertTest, OutputDoesNotDependOnThreadsBudgetOrIo) {
   MakeSource({});
+  const TempFolder disk(TempFolder::OnDisk());  // where writing goes past the page cache
   for (const std::string& quantize : kQuantizations) {
     ASSERT_TRUE(Run("one" + quantize, {quantize, 64 << 10, 1}));
     EXPECT_GE(bundles_, 8U);
     const std::string expected = ReadFile(Out("one" + quantize) + "/model.safetensors");
     for (const unsigned threads : {2U, 7U}) {
-      const std::string name = "many" + quantize + std::to_string(threads);
-      ASSERT_TRUE(Run(name, {quantize, 64 << 10, threads, 256ULL << 20}));
-      EXPECT_EQ(ReadFile(Out(name) + "/model.safetensors"), expected) << name;
+      const std::string many = disk.path() + "/" + quantize + std::to_string(threads);
+      ASSERT_TRUE(RunAt(many, {quantize, 64 << 10, threads, 256ULL << 20}));
+      EXPECT_EQ(ReadFile(many + "/model.safetensors"), expected) << many;
     }
   }
 }
@@ -298,8 +305,9 @@ TEST_F(ConvertTest, AnyFaultLeavesNothingThatLoadsAndARerunGoesOn) {
   for (const std::string& quantize :
        {std::string("int8_per_channel"), std::string("int4_blockwise")})
     ASSERT_TRUE(Run("whole" + quantize, {quantize, 32 << 10}));
-  for (uint64_t seed = 1; seed <= 24; ++seed) {
-    const TinyPlanOptions options{seed % 2 == 0 ? "int8_per_channel" : "int4_blockwise", 32 << 10};
+  for (uint64_t seed = 1; seed <= 24; seed += kCaseStep) {
+    const TinyPlanOptions options{seed / kCaseStep % 2 == 0 ? "int8_per_channel" : "int4_blockwise",
+                                  32 << 10};
     const std::string whole = "whole" + options.quantize;
     const auto plan = MakeTinyPlan(source_, options);
     ASSERT_TRUE(plan);
@@ -326,8 +334,8 @@ TEST_F(ConvertTest, AnyFaultLeavesNothingThatLoadsAndARerunGoesOn) {
     EXPECT_EQ(ReadFile(out + "/model.safetensors"), ReadFile(Out(whole) + "/model.safetensors"));
     EXPECT_EQ(FilesIn(out), FilesIn(Out(whole))) << seed;
   }
-  EXPECT_GE(failed, 10U);
-  EXPECT_GE(kept, 20U);
+  EXPECT_GE(failed, 10U / kCaseStep);
+  EXPECT_GE(kept, 20U / kCaseStep);
 }
 
 // A destination that cannot be looked at is not one that another run has taken.
@@ -345,9 +353,8 @@ TEST_F(ConvertTest, AFaultWhileLookingAtAnUnfinishedRunIsThatFaultAndLosesNothin
                    {false, 1, "auto", "0", {}, true}, watch);
   };
   size_t failed = 0;
-  for (const FaultPoint point :
-       {FaultPoint::kList, FaultPoint::kStat, FaultPoint::kOpen, FaultPoint::kRead}) {
-    for (uint64_t nth = 1; nth <= 6; ++nth) {
+  for (const FaultPoint point : kLooks) {
+    for (uint64_t nth = 1; nth <= 6; nth += kCaseStep) {
       const std::string name = fmt::format("out{}-{}", static_cast<int>(point), nth);
       ASSERT_FALSE(run(name, {FaultPoint::kWrite, 12}));
       const auto result = run(name, {point, nth, busy});
@@ -359,7 +366,35 @@ TEST_F(ConvertTest, AFaultWhileLookingAtAnUnfinishedRunIsThatFaultAndLosesNothin
       EXPECT_GT(again->shard.kept, 0U) << name;
     }
   }
-  EXPECT_GE(failed, 10U);
+  EXPECT_GE(failed, 10U / kCaseStep);
+}
+
+TEST_F(ConvertTest, AnotherProcessThatBeginsWhileOneLooksIsInNobodysWay) {
+  MakeSource({});
+  const auto plan = MakeTinyPlan(source_, {"int8_per_channel", 32 << 10});
+  ASSERT_TRUE(plan);
+  const auto run = [&](const std::string& name, const Fault& fault) {
+    FaultyStore destination(OpenFolder(Out(name)), {fault});
+    MemoryBudget budget(plan->memory.budget_bytes);
+    Watch watch;
+    return Convert(*plan, JetstreamPytorchTarget(), *source_, destination, budget,
+                   {false, 1, "auto", "0"}, watch);
+  };
+  ASSERT_TRUE(run("whole", {FaultPoint::kRemove, 0}));
+  ASSERT_FALSE(run("begun", {FaultPoint::kWrite, 12}));
+  size_t begun = 0;
+  for (const FaultPoint point : kLooks) {
+    for (uint64_t nth = 1; nth <= 6; nth += kCaseStep) {
+      const std::string name = fmt::format("out{}-{}", static_cast<int>(point), nth);
+      const auto result =
+          run(name, {point, nth, {}, [&] { begun += CopyUnlessBegun(Out("begun"), Out(name)); }});
+      ASSERT_TRUE(result) << name << ": " << result.error().Print();
+      EXPECT_EQ(ReadFile(Out(name) + "/model.safetensors"),
+                ReadFile(Out("whole") + "/model.safetensors"))
+          << name;
+    }
+  }
+  EXPECT_GE(begun, 1U);
 }
 
 TEST_F(ConvertTest, AStopBeforeAnythingIsRecordedRemovesWhatItMade) {
