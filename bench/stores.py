@@ -5,7 +5,8 @@ The servers are those of tests/stubs, in processes of their own on the same core
 bench/sink.py drops what arrives. ckpt and curl alternate against the same server, and the best wall time of each counts:
 
     read      ckpt convert gs://... null: (and inspect --digests)   curl --parallel, the same ranges, to /dev/null
-    write     ckpt convert FOLDER gs://...                          curl --parallel -T, parts of 16 MiB
+    write     bench/store_bench.cc: the store's writer alone        curl --parallel -T, parts of 16 MiB
+    convert   ckpt convert FOLDER gs://...                          the same
     through   ckpt convert ORG/NAME gs://... (hub to bucket)        ckpt convert FOLDER FOLDER, and FOLDER null:
 
 Input files are in the page cache. The ratio is bytes per second over the other's: above 1, ckpt is faster. CPU is the client's own.
@@ -29,7 +30,9 @@ from started import FOLDER, Stub, started  # noqa: E402
 SINK = os.path.relpath(ROOT / "bench/sink", FOLDER)  # it lies beside the stubs' folder
 PART = 16 << 20
 RANGE = 8 << 20  # of curl, where ckpt's own cannot be told
-CASES = ("read", "digests", "write", "through")
+CASES = ("read", "digests", "write", "convert", "through")
+METHODS = {"convert": "convert_to_bucket"}
+UPLOADER = ROOT / "build/release/bench/store_bench"
 
 
 def curl(config: Path, transfers: list[list[str]], connections: int) -> list[str]:
@@ -108,12 +111,18 @@ class Stores:
         return made
 
     def write(self) -> dict:
+        return self._sent_beside_curl(lambda name: [UPLOADER, f"gs://bkt/{name}", str(self.connections), *self.shards])
+
+    def convert_to_bucket(self) -> dict:
+        return self._sent_beside_curl(lambda name: self.convert(self.model, f"gs://bkt/{name}"))
+
+    def _sent_beside_curl(self, command: Callable[[str], list]) -> dict:
         parts, number = self.parts(), iter(range(10**6))
         with started(SINK, "--bucket", "bkt") as sink:
             os.environ["STORAGE_EMULATOR_HOST"] = sink.url
 
             def ours() -> list:
-                return self.convert(self.model, f"gs://bkt/out-{next(number)}")
+                return command(f"out-{next(number)}")
 
             def theirs() -> list:
                 fill_cache(parts)
@@ -177,7 +186,7 @@ def main() -> int:
     results = {}
     try:
         for case in arguments.case or CASES:
-            results[case] = getattr(stores, case)()
+            results[case] = getattr(stores, METHODS.get(case, case))()
             show(case, results[case])
     finally:
         shutil.rmtree(scratch)

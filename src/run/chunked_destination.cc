@@ -16,7 +16,7 @@ namespace ckpt {
 namespace {
 
 struct Survey {
-  std::set<std::string> own;         // of an unfinished run of ours: removed without asking
+  std::set<std::string> own;         // left by a run that failed: removed without asking
   std::vector<std::string> taken;    // in the outputs' own paths and the state folder
   std::vector<std::string> foreign;  // of taken: in a folder that holds no checkpoint
   std::vector<std::string> markers;  // of taken, in the order in which they go
@@ -36,7 +36,7 @@ std::vector<std::string> CompanionNames(const ChunkedPlan& plan) {
   return names;
 }
 
-// What an own run that did not finish has left of its outputs and companions.
+// What a run that did not finish has left of its outputs and companions.
 Result<void> AddOwn(Store& destination, const Mark& mark, Survey& survey) {
   for (const std::string& folder : mark.folders) {
     CKPT_TRY(const std::vector<ObjectInfo> objects, ListDestination(destination, folder));
@@ -97,6 +97,9 @@ Result<Survey> LookOnce(Store& destination, const ChunkedPlan& plan, const Chunk
   Survey survey;
   CKPT_TRY(survey.standing, StandingOf(destination, mark, plan));
   survey.is_own_mark = mark && mark->run_digest == plan.run_digest;
+  // All that lies below its outputs and its state folder is its own, also what another process of
+  // it makes at this moment; a stop inside the commit leaves some outputs under their names, whole.
+  if (survey.standing == Standing::kOwnUnfinished) return survey;
   CKPT_TRY(const std::vector<ObjectInfo> state,
            ListDestination(destination, StateFolder(plan.state_name)));
   survey.has_mark = mark || std::any_of(state.begin(), state.end(), [&](const ObjectInfo& object) {
@@ -110,18 +113,10 @@ Result<Survey> LookOnce(Store& destination, const ChunkedPlan& plan, const Chunk
   }
   const bool has_only_failed =
       mark && survey.standing == Standing::kUnmarked && report.kind == ReportState::Kind::kFailed;
-  const bool is_own = survey.standing == Standing::kOwnUnfinished || has_only_failed;
-  if (mark && is_own) {
-    Mark own = *mark;
-    // A stop inside the commit leaves some outputs under their names, whole.
-    for (const ChunkedOutput& output : plan.outputs) {
-      if (survey.standing == Standing::kOwnUnfinished) own.folders.push_back(output.root);
-    }
-    CKPT_TRY_VOID(AddOwn(destination, own, survey));
-  }
+  if (has_only_failed) CKPT_TRY_VOID(AddOwn(destination, *mark, survey));
   for (const ObjectInfo& object : state) {
     if (object.name == LockName(plan.state_name)) continue;
-    if (is_own || IsLeftover(object.name, plan.state_name) ||
+    if (has_only_failed || IsLeftover(object.name, plan.state_name) ||
         (!survey.has_mark && IsStray(object.name, report, plan.state_name))) {
       survey.own.insert(object.name);
     } else {

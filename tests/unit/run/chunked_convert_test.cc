@@ -23,6 +23,7 @@
 #include "tests/store/temp_folder.h"
 #include "tests/unit/run/begun.h"
 #include "tests/unit/run/tiny_maxtext.h"
+#include "tests/unit/source/memory_store.h"
 
 namespace ckpt {
 namespace {
@@ -445,6 +446,34 @@ TEST_F(ChunkedConvertTest, AnotherProcessThatBeginsWhileOneLooksIsInNobodysWay) 
     }
   }
   EXPECT_GE(begun, 4U / kCaseStep);
+}
+
+// A bucket, where objects lie at their final places from the first on.
+TEST_F(ChunkedConvertTest, WhatAnotherProcessMakesWhileOneLooksIsInNobodysWay) {
+  MakeSource({});
+  auto first = std::make_unique<MemoryStore>();
+  MemoryStore& begun = *first;
+  FaultyStore cut(std::move(first), {{FaultPoint::kWrite, 60}});
+  ASSERT_FALSE(Run(cut, {}));
+  size_t made = 0;
+  for (const FaultPoint point : kLooks) {
+    for (uint64_t nth = 1; nth <= 4; ++nth) {
+      auto next = std::make_unique<MemoryStore>();
+      MemoryStore& bucket = *next;
+      const auto objects = *begun.List("", {});
+      for (const ObjectInfo& object : objects) bucket.Put(object.name, begun.Get(object.name));
+      const std::string other = plan_->outputs[0].root + "/d/of_another_shard";
+      FaultyStore store(std::move(next), {{point, nth, {}, [&] {
+                                             bucket.Put(other, "values");
+                                             ++made;
+                                           }}});
+      const auto result = Run(store, {});
+      ASSERT_TRUE(result) << static_cast<int>(point) << "-" << nth << ": "
+                          << result.error().Print();
+      EXPECT_GT(result->shard.kept, 0U);
+    }
+  }
+  EXPECT_GE(made, 8U);
 }
 
 TEST_F(ChunkedConvertTest, NamesTheValueThatCannotBeQuantized) {
