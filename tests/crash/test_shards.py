@@ -1,9 +1,11 @@
-"""Shards in any order, killed, repeated, and two programs at once on one of them: the bytes are a single run's, and there is one commit:
-what makes readers accept the outputs comes to be once. Of two that find all recorded at the same moment one makes it; the other one may
-find it there, equal, and tell of it as its own."""
+"""Shards in any order, all at once, killed, repeated, and two programs at once on one of them: the bytes are a single run's, and there is
+one commit: what makes readers accept the outputs comes to be once. Of two that find all recorded at the same moment one makes it; the
+other one may find it there, equal, and tell of it as its own."""
 
+import contextlib
 import random
 import signal
+import time
 
 import pytest
 
@@ -11,6 +13,7 @@ import cases
 
 COUNTS = (1, 2, 3, 7, 16)
 MOST_KILLED = 3
+TOGETHER, AT_ONCE = 3, 4
 TURNS = {"file": 5, "gs": 2}  # a bucket's runs are of more bytes
 AT_WORK = 75  # the exit code of a run beside another one
 COMMITTED = "converted "
@@ -94,6 +97,29 @@ def test_shards_that_are_killed_and_repeated_make_a_single_runs_bytes(target: st
             assert shards.late >= 1, shards.history
             print(f"crash: {case.name}: {count} shards, {shards.killed} killed, {shards.commits} commit, {shards.late} came late")
             case.place.remove(shards.name)
+
+
+@pytest.mark.parametrize("place", ["gs", "file"])
+@pytest.mark.parametrize("target", list(reversed(cases.TARGETS)))
+def test_shards_that_begin_together_are_in_nobodys_way(target: str, place: str):
+    """As the pods of a Job do: each looks at a destination that the others begin to fill at this moment."""
+    moments = random.Random(f"together {target} {place}")
+    with cases.opened(target, place) as case:
+        for turn in range(TOGETHER):
+            shards = Shards(case, AT_ONCE, moments)
+            shards.name = f"together-{turn}"
+            with contextlib.ExitStack() as stack:
+                begun = []
+                for index in moments.sample(range(AT_ONCE), AT_ONCE):
+                    begun.append((index, stack.enter_context(shards.start(index))))
+                    time.sleep(moments.choice((0, 0, 0.01, 0.03)))
+                for index, running in begun:
+                    shards.take(running.end(), index)
+            case.assert_whole(shards.name, shards.history)
+            case.assert_committed_once(shards.name, shards.history)
+            assert shards.commits >= 1, shards.history
+            case.place.remove(shards.name)
+        print(f"crash: {case.name}: {TOGETHER} times {AT_ONCE} shards that began together")
 
 
 @pytest.mark.parametrize("place", ["gs", "file"])
