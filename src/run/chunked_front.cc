@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/checked.h"
 #include "base/crc32c.h"
+#include "run/record_reader.h"
 
 namespace ckpt {
 namespace {
@@ -38,11 +39,14 @@ class FrontWriter {
         index_(output),
         output_(context.plan.outputs[output]),
         record_(record),
-        makers_(MakersOf(context.plan, output)) {}
+        makers_(MakersOf(context.plan, output)) {
+    if (context.records.journal() != nullptr) journal_.emplace(*context.records.journal());
+  }
 
   Result<void> Run() {
     const std::vector<FrontChunk>& front = context_.plan.front[index_];
     if (front.empty()) return {};
+    ExpectMakersOf(front);
     if (!output_.is_object_per_chunk) {
       const std::string name =
           Below(context_.folders[index_], context_.target.DataFileName(context_.plan, index_, 0));
@@ -83,13 +87,20 @@ class FrontWriter {
     return elements;
   }
 
-  // Neighbours mostly come from one bundle.
-  Result<const BundleRecord*> Record(uint32_t number) {
-    if (!last_ || last_->number != number) {
-      last_.reset();
-      CKPT_TRY(last_, context_.records.Get(number));
+  void ExpectMakersOf(const std::vector<FrontChunk>& front) {
+    if (!journal_) return;
+    std::vector<uint32_t> numbers;
+    for (const FrontChunk& chunk : front) {
+      if (const auto made = makers_.find(chunk.array); made != makers_.end())
+        numbers.insert(numbers.end(), made->second.begin(), made->second.end());
     }
-    return &*last_;
+    journal_->Expect(std::move(numbers));
+  }
+
+  Result<const BundleRecord*> Record(uint32_t number) {
+    if (journal_) return journal_->Get(number);
+    CKPT_TRY(kept_, context_.records.Get(number));
+    return &kept_;
   }
 
   Result<void> Write(const FrontChunk& chunk, std::vector<std::byte> stored) {
@@ -139,7 +150,8 @@ class FrontWriter {
   const ChunkedOutput& output_;
   BundleRecord& record_;
   std::map<size_t, std::vector<uint32_t>> makers_;
-  std::optional<BundleRecord> last_;
+  std::optional<RecordReader> journal_;  // where there is one
+  BundleRecord kept_;                    // else
   std::unique_ptr<ObjectWriter> file_;
   uint64_t written_ = 0;
 };

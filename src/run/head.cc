@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/checked.h"
+#include "run/record_reader.h"
 
 namespace ckpt {
 namespace {
@@ -68,23 +69,6 @@ std::map<size_t, std::vector<uint32_t>> MakersOf(const Plan& plan, size_t file) 
   for (const Bundle& bundle : plan.bundles) add(bundle);
   return makers;
 }
-
-// Reads records back one at a time; neighbours in a range mostly come from one bundle.
-class RecordReader {
- public:
-  explicit RecordReader(const Journal& journal) : journal_(journal) {}
-  Result<const BundleRecord*> Get(uint32_t number) {
-    if (!last_ || last_->number != number) {
-      last_.reset();
-      CKPT_TRY(last_, journal_.Get(number));
-    }
-    return &*last_;
-  }
-
- private:
-  const Journal& journal_;
-  std::optional<BundleRecord> last_;
-};
 
 Result<void> AppendSides(const Plan& plan, size_t array, std::span<const uint32_t> makers,
                          RecordReader& records, RangeWriter& range) {
@@ -194,6 +178,7 @@ class RangeMaker {
   // Returns the ragged ends of the range.
   Result<std::vector<SideValue>> Make(const CommitRange& range) {
     RangeWriter writer(file_, range.segment, lane_.spare_buffer());
+    ExpectMakersOf(range);
     if (range.segment.begin == file_.base) {
       const std::string& header = context_.plan.output.files[index_].header;
       context_.progress.written_bytes += header.size();
@@ -239,6 +224,15 @@ class RangeMaker {
   std::vector<ArrayPart> TakeParts() { return std::move(parts_); }
 
  private:
+  void ExpectMakersOf(const CommitRange& range) {
+    std::vector<uint32_t> numbers;
+    for (const size_t array : range.arrays) {
+      if (const auto made = makers_.find(array); made != makers_.end())
+        numbers.insert(numbers.end(), made->second.begin(), made->second.end());
+    }
+    records_->Expect(std::move(numbers));
+  }
+
   std::span<const std::byte> TakeConstant(size_t array) {
     const auto bytes = std::as_bytes(std::span(context_.plan.output.arrays[array].constant));
     parts_.push_back({static_cast<uint32_t>(array), 0, Crc32c::Of(bytes)});

@@ -41,6 +41,7 @@ class Journal {
         state_name_(state_name),
         folder_(StateFolder(state_name)) {}
   const std::string& state_name() const { return state_name_; }
+  unsigned readers() const { return readers_; }
   /// Durable when it returns; whoever sees the record knows that the bundle's bytes were durable
   /// before. An equal record of another process is success. Errors: kIo where it recorded other
   /// bytes.

@@ -2,7 +2,6 @@
 
 import base64
 import collections
-import concurrent.futures
 import contextlib
 import copy
 import hashlib
@@ -94,6 +93,8 @@ class Sums:
         missing = [one for one in map(FileContent, paths) if one.size >= self.SMALLEST and self.of(one) is None]
         if not missing:
             return
+        import concurrent.futures  # noqa: PLC0415 (it takes long, and most stubs start without such files)
+
         with concurrent.futures.ProcessPoolExecutor(min(len(missing), os.cpu_count() or 1)) as pool:
             for content, crc in zip(missing, pool.map(crc32c.of_file, [one.path for one in missing])):
                 self._known[os.path.realpath(content.path)] = [content.size, content.modified_ns, crc]

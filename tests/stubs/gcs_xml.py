@@ -8,10 +8,9 @@ import threading
 import urllib.parse
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, field, replace
-from xml.sax.saxutils import escape
 
 import crc32c
-from gcs_access import XML, Access, xml_error
+from gcs_access import XML, Access, escape, xml_error
 from gcs_store import Spool
 from service import Answer, Refused, Request, text_answer
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <numeric>
 
+#include "run/record_reader.h"
 #include "tests/store/faulty_store.h"
 #include "tests/unit/run/state_store.h"
 
@@ -69,6 +70,32 @@ TEST_F(JournalTest, KeepsAFewMebibytesAtMost) {
   ASSERT_TRUE(journal.Put(RecordOf(records + 1, 70'000)));
   for (int i = 0; i < 2; ++i) ASSERT_TRUE(journal.Get(records + 1));
   EXPECT_EQ(reads(), before + 4);
+}
+
+TEST(RecordReader, ReadsAheadInTheOrderThatIsKnown) {
+  MemoryStore store;
+  Journal writer(store, kRunDigest);
+  for (uint32_t i = 1; i <= 8; ++i) ASSERT_TRUE(writer.Put(RecordOf(i, 10 * i)));
+  const Journal journal(store, kRunDigest, "", 3);
+  RecordReader records(journal);
+  const auto expect = [&](uint32_t number, uint64_t reads) {
+    const auto record = records.Get(number);
+    ASSERT_TRUE(record) << record.error().Print();
+    EXPECT_TRUE((*record)->IsEqualTo(RecordOf(number, 10 * number))) << number;
+    EXPECT_EQ(store.reads(), reads) << number;
+  };
+  records.Expect({5, 5, 2, 5, 8, 1, 7});
+  expect(5, 3);  // and 2 and 8
+  expect(5, 3);
+  expect(2, 3);
+  expect(5, 3);
+  expect(8, 3);
+  expect(4, 4);  // nobody said so
+  expect(1, 6);  // and 7
+  expect(7, 6);
+  records.Expect({});
+  expect(3, 7);
+  EXPECT_EQ(records.Get(99).error().code, Code::kNotFound);
 }
 
 }  // namespace
