@@ -367,7 +367,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stages", nargs="*")
     parser.add_argument("--without", choices=["cluster"])
-    parser.add_argument("--fuzz-seconds", type=int, default=5)
+    parser.add_argument("--fuzz-seconds", type=int, default=3)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--soak-minutes", type=float, default=1)
     parser.add_argument("--write-goldens", action="store_true")

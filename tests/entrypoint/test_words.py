@@ -22,8 +22,8 @@ FALSE = ("false", "f", "no", "n", "off", "0")
 DOCUMENTED = {0, 64, 65, 66, 69, 71, 73, 74, 75, 77, 78}  # 70 is our own bug, and a signal is no exit
 GEMMA = ["-b=bkt", "-m=google/gemma/maxtext/7b-it/2"]
 VERBS = ("convert", "plan", "inspect", "verify", "diff", "status", "clean", "families", "manifest")
-MIXES = 2400
-JUNK = 600
+MIXES = 1200
+JUNK = 300
 
 
 def candidates(prefix: str) -> list[str]:

@@ -15,9 +15,9 @@ from llama import load_hf
 
 DIMS = {"layers": 3, "dim": 1024, "heads": 8, "kv_heads": 2, "mlp": 2816, "vocab": 4096, "head_dim": 128}
 OUTPUTS = ("scanned", "unscanned", "int8")
-KILLS = 20
+KILLS = 12
 MOST_TRIES = 200
-COMMIT_KILLS = 16  # as soon as one of these files is seen, in turn: the short time in which a commit goes on
+COMMIT_KILLS = 8  # as soon as one of these files is seen, in turn: the short time in which a commit goes on
 COMMIT_FILES = ("_METADATA", "checkpoint", "manifest.ocdbt", "commit_success.txt")
 # Small bundles, one thread: long enough to be caught anywhere.
 SLOW = ["--bundle-size", "1MiB", "--threads", "1", "--io", "buffered", "--memory", "128MiB", "--quiet"]

@@ -5,6 +5,7 @@
 #include <ctime>
 
 #include "format/pickle/state_dict.h"
+#include "tests/sanitized.h"
 #include "tests/unit/format/error_of.h"
 #include "tests/unit/format/pickle_builder.h"
 
@@ -242,11 +243,12 @@ TEST(Pickle, BuildsAndFillsOnlyWhatMayBe) {
 
 TEST(Pickle, TakesNoMoreThanItsMemoryAndTime) {
   const std::clock_t begin = std::clock();
-  ExpectRefusal(Pickle("(" + std::string(10 << 20, ']') + "t"),
-                "more values than there is memory for", Code::kResources);
-  ExpectRefusal(Pickle("(" + std::string(10 << 20, 'N') + "t"),
-                "more values than there is memory for", Code::kResources);
-  ExpectRefusal(Pickle(std::string(10 << 20, '(')), "more values than there is memory for",
+  constexpr size_t many = (10 << 20) / kCaseStep;
+  ExpectRefusal(Pickle("(" + std::string(many, ']') + "t"), "more values than there is memory for",
+                Code::kResources);
+  ExpectRefusal(Pickle("(" + std::string(many, 'N') + "t"), "more values than there is memory for",
+                Code::kResources);
+  ExpectRefusal(Pickle(std::string(many, '(')), "more values than there is memory for",
                 Code::kResources);
   // Lists inside lists: neither recursion nor a name for each.
   EXPECT_TRUE(Decode(Pickle(std::string(60000, ']') + std::string(59999, 'a'))));

@@ -172,6 +172,7 @@ TEST_F(GroupsConvertTest, TilesThatEndInsideAGroupOrAWordChangeNothing) {
   for (const std::string& scheme : kSchemes) {
     const std::string whole = Convert("whole" + scheme, {scheme});
     for (const uint64_t rows : {1U, 5U, 129U}) {
+      if (kCaseStep > 1 && rows != 5) continue;
       const std::string name = scheme + std::to_string(rows);
       EXPECT_EQ(Convert(name, {.quantize = scheme, .rows_per_tile = rows}), whole) << name;
     }
