@@ -1,6 +1,7 @@
-// Sends files to a bucket through the store alone, as one positioned object: what writing costs
-// without a conversion. Beside it stands curl, which sends the same bytes (bench/stores.py).
-//   store_bench gs://BUCKET/OBJECT CONNECTIONS FILE...
+// Moves bytes through the store of a bucket alone: what reading and writing cost without a
+// conversion. Beside it stands curl, which moves the same bytes (bench/stores.py).
+//   store_bench write gs://BUCKET/OBJECT CONNECTIONS FILE...   files as one positioned object
+//   store_bench read gs://BUCKET/FOLDER CONNECTIONS            all objects, dropped
 // The bucket is that of STORAGE_EMULATOR_HOST.
 #include <fmt/format.h>
 
@@ -14,8 +15,10 @@
 #include <span>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "base/buffer.h"
 #include "base/environment.h"
 #include "base/memory_budget.h"
 #include "store/file/file_store.h"
@@ -28,6 +31,8 @@ constexpr uint64_t kSegmentBytes = 64ULL << 20;
 constexpr uint64_t kStepBytes = 2ULL << 20;  // what a conversion's tile holds, about
 constexpr uint64_t kBudgetBytes = 512ULL << 20;
 constexpr unsigned kMostPartsInFlight = 8;
+constexpr uint64_t kRangeBytes = 8ULL << 20;
+constexpr uint64_t kWindowBytes = kRangeBytes + 2 * kIoAlignment;
 
 unsigned Threads() { return std::max(1U, std::thread::hardware_concurrency()); }
 
@@ -120,21 +125,54 @@ Result<void> Upload(const Uri& folder, std::string_view name, unsigned connectio
   return {};
 }
 
+// As many ranges under way as there are connections, each into its own buffer, in order.
+Result<void> Download(const Uri& folder, unsigned connections) {
+  MemoryBudget budget(kBudgetBytes);
+  CKPT_TRY(Grant grant, budget.Acquire(connections * kWindowBytes));
+  CKPT_TRY(Buffer memory, Buffer::Allocate(std::move(grant)));  // outlives what is under way
+  CKPT_TRY(const std::unique_ptr<Store> bucket, OpenBucket(folder, connections, budget));
+  std::vector<IoFuture> reads(connections);
+  size_t turn = 0;
+  std::vector<std::unique_ptr<ObjectReader>> readers;
+  CKPT_TRY(const std::vector<ObjectInfo> objects, bucket->List(""));
+  for (const ObjectInfo& object : objects) {
+    CKPT_TRY(std::unique_ptr<ObjectReader> reader, bucket->Open(object));
+    for (uint64_t at = 0; at < object.size_bytes; at += kRangeBytes) {
+      IoFuture& read = reads[turn];
+      if (read.valid()) CKPT_TRY_VOID(read.get());
+      read = reader->ReadWindow({at, std::min(object.size_bytes, at + kRangeBytes)},
+                                memory.span(turn * kWindowBytes, kWindowBytes));
+      turn = (turn + 1) % connections;
+    }
+    readers.push_back(std::move(reader));
+  }
+  for (IoFuture& read : reads) {
+    if (read.valid()) CKPT_TRY_VOID(read.get());
+  }
+  return {};
+}
+
+Result<void> Move(std::span<char*> words) {
+  const std::string target = words[2];
+  const auto connections = static_cast<unsigned>(std::stoul(words[3]));
+  if (words[1] == std::string_view("read")) {
+    CKPT_TRY(const Uri folder, Uri::Parse(target));
+    return Download(folder, connections);
+  }
+  const size_t slash = target.rfind('/');
+  CKPT_TRY(const Uri folder, Uri::Parse(target.substr(0, slash)));
+  return Upload(folder, target.substr(slash + 1), connections, {words.begin() + 4, words.end()});
+}
+
 int Main(std::span<char*> words) {
   if (words.size() < 4) {
-    fmt::print(stderr, "usage: store_bench gs://BUCKET/OBJECT CONNECTIONS FILE...\n");
+    fmt::print(stderr, "usage: store_bench read|write gs://BUCKET/NAME CONNECTIONS [FILE...]\n");
     return 64;
   }
-  const std::string target = words[1];
-  const size_t slash = target.rfind('/');
-  const auto sent = [&]() -> Result<void> {
-    CKPT_TRY(const Uri folder, Uri::Parse(target.substr(0, slash)));
-    return Upload(folder, target.substr(slash + 1), static_cast<unsigned>(std::stoul(words[2])),
-                  {words.begin() + 3, words.end()});
-  }();
-  if (sent) return 0;
-  fmt::print(stderr, "{}\n", sent.error().Print());
-  return ExitStatus(sent.error().code);
+  const Result<void> moved = Move(words);
+  if (moved) return 0;
+  fmt::print(stderr, "{}\n", moved.error().Print());
+  return ExitStatus(moved.error().code);
 }
 
 }  // namespace

@@ -4,9 +4,11 @@
 The servers are those of tests/stubs, in processes of their own on the same cores: they send files by sendfile, and for writing
 bench/sink.py drops what arrives. ckpt and curl alternate against the same server, and the best wall time of each counts:
 
-    read      ckpt convert gs://... null: (and inspect --digests)   curl --parallel, the same ranges, to /dev/null
+    read      bench/store_bench.cc: the store's reader alone        curl --parallel, the same ranges, to /dev/null
+    from      ckpt convert gs://... null:                           the same
+    digests   ckpt inspect gs://... --digests                       the same
     write     bench/store_bench.cc: the store's writer alone        curl --parallel -T, parts of 16 MiB
-    convert   ckpt convert FOLDER gs://...                          the same
+    to        ckpt convert FOLDER gs://...                          the same
     through   ckpt convert ORG/NAME gs://... (hub to bucket)        ckpt convert FOLDER FOLDER, and FOLDER null:
 
 Input files are in the page cache. The ratio is bytes per second over the other's: above 1, ckpt is faster. CPU is the client's own.
@@ -30,9 +32,9 @@ from started import FOLDER, Stub, started  # noqa: E402
 SINK = os.path.relpath(ROOT / "bench/sink", FOLDER)  # it lies beside the stubs' folder
 PART = 16 << 20
 RANGE = 8 << 20  # of curl, where ckpt's own cannot be told
-CASES = ("read", "digests", "write", "convert", "through")
-METHODS = {"convert": "convert_to_bucket"}
-UPLOADER = ROOT / "build/release/bench/store_bench"
+CASES = ("read", "from", "digests", "write", "to", "through")
+METHODS = {"from": "converted_from", "to": "converted_to"}
+MOVER = ROOT / "build/release/bench/store_bench"
 
 
 def curl(config: Path, transfers: list[list[str]], connections: int) -> list[str]:
@@ -69,14 +71,21 @@ class Stores:
                        "cpu_s_per_gb": min(run["cpu_s"] / run["bytes"] * GB for run in each),
                        "all_wall_s": [run["wall_s"] for run in each]} for name, each in runs.items()}
 
-    def read(self, verb: str = "convert") -> dict:
+    def read(self) -> dict:
+        return self._read_beside_curl([MOVER, "read", "gs://bkt/model", str(self.connections)])
+
+    def converted_from(self) -> dict:
+        return self._read_beside_curl(self.convert("gs://bkt/model", "null:"))
+
+    def digests(self) -> dict:
+        return self._read_beside_curl(self.ckpt("inspect", "gs://bkt/model", "--digests", "--json"))
+
+    def _read_beside_curl(self, command: list) -> dict:
         buckets = self.scratch / "buckets"
         (buckets / "bkt").mkdir(parents=True)
         (buckets / "bkt/model").symlink_to(self.model)
         with started("gcs", "--folder", buckets, "--sums", DATA / "crc32c.json") as gcs:
             os.environ["STORAGE_EMULATOR_HOST"] = gcs.url
-            place = "gs://bkt/model"
-            command = self.convert(place, "null:") if verb == "convert" else self.ckpt("inspect", place, "--digests", "--json")
             measured(*command)  # once unmeasured: tells the ranges
             asked = collections.Counter(request["bytes_out"] for request in gcs.requests() if request["range"])
             size = max(asked, key=lambda bytes: asked[bytes] * bytes, default=RANGE)
@@ -89,9 +98,6 @@ class Stores:
             result = self.alternated(contestants, lambda: self.sent(gcs, "bytes_out"))
         shutil.rmtree(buckets)
         return {**result, "range_bytes": size}
-
-    def digests(self) -> dict:
-        return self.read("inspect")
 
     @staticmethod
     def sent(stub: Stub, direction: str) -> int:
@@ -111,9 +117,9 @@ class Stores:
         return made
 
     def write(self) -> dict:
-        return self._sent_beside_curl(lambda name: [UPLOADER, f"gs://bkt/{name}", str(self.connections), *self.shards])
+        return self._sent_beside_curl(lambda name: [MOVER, "write", f"gs://bkt/{name}", str(self.connections), *self.shards])
 
-    def convert_to_bucket(self) -> dict:
+    def converted_to(self) -> dict:
         return self._sent_beside_curl(lambda name: self.convert(self.model, f"gs://bkt/{name}"))
 
     def _sent_beside_curl(self, command: Callable[[str], list]) -> dict:
