@@ -75,13 +75,13 @@ TEST_F(JournalTest, KeepsAFewMebibytesAtMost) {
 TEST(RecordReader, ReadsAheadInTheOrderThatIsKnown) {
   MemoryStore store;
   Journal writer(store, kRunDigest);
-  for (uint32_t i = 1; i <= 8; ++i) ASSERT_TRUE(writer.Put(RecordOf(i, 10 * i)));
+  for (uint32_t i = 1; i <= 8; ++i) ASSERT_TRUE(writer.Put(RecordOf(i, size_t{10} * i)));
   const Journal journal(store, kRunDigest, "", 3);
   RecordReader records(journal);
   const auto expect = [&](uint32_t number, uint64_t reads) {
     const auto record = records.Get(number);
     ASSERT_TRUE(record) << record.error().Print();
-    EXPECT_TRUE((*record)->IsEqualTo(RecordOf(number, 10 * number))) << number;
+    EXPECT_TRUE((*record)->IsEqualTo(RecordOf(number, size_t{10} * number))) << number;
     EXPECT_EQ(store.reads(), reads) << number;
   };
   records.Expect({5, 5, 2, 5, 8, 1, 7});
