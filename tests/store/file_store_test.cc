@@ -91,6 +91,41 @@ TEST_F(FileStoreTest, ListsHalfDoneFilesToo) {
   EXPECT_THAT(names[1], testing::MatchesRegex("sequential\\.[0-9]+-[0-9a-f]+\\.tmp"));
 }
 
+// As another shard does that begins in the same folder.
+TEST_F(FileStoreTest, WritesASmallFileOnceMoreWhereItsTemporaryOneIsRemoved) {
+  const auto remove_temporary = [&] {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(path())) {
+      if (entry.path().extension() == ".tmp") {
+        const std::filesystem::path folder = entry.path().parent_path();
+        std::filesystem::remove(entry.path());
+        rmdir(folder.c_str());  // where that leaves it empty
+        return true;
+      }
+    }
+    return false;
+  };
+  for (const bool is_create_only : {true, false}) {
+    const std::string name = is_create_only ? "state/new" : "state/any";
+    ASSERT_RESULT(const auto writer, store().Create(name, {.is_create_only = is_create_only}));
+    ASSERT_SUCCEEDS(writer->Append(BytesOf("te")));
+    ASSERT_SUCCEEDS(writer->Append(BytesOf("xt")));
+    ASSERT_TRUE(remove_temporary());
+    ASSERT_RESULT(const ObjectInfo info, writer->Commit());
+    EXPECT_EQ(info.size_bytes, 4U);
+    EXPECT_EQ(store().ReadWhole(name, 4), "text");
+  }
+  ASSERT_RESULT(const auto late, store().Create("state/late", {}));
+  ASSERT_SUCCEEDS(late->Append(BytesOf("text")));
+  ASSERT_TRUE(remove_temporary());
+  ASSERT_SUCCEEDS(WriteSmallObject(store(), "state/late", "other", {}));
+  EXPECT_FAILS(Code::kCannotCreate, late->Commit());
+  EXPECT_EQ(store().ReadWhole("state/late", 5), "other");
+  ASSERT_RESULT(const auto large, store().Create("state/large", {}));
+  ASSERT_SUCCEEDS(large->Append(BytesOf(RandomText(100'000, 1))));
+  ASSERT_TRUE(remove_temporary());
+  EXPECT_FAILS(Code::kCannotCreate, large->Commit());
+}
+
 TEST_F(FileStoreTest, StopsListing) {
   WriteFile(path() + "/file", "");
   std::stop_source stop;

@@ -2,10 +2,13 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "base/units.h"
@@ -18,6 +21,9 @@ namespace ckpt {
 namespace {
 
 constexpr size_t kFlushBytes = 8 * kMiB;
+// Of a small file, so that it can be written once more.
+constexpr size_t kKeptBytes = 64 * kKiB;
+constexpr int kTries = 5;
 
 class FileWriter final : public ObjectWriter {
  public:
@@ -54,6 +60,7 @@ class FileWriter final : public ObjectWriter {
       }
       crc32c_.Append(piece);
       size_bytes_ += piece.size();
+      if (size_bytes_ <= kKeptBytes) kept_.insert(kept_.end(), piece.begin(), piece.end());
       bytes = bytes.subspan(piece.size());
     }
     return {};
@@ -81,18 +88,39 @@ class FileWriter final : public ObjectWriter {
     // The kernel reports a lost write once; a later fsync would succeed.
     if (has_failed_)
       return Fail(Code::kIo, "cannot be finished: an earlier write failed", "see the first error");
-    int error = SyncFile(new_.file.get());
-    if (error == 0) error = new_.file.Close();
-    if (error != 0) {
-      has_failed_ = true;
-      return FailOutput(error, "make the file durable", new_.folder.get(), size_bytes_);
+    Result<Descriptor> folder = Descriptor();
+    for (int tries_left = kTries;; --tries_left) {
+      int error = SyncFile(new_.file.get());
+      if (error == 0) error = new_.file.Close();
+      if (error != 0) {
+        has_failed_ = true;
+        return FailOutput(error, "make the file durable", new_.folder.get(), size_bytes_);
+      }
+      folder = PublishNewFile(folders_, new_.folder, temporary_, split_, options_);
+      if (folder || size_bytes_ > kKeptBytes || tries_left == 1 || !IsGone()) break;
+      CKPT_TRY_VOID(WriteAgain());
     }
-    CKPT_TRY(const Descriptor folder,
-             PublishNewFile(folders_, new_.folder, temporary_, split_, options_));
+    if (!folder) return Fail(std::move(folder).error());
     is_done_ = true;
-    CKPT_TRY(ObjectInfo info, PublishedInfo(folder.get(), split_.leaf, name_));
+    CKPT_TRY(ObjectInfo info, PublishedInfo(folder->get(), split_.leaf, name_));
     info.crc32c = crc32c_;
     return info;
+  }
+
+  // Another process that begins in the same folder takes a small file that has no name yet for what
+  // a killed one has left, and removes it: two shards of one run.
+  bool IsGone() const {
+    struct stat found {};
+    return fstatat(new_.folder.get(), temporary_.leaf.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0 &&
+           errno == ENOENT;
+  }
+
+  Result<void> WriteAgain() {
+    CKPT_TRY(new_, OpenNewFile(folders_, split_, temporary_, O_CREAT | O_EXCL, options_));
+    const Transfer transfer = WriteAllAt(new_.file.get(), kept_, 0);
+    if (transfer.error != 0)
+      return FailOutput(transfer.error, "write", new_.folder.get(), kept_.size());
+    return {};
   }
 
   FolderTree& folders_;
@@ -106,6 +134,7 @@ class FileWriter final : public ObjectWriter {
   uint64_t size_bytes_ = 0;
   uint64_t flushed_bytes_ = 0;
   Crc32c crc32c_;
+  std::vector<std::byte> kept_;  // of the first kKeptBytes
   bool has_failed_ = false;
   bool is_done_ = false;
 };
