@@ -193,21 +193,20 @@ Result<bool> ClearDestination(Store& destination, const ChunkedPlan& plan,
   if (!destination.KeepsObjects()) return false;
   CKPT_TRY(const Survey survey, Look(destination, plan, target));
   CKPT_TRY_VOID(Allow(destination, survey, is_overwriting));
-  const bool is_resuming = survey.standing == Standing::kOwnUnfinished;
+  if (survey.standing == Standing::kOwnUnfinished) return true;
   // Beyond this point the old output is given up: first what makes a loader accept it. The mark
   // goes last: until then what is left is known as ours, also to a run after a kill. One that
   // another process of this very run has set meanwhile is the sign that all is cleared.
   const std::string mark = MarkName(plan.state_name);
   std::vector<std::string> names = survey.markers;
   names.insert(names.end(), survey.taken.begin(), survey.taken.end());
-  if (!is_resuming) names.insert(names.end(), survey.own.begin(), survey.own.end());
+  names.insert(names.end(), survey.own.begin(), survey.own.end());
   for (const std::string& name : names) {
     if (name == mark) continue;
     CKPT_TRY(const bool is_cleared, IsMarkedAnew(destination, plan, survey.is_own_mark));
     if (is_cleared) return true;
     CKPT_TRY_VOID(destination.Remove(name));
   }
-  if (is_resuming) return true;
   if (!survey.has_mark) return false;
   CKPT_TRY(const bool is_cleared, IsMarkedAnew(destination, plan, survey.is_own_mark));
   if (!is_cleared) CKPT_TRY_VOID(destination.Remove(mark));
