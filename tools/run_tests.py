@@ -278,7 +278,7 @@ def pytest(stage: Stage, *arguments: str, venv: str = "judge", env: dict | None 
     with small_files_folder() as folder:
         stage.run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=10", f"--junitxml={report}",
                   f"--basetemp={folder / 'pytest'}", "-o", "tmp_path_retention_policy=failed", *arguments,
-                  must=False, env={"PYTHONDONTWRITEBYTECODE": "1", **(env or {})}, timeout_s=timeout_s)
+                  must=False, env=env, timeout_s=timeout_s)
     if not report.exists():
         raise StageFailed("pytest left no report")
     stage.count_junit(report)
@@ -404,6 +404,9 @@ def main() -> int:
         print(f"test: {' and '.join(needing)}: need root and the packages of tools/setup.sh cluster (no service of them is "
               "started); --without cluster leaves them out", flush=True)
 
+    # Environments are installed without compiled Python: what is imported is compiled once, outside the sources.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(BUILD / "pycache")
     LOGS.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     verdicts = {}

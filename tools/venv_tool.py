@@ -6,8 +6,8 @@ usage: tools/venv_tool.py NAME REQUIREMENTS
 The environment is build/venv/NAME. It is made again when the text of REQUIREMENTS changes. Where packages come from is
 the pip client's own configuration. REQUIREMENTS pins every package, those that others need too: nothing is resolved here.
 
-Three generations of one reader are large, so an environment is kept small: no symbol tables, no compiled Python, and files
-equal to those of another environment are links to them.
+Three generations of one reader are large, so an environment is kept small: no symbol tables, no compiled Python (tools/run_tests.py
+keeps what is imported compiled in one place), and files equal to those of another environment are links to them.
 """
 import collections
 import fcntl

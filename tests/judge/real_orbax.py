@@ -22,7 +22,7 @@ def python(generation):
 
 def run_script(generation, script, *arguments, timeout=600):
     """Runs one of our scripts inside a generation's environment; its failure is shown whole."""
-    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [str(word) for word in (python(generation), Path(__file__).parent / script, *arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False, env=env)
     assert done.returncode == 0, f"{' '.join(command)}: {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
@@ -44,7 +44,7 @@ class Server:
 
     def __init__(self):
         command = [str(python(NEWEST)), str(Path(__file__).with_name("orbax_restore.py")), "--serve"]
-        env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        env = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
         self._process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                          stderr=subprocess.DEVNULL, text=True)
 

@@ -87,7 +87,7 @@ def test_8_gb_reach_the_disk_under_the_budget_element_by_element(sparse_8gb, dis
     assert_within(ran, 256 * support.MIB)
     shape, _ = support.make_model.PRESETS["8gb"]
     for output in outputs:
-        sampler = maxtext_sparse.Sampler(shape, support.MIB, samples=8, interleaved=True)
+        sampler = maxtext_sparse.Sampler(shape, support.MIB, samples=3, interleaved=True)
         elements = maxtext_sparse.check(support.items(disk / "out", output), output, sampler)
         print(f"{output}: {elements} elements compared with their computed source")
         assert elements > 2_000_000

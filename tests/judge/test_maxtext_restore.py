@@ -14,7 +14,7 @@ import support
 from llama import load_hf
 from maxtext_grid import chunk_of
 
-DIMS = {"layers": 2, "dim": 1024, "heads": 8, "kv_heads": 2, "mlp": 2816, "vocab": 4096, "head_dim": 128}
+DIMS = {"layers": 2, "dim": 1024, "heads": 8, "kv_heads": 2, "mlp": 1536, "vocab": 2048, "head_dim": 128}
 # variant: (outputs, flags, is rotary interleaved, dtype, quantized layout)
 VARIANTS = {
     "default": (("scanned", "unscanned", "int8", "int4w", "fp8"), [], False, "bfloat16", "linen"),
