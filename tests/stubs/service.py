@@ -30,7 +30,7 @@ from content import Content, MemoryContent
 from faults import Faults
 from kills import Kills
 
-PIECE = 4 << 20  # bytes moved at once
+PIECE = 256 << 10  # bytes that are moved at once: what the processor's caches hold
 CONTROL = "/_stub/"
 LONGEST_LINE = 65536
 
@@ -176,7 +176,7 @@ class Request:
                     pass
                 self._is_over = True
                 return b""
-        piece = source.read1(min(limit, self._left, 1 << 20))
+        piece = source.read1(min(limit, self._left, PIECE))
         self._left -= len(piece)
         if self._left == 0:
             if self._is_chunked and piece:

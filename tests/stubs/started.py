@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 class Stub:
@@ -47,8 +48,7 @@ class Stub:
         kind = {"Content-Type": "application/octet-stream"}
         request = urllib.request.Request(f"{self.url}/_stub/{what}", data=body, method=method,
                                          headers={**kind, **(headers or {})})
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with direct.open(request, timeout=300) as answer:
+        with DIRECT.open(request, timeout=300) as answer:
             return answer.read()
 
     def faults(self, rules: list[dict]) -> None:
