@@ -304,9 +304,10 @@ def stubs(stage: Stage) -> None:
 
 def judge(stage: Stage) -> None:
     folders = [f"tests/{name}" for name in ("judge", "entrypoint", "remote") if (ROOT / "tests" / name).is_dir()]
-    # Whole files go to the workers, as the tests of a file share what is dear to make.
+    # Whole files go to the workers, as the tests of a file share what is dear to make; in the order of their names, else those of few
+    # and long tests, which wait for the disk, would come together at the end.
     # OpenBLAS's idle threads spin: on a busy machine they take longer than the work they wait for.
-    pytest(stage, "-n", WORKERS, "--dist", "loadfile", *folders,
+    pytest(stage, "-n", WORKERS, "--dist", "loadfile", "--no-loadscope-reorder", *folders,
            env={"CKPT": str(BUILD / "ckpt"), "OPENBLAS_NUM_THREADS": "1"})
 
 

@@ -232,8 +232,10 @@ def test_what_no_try_can_mend_ends_an_indexed_job_at_once(node, bucket, model, n
     ended = node.wait(name)
     assert (ended.verdict, ended.reason) == ("Failed", "PodFailurePolicy"), ended.log
     pods = [job.pods(index) for index in range(SHARDS)]
-    assert [len(of_index) for of_index in pods] == [1, 1, 0, 0], "an index was tried again, or another was begun"
-    said = [pod["status"]["containerStatuses"][0]["state"]["terminated"] for (pod,) in pods[:2]]
+    # A pod that is still being started where the other ends the Job is removed with it.
+    assert max(map(len, pods)) == 1 and not any(pods[2:]), "an index was tried again, or another was begun"
+    said = [status["state"]["terminated"] for of_index in pods for pod in of_index
+            for status in pod["status"].get("containerStatuses", []) if "terminated" in status["state"]]
     assert code in [end["exitCode"] for end in said], said
     assert any(word in end.get("message", "") for end in said), said
     assert not bucket.contents()
