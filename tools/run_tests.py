@@ -153,18 +153,18 @@ def gtests(stage: Stage, preset: str, labels: tuple[str, ...], targets: set[str]
         name = f"{program.name}-{shard}"
         report, log = reports / f"{name}.xml", reports / f"{name}.log"
         spread = {"GTEST_TOTAL_SHARDS": str(SHARDS), "GTEST_SHARD_INDEX": str(shard), "GTEST_OUTPUT": f"xml:{report}"}
-        # A sanitizer's shadow pages are mapped at a read and copied at a write. Where a process's threads have several processors, each of
-        # that must be told to the others: half the time under ThreadSanitizer, which finds races without their happening. Conversions
-        # by the whole program (run_program) have all processors.
-        cpu = cpus.get()
-        try:
-            bound = ["taskset", "--cpu-list", str(cpu)] if env else []
-            status = stage.run(*bound, *fixed, program, must=False, env={**(env or {}), **spread}, own_log=log)
-        finally:
-            cpus.put(cpu)
+        status = stage.run(*fixed, program, must=False, env={**(env or {}), **spread}, own_log=log)
         return name, report, log, status
 
-    with concurrent.futures.ThreadPoolExecutor(int(CORES)) as pool:
+    def keep_to_a_processor() -> None:
+        """Of the thread, and so of the processes that it starts."""
+        if env:
+            os.sched_setaffinity(0, {cpus.get()})
+
+    # A sanitizer's shadow pages are mapped at a read and copied at a write. Where a process's threads have several processors, each of that
+    # must be told to the others: half the time under ThreadSanitizer, which finds races without their happening. Conversions by the
+    # whole program (run_program) have all processors.
+    with concurrent.futures.ThreadPoolExecutor(int(CORES), initializer=keep_to_a_processor) as pool:
         begun = [pool.submit(run, program, shard) for shard in range(SHARDS) for program in programs]
     for name, report, log, status in (one.result() for one in begun):
         failed = stage.failed
@@ -304,10 +304,9 @@ def stubs(stage: Stage) -> None:
 
 def judge(stage: Stage) -> None:
     folders = [f"tests/{name}" for name in ("judge", "entrypoint", "remote") if (ROOT / "tests" / name).is_dir()]
-    # Whole files go to the workers, as the tests of a file share what is dear to make; in the order of their names, else those of few
-    # and long tests, which wait for the disk, would come together at the end.
+    # Whole files go to the workers, as the tests of a file share what is dear to make.
     # OpenBLAS's idle threads spin: on a busy machine they take longer than the work they wait for.
-    pytest(stage, "-n", WORKERS, "--dist", "loadfile", "--no-loadscope-reorder", *folders,
+    pytest(stage, "-n", WORKERS, "--dist", "loadfile", *folders,
            env={"CKPT": str(BUILD / "ckpt"), "OPENBLAS_NUM_THREADS": "1"})
 
 
@@ -418,9 +417,7 @@ def main() -> int:
         print(f"test: {' and '.join(needing)}: need root and the packages of tools/setup.sh cluster (no service of them is "
               "started); --without cluster leaves them out", flush=True)
 
-    # Environments are installed without compiled Python: what is imported is compiled once, outside the sources.
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    os.environ["PYTHONPYCACHEPREFIX"] = str(BUILD / "pycache")
+    venv_tool.keep_compiled()
     LOGS.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     verdicts = {}

@@ -6,8 +6,8 @@ usage: tools/venv_tool.py NAME REQUIREMENTS
 The environment is build/venv/NAME. It is made again when the text of REQUIREMENTS changes. Where packages come from is
 the pip client's own configuration. REQUIREMENTS pins every package, those that others need too: nothing is resolved here.
 
-Three generations of one reader are large, so an environment is kept small: no symbol tables, no compiled Python (tools/run_tests.py
-keeps what is imported compiled in one place), and files equal to those of another environment are links to them.
+Three generations of one reader are large, so an environment is kept small: no symbol tables, no compiled Python (keep_compiled()
+has what is imported compiled once), and files equal to those of another environment are links to them.
 """
 import collections
 import fcntl
@@ -48,6 +48,12 @@ def _make(folder: pathlib.Path, python: pathlib.Path, requirements: pathlib.Path
     subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--no-compile",
                     "--only-binary", ":all:", "-r", requirements], check=True, stdout=sys.stderr)
     slim(folder)
+
+
+def keep_compiled() -> None:
+    """What this process and those that it starts import is compiled once, outside the sources and the environments."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(ROOT / "build/pycache")
 
 
 def slim(folder: pathlib.Path) -> None:
