@@ -1,7 +1,5 @@
 #include "plan/chunked_plan.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <map>
 #include <set>
@@ -101,10 +99,7 @@ void CountTensor(ChunkedPlan& plan, const RoleWork& work, size_t part, uint64_t 
   } else {
     again("shares its tensor with another array", used);
   }
-  if (read > used)
-    again(fmt::format("stored in another order: up to {} bands meet in a chunk or request",
-                      CeilDiv(read, std::max<uint64_t>(1, used))),
-          read - used);
+  if (read > used) again(WhyMore(plan.catalog.tensors[part], "bands", read, used), read - used);
 }
 
 void CountTotals(ChunkedPlan& plan) {

@@ -182,9 +182,7 @@ void CountTotals(Plan& plan) {
       again(i, "shares its tensor with another array", used);
     }
     if (reading.bytes > used)
-      again(i,
-            fmt::format("stored in another order: up to {} tiles meet in a chunk or request",
-                        CeilDiv(reading.bytes, std::max<uint64_t>(1, used))),
+      again(i, WhyMore(plan.catalog.tensors[array.tensor], "tiles", reading.bytes, used),
             reading.bytes - used);
     if (spec.encoding == Encoding::kQuantColumns)
       again(i, "column maxima before quantizing", reading.bytes);

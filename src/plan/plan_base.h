@@ -39,7 +39,8 @@ struct UploadBuffers {
   }
 };
 
-/// Bytes in and out, exact: ranges as requested, before direct I/O rounds them.
+/// Bytes in and out, exact: ranges as requested, before direct I/O rounds them. Only where boxes
+/// meet in a compressed chunk that is larger than a lane's window, the most that they may read.
 struct Totals {
   uint64_t source_tensor_bytes = 0;  ///< of every tensor used
   uint64_t header_bytes = 0;         ///< read to make the catalog

@@ -1,5 +1,7 @@
 #include "plan/read_bytes.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "base/checked.h"
@@ -36,6 +38,17 @@ Reading ReadingOf(const Plan& plan, const RowSpan& span) {
 uint64_t ReadingsOf(const Plan& plan, size_t array) {
   const bool has_statistic = plan.output.arrays[array].encoding == Encoding::kQuantColumns;
   return plan.arrays[array].passes + (has_statistic ? 1 : 0);
+}
+
+std::string WhyMore(const TensorEntry& tensor, std::string_view boxes, uint64_t read,
+                    uint64_t used) {
+  const bool is_compressed =
+      tensor.chunked != nullptr &&
+      tensor.chunked->meta.element_codecs().compression != Compression::kNone;
+  return fmt::format(
+      "stored in another order: up to {} {} meet in a {}",
+      CeilDiv(read, std::max<uint64_t>(1, used)), boxes,
+      is_compressed ? "compressed chunk, and each may read it anew" : "chunk or request");
 }
 
 uint64_t BandReadBytes(const ChunkedPlan& plan, const RoleWork& work, uint64_t band) {

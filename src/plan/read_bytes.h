@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
+#include <string_view>
 
 #include "plan/chunked_plan.h"
 #include "plan/plan.h"
@@ -22,7 +24,12 @@ Reading ReadingOf(const Plan& plan, const RowSpan& span);
 /// How often the rows of an array are read: passes, and once more where a statistic comes first.
 uint64_t ReadingsOf(const Plan& plan, size_t array);
 
-/// Bytes that band `band` of a role asks of the source. The same whatever the memory.
+/// Why boxes of a tensor ("tiles", "bands") read `read` bytes of it where `used` would do.
+std::string WhyMore(const TensorEntry& tensor, std::string_view boxes, uint64_t read,
+                    uint64_t used);
+
+/// Bytes that band `band` of a role asks of the source. The same whatever the memory; the most, for
+/// bands that go on in a large compressed chunk where the one before ended (BoxReader) ask less.
 uint64_t BandReadBytes(const ChunkedPlan& plan, const RoleWork& work, uint64_t band);
 
 }  // namespace ckpt

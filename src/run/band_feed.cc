@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "base/check.h"
+#include "plan/read_bytes.h"
 #include "run/laid_box.h"
 
 namespace ckpt {
@@ -107,7 +108,8 @@ Result<void> BandFeed::WaitFor(Slot& slot) {
   if (work.is_boxed) {
     const uint64_t before = box_reader_.requested_bytes();
     CKPT_TRY_VOID(ReadBoxed(slot).map_error(of_tensor));
-    context_.progress.read_bytes += box_reader_.requested_bytes() - before;
+    context_.progress.AddRead(box_reader_.requested_bytes() - before,
+                              BandReadBytes(plan, work, slot.fed.band));
     return {};
   }
   for (size_t i = 0; i < slot.reads.size(); ++i) {

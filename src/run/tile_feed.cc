@@ -135,7 +135,8 @@ Result<void> TileFeed::ReadBox(Slot& slot) {
         std::make_unique<BoxReader>(context_.pool.Opener(), context_.budget, context_.stop);
   const uint64_t before = box_reader_->requested_bytes();
   CKPT_TRY_VOID(box_reader_->Read(tensor, tile.box, slot.buffer.first(box_bytes)));
-  context_.progress.read_bytes += box_reader_->requested_bytes() - before;
+  context_.progress.AddRead(box_reader_->requested_bytes() - before,
+                            TouchedBytes(tensor, tile.box));
   LayBox(bound.view, array.boxed->source_axes, tile.box, tile.role, array.boxed->order,
          element_bytes, slot.buffer.data(), staged_.data());
   slot.fed.input = staged_.data();

@@ -94,7 +94,7 @@ Result<void> BoxReader::Read(const TensorEntry& tensor, const Box& box, std::spa
   const auto in_tensor = Where("tensor", Excerpt(tensor.name));
   if (tensor.chunked != nullptr) {
     CKPT_CHECK(out.size() == BoxBytes(tensor.dtype, box));
-    ChunkReader reader(open_, window_.span(), *tensor.chunked, box, out);
+    ChunkReader reader(open_, window_.span(), tensor.chunked, box, out, large_);
     auto read = reader.Read();
     requested_bytes_ += reader.requested_bytes();
     return std::move(read).map_error(in_tensor);

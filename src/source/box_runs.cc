@@ -78,7 +78,11 @@ BoxRuns::BoxRuns(DType dtype, const Box& source, const std::vector<uint64_t>& by
   std::reverse(axes_.begin(), axes_.end());
 
   total_bytes_ = run_bytes_;
-  for (const Axis& axis : axes_) total_bytes_ *= axis.extent;
+  reach_ = {source_, source_ + run_bytes_};
+  for (const Axis& axis : axes_) {
+    total_bytes_ *= axis.extent;
+    reach_.end += (axis.extent - 1) * axis.source_stride;
+  }
 }
 
 bool BoxRuns::Next(BoxRun& run) {

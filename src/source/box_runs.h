@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/byte_range.h"
 #include "base/dtype.h"
 #include "source/catalog.h"
 
@@ -29,6 +30,9 @@ class BoxRuns {
   bool Next(BoxRun& run);
   /// Bytes of all runs.
   uint64_t total_bytes() const { return total_bytes_; }
+  /// Of the source: from the first byte of the first run to the last byte of all of them. Empty
+  /// where there are none.
+  const ByteRange& reach() const { return reach_; }
 
  private:
   struct Axis {
@@ -42,6 +46,7 @@ class BoxRuns {
   uint64_t source_ = 0;
   uint64_t out_ = 0;
   uint64_t total_bytes_ = 0;
+  ByteRange reach_;
   bool is_over_ = false;
 };
 

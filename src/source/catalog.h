@@ -43,6 +43,7 @@ struct StoredChunk {
   uint32_t object = 0;  ///< index into Catalog::objects, or kInlineChunk
   uint64_t offset = 0;
   uint64_t length = 0;  ///< 0: not stored, all of it is the fill value
+  bool operator==(const StoredChunk&) const = default;
 };
 
 /// A tensor stored as a grid of encoded chunks (zarr).

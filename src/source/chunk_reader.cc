@@ -74,9 +74,10 @@ uint64_t DecodeBytes(const ZarrArrayMeta& meta) {
 }
 
 ChunkReader::ChunkReader(const OpenObject& open, std::span<std::byte> window,
-                         const ChunkedTensor& tensor, const Box& box, std::span<std::byte> out)
-    : open_(open), tensor_(tensor), box_(box), out_(out) {
-  const ZarrArrayMeta& meta = tensor.meta;
+                         const std::shared_ptr<const ChunkedTensor>& tensor, const Box& box,
+                         std::span<std::byte> out, LargeChunks& large)
+    : open_(open), shared_tensor_(tensor), tensor_(*tensor), box_(box), out_(out), large_(large) {
+  const ZarrArrayMeta& meta = tensor_.meta;
   uint64_t decode_bytes = DecodeBytes(meta);
   // At least half the window is for what is read. What cannot be decoded in the other half is taken
   // in smaller steps: by inner chunks, or as a stream.
@@ -143,6 +144,7 @@ Result<void> ChunkReader::Flush(ReadBatch& batch) {
 
 Result<void> ChunkReader::Deliver(const Unit& unit, std::span<const std::byte> stored) {
   const ZarrArrayMeta& meta = tensor_.meta;
+  if (!IsPlain()) large_.stream.reset();
   if (unit.is_shard) {
     const uint64_t chunk_bytes = ZarrChunkBytes(meta);
     const auto elements = decoded_.first(chunk_bytes);
@@ -229,14 +231,34 @@ Result<void> ChunkReader::ReadLarge(const Unit& unit) {
                               {},
                               "give a larger --memory"}));
   const BoxRuns runs = RunsOf(unit.area);
-  const uint64_t unit_bytes = BoxBytes(meta.dtype, unit.area);
-  const bool is_part = IsPlain() && runs.total_bytes() < unit_bytes / 2;
-  auto read =
-      is_part ? ReadRuns(open_, stored_, unit.place.object, unit.place.offset, runs, out_)
-              : StreamChunk(open_, stored_, tensor_, codecs(), unit.place, unit_bytes, runs, out_);
-  if (!read) return Fail(AtUnit(unit)(std::move(read).error()));
-  requested_bytes_ += *read;
-  return {};
+  if (IsPlain() && runs.total_bytes() < BoxBytes(meta.dtype, unit.area) / 2) {
+    auto read = ReadRuns(open_, stored_, unit.place.object, unit.place.offset, runs, out_);
+    if (!read) return Fail(AtUnit(unit)(std::move(read).error()));
+    requested_bytes_ += *read;
+    return {};
+  }
+  return Stream(unit, runs).map_error(AtUnit(unit));
+}
+
+Result<void> ChunkReader::Stream(const Unit& unit, const BoxRuns& runs) {
+  std::optional<ChunkStream> plain;  // asks for what it needs: nothing of it is worth keeping
+  std::optional<ChunkStream>& stream = IsPlain() ? plain : large_.stream;
+  const LargeChunks::Name name{shared_tensor_, unit.place.object, unit.place.offset,
+                               unit.place.length};
+  if (!stream || !stream->IsBefore(tensor_, unit.place, runs)) {
+    stream.reset();  // before the next one takes its memory
+    CKPT_TRY(ChunkStream opened,
+             ChunkStream::Open(shared_tensor_, unit.place, BoxBytes(tensor_.meta.dtype, unit.area),
+                               stored_.size()));
+    stream.emplace(std::move(opened));
+  }
+  const bool to_end = IsPlain() || !large_.checked.contains(name);
+  const uint64_t before = stream->requested_bytes();
+  auto read = stream->Read(open_, stored_, runs, to_end, out_);
+  requested_bytes_ += stream->requested_bytes() - before;
+  if (!read || to_end) stream.reset();
+  if (read && !IsPlain()) large_.checked.insert(name);
+  return read;
 }
 
 BoxRuns ChunkReader::RunsOf(const Box& area) const {

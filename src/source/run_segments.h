@@ -37,7 +37,11 @@ class RunSegments {
 /// Copies runs out of the source's bytes as these come by, front to back.
 class RunSink {
  public:
-  explicit RunSink(BoxRuns runs) : runs_(std::move(runs)) { has_current_ = runs_.Next(current_); }
+  /// `position`: of the first byte that comes; no run begins before it.
+  explicit RunSink(BoxRuns runs, uint64_t position = 0)
+      : runs_(std::move(runs)), position_(position) {
+    has_current_ = runs_.Next(current_);
+  }
   /// The next bytes of the source.
   void Take(std::span<const std::byte> bytes, std::span<std::byte> out);
 
@@ -45,7 +49,7 @@ class RunSink {
   BoxRuns runs_;
   BoxRun current_;
   bool has_current_ = false;
-  uint64_t position_ = 0;
+  uint64_t position_;
 };
 
 }  // namespace ckpt

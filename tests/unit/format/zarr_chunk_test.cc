@@ -1,12 +1,12 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include <numeric>
 
 #include "format/compress/compress.h"
 #include "format/zarr/chunk.h"
+#include "tests/unit/format/compressed.h"
 #include "tests/unit/format/error_of.h"
 #include "tests/unit/format/hex.h"
 
@@ -28,28 +28,6 @@ std::string Decoded(const ZarrArrayMeta& meta, std::string_view stored) {
   const auto decoded =
       DecodeChunk(meta, Bytes(stored), std::as_writable_bytes(std::span(out)), scratch);
   return decoded ? out : decoded.error().Print();
-}
-
-std::string Zstd(std::string_view text) {
-  std::string frame(ZstdBound(text.size()), '\0');
-  const auto size = CompressZstd(Bytes(text), 1, std::as_writable_bytes(std::span(frame)));
-  frame.resize(*size);
-  return frame;
-}
-
-// As numcodecs and other writers make them.
-std::string Deflated(std::string_view text, int window_bits) {
-  std::string out(1000, '\0');
-  z_stream stream = {};
-  EXPECT_EQ(deflateInit2(&stream, 1, Z_DEFLATED, window_bits, 8, Z_DEFAULT_STRATEGY), Z_OK);
-  stream.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(text.data()));
-  stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
-  out.resize(out.size() - stream.avail_out);
-  deflateEnd(&stream);
-  return out;
 }
 
 TEST(ZarrChunk, PlainIsTakenAsItIs) {

@@ -8,23 +8,17 @@
 #include <thread>
 
 #include "base/units.h"
-#include "format/compress/compress.h"
 #include "source/box_runs.h"
 #include "source/open.h"
 #include "source/reader_pool.h"
 #include "tests/unit/format/error_of.h"
 #include "tests/unit/source/orbax_builder.h"
+#include "tests/unit/source/pack_chunk.h"
 
 namespace ckpt {
 namespace {
 
 using ::testing::HasSubstr;
-
-std::string Zstd(std::string_view text) {
-  std::string frame(ZstdBound(text.size()), '\0');
-  frame.resize(*CompressZstd(Bytes(text), 1, std::as_writable_bytes(std::span(frame))));
-  return frame;
-}
 
 // How the chunks of a test are stored.
 enum class Storage { kPlain, kCrc, kZstd, kZstdCrc, kShard, kShardZstd };
@@ -56,52 +50,26 @@ class Stored {
   Result<Catalog> Open(MemoryBudget& budget) { return OpenSource({store, ""}, budget); }
 
   // The elements of a box, straight from the whole tensor.
-  std::string Expected(const Box& box) const { return Part(meta_.shape, elements_, box); }
+  std::string Expected(const Box& box) const {
+    return PartOf(meta_.dtype, meta_.shape, elements_, box);
+  }
 
   const ZarrArrayMeta& meta() const { return meta_; }
   std::shared_ptr<MemoryStore> store = std::make_shared<MemoryStore>();
   std::vector<std::string> chunks;  // as stored, in C order
 
  private:
-  // A dense box out of a dense array; what lies beyond its end is '#'.
-  std::string Part(const Shape& shape, const std::string& from, const Box& box) const {
-    std::string out(BoxBytes(meta_.dtype, box), '#');
-    const Box whole{std::vector<uint64_t>(shape.rank(), 0), shape.extents};
-    BoxRuns runs(meta_.dtype, whole, RowMajorStrides(meta_.dtype, shape), box);
-    for (BoxRun run; runs.Next(run);) out.replace(run.out, run.bytes, from, run.source, run.bytes);
-    return out;
-  }
-  static Box Cell(const Shape& grid, const Shape& cell, uint64_t number) {
-    Box box{std::vector<uint64_t>(grid.rank()), std::vector<uint64_t>(grid.rank())};
-    for (size_t axis = grid.rank(); axis-- > 0;) {
-      box.begin[axis] = number % grid[axis] * cell[axis];
-      box.end[axis] = box.begin[axis] + cell[axis];
-      number /= grid[axis];
-    }
-    return box;
-  }
-  static std::string Pack(const ZarrCodecs& codecs, std::string elements) {
-    if (codecs.compression == Compression::kZstd) elements = Zstd(elements);
-    return codecs.has_crc32c ? WithCrc(std::move(elements)) : elements;
-  }
   std::string Encode(uint64_t number) const {
     const std::string chunk =
-        Part(meta_.shape, elements_, Cell(ZarrGrid(meta_), meta_.chunk, number));
-    if (!meta_.sharding) return Pack(meta_.codecs, chunk);
-    std::string stored;
-    std::string index;
+        PartOf(meta_.dtype, meta_.shape, elements_, CellOf(ZarrGrid(meta_), meta_.chunk, number));
+    if (!meta_.sharding) return PackElements(meta_.codecs, chunk);
     const Shape grid = InnerGrid(meta_);
-    for (uint64_t inner = 0; inner < *grid.Elements(); ++inner) {
-      const std::string packed =
-          Pack(meta_.sharding->codecs,
-               Part(meta_.chunk, chunk, Cell(grid, meta_.sharding->inner, inner)));
-      for (const uint64_t value : {uint64_t{stored.size()}, uint64_t{packed.size()}}) {
-        for (uint32_t i = 0; i < 8; ++i)
-          index += static_cast<char>(static_cast<unsigned char>(value >> (8U * i)));
-      }
-      stored += packed;
-    }
-    return stored + WithCrc(index);
+    std::vector<std::string> inner;
+    for (uint64_t i = 0; i < *grid.Elements(); ++i)
+      inner.push_back(PackElements(
+          meta_.sharding->codecs,
+          PartOf(meta_.dtype, meta_.chunk, chunk, CellOf(grid, meta_.sharding->inner, i))));
+    return PackShard(inner);
   }
 
   ZarrArrayMeta meta_;

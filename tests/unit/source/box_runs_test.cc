@@ -49,6 +49,14 @@ TEST(BoxRuns, HasNothingWhereBoxesDoNotMeet) {
 TEST(BoxRuns, KnowTheirBytes) {
   const BoxRuns runs(DType::kU8, {{0, 0}, {4, 8}}, {8, 1}, {{1, 2}, {3, 4}});
   EXPECT_EQ(runs.total_bytes(), 4U);
+  EXPECT_EQ(ToString(runs.reach()), "[10, 20)");
+  // Transposed, and of blocks.
+  EXPECT_EQ(ToString(BoxRuns(DType::kU8, {{0, 0}, {3, 2}}, {1, 3}, {{1, 0}, {3, 2}}).reach()),
+            "[1, 6)");
+  EXPECT_EQ(
+      ToString(BoxRuns(DType::kQ8_0, {{0, 0}, {2, 96}}, {102, 34}, {{0, 32}, {2, 64}}).reach()),
+      "[34, 170)");
+  EXPECT_TRUE(BoxRuns(DType::kU8, {{0}, {3}}, {1}, {{3}, {5}}).reach().empty());
 }
 
 // Copies by element, by segments and as a stream must agree.
