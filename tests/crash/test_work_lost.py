@@ -4,6 +4,7 @@ import json
 import random
 import re
 import signal
+import time
 import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,23 +36,39 @@ def read_by(pid: int) -> int:
     return int(re.search(r"rchar: (\d+)", Path(f"/proc/{pid}/io").read_text(encoding="ascii"))[1])
 
 
+@dataclass(frozen=True)
+class Moment:
+    """When a run is killed: some time after it has recorded so many bundles, with those of the runs before it. Not a time alone: on
+    a busy machine a run may not have begun to read when it is over on a quiet one."""
+
+    bundles: int
+    delay_s: float
+
+
 class Counted:
     """Runs of a case, killed or not, and what they read of the source."""
 
     def __init__(self, case: cases.Case):
         self.case = case
 
-    def run(self, name: str, delay_s: float | None = None) -> tuple[bool, int]:
-        """Whether the run was killed, after `delay_s`, and what it had read."""
+    def run(self, name: str, moment: Moment | None = None) -> tuple[bool, int]:
+        """Whether the run was killed, and what it had read."""
         raise NotImplementedError
+
+    def wait_for(self, running: cases.Running, name: str, bundles: int) -> None:
+        """Until so many are recorded, or the run is over."""
+        while not running.is_over() and self.case.place.recorded(name) < bundles:
+            time.sleep(0.002)
 
 
 class LocalSource(Counted):
     """Counted by the kernel, libraries and all."""
 
-    def run(self, name: str, delay_s: float | None = None) -> tuple[bool, int]:
+    def run(self, name: str, moment: Moment | None = None) -> tuple[bool, int]:
         with self.case.start(name) as running:
-            is_over = running.stand_still(delay_s)
+            if moment:
+                self.wait_for(running, name, moment.bundles)
+            is_over = running.stand_still(moment.delay_s if moment else None)
             count = read_by(running.pid)
             if not is_over:
                 running.send(signal.SIGKILL)
@@ -63,11 +80,15 @@ class LocalSource(Counted):
 class RemoteSource(Counted):
     """Counted by the stub: the ranges that were asked for."""
 
-    def run(self, name: str, delay_s: float | None = None) -> tuple[bool, int]:
+    def run(self, name: str, moment: Moment | None = None) -> tuple[bool, int]:
         stub = self.case.place.stub
         stub.clear_requests()
         with self.case.start(name) as running:
-            ended = running.end() if delay_s is None else running.kill_after(delay_s)
+            if moment:
+                self.wait_for(running, name, moment.bundles)
+                ended = running.kill_after(time.monotonic() - running.began + moment.delay_s)
+            else:
+                ended = running.end()
         self.case.place.settle()
         assert ended.was_killed or ended.status == 0, ended
         ranges = [request["range"] for request in stub.requests()
@@ -97,7 +118,9 @@ def cost_of(counted: Counted, moments: random.Random) -> Cost:
         cost.outputs += 1
         runs, read, was_killed = 0, 0, True
         while was_killed:
-            was_killed, count = counted.run("lost", moments.uniform(0, case.whole.wall_s) if cost.kills < KILLS else None)
+            moment = Moment(case.place.recorded("lost") + moments.randint(0, case.whole.bundles // 3),
+                            moments.uniform(0, case.whole.wall_s / 10))
+            was_killed, count = counted.run("lost", moment if cost.kills < KILLS else None)
             runs, read, cost.kills = runs + 1, read + count, cost.kills + was_killed
             cost.bound += told_by(case, "lost") if was_killed else 0
         cost.again += max(0, read - undisturbed - (runs - 1) * (START_BYTES + twice))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Restores checkpoints with the real Orbax and TensorStore: orbax_restore.py JOBS.json RESULT.json, or orbax_restore.py --serve
+"""Restores checkpoints with the real Orbax and TensorStore: orbax_restore.py JOBS.json RESULT.json
 
 Runs inside an environment of one Orbax generation; real_orbax.py makes the jobs and the environments. One process does many jobs,
 as importing jax takes seconds. JOBS: {"jobs": [{"path": folder, "way": word, "tree": {path: [dtype, shape]}, "save": file.npz}]}.
@@ -12,8 +12,8 @@ Ways:
     steps        restores nothing: the steps that a CheckpointManager lists below `path`
 RESULT: per job {"leaves": {path: [dtype, shape, sha256]}, "empty": {path: kind}} or {"error": text}; tensorstore adds "chunks",
 steps "steps".
-With --serve a job comes as a line on standard input and its result goes as a line to standard output, until the input ends. A job
-with "is_gcs" is restored as if its path lay on Cloud Storage: there a checkpoint is finished by its marker, not by its name.
+A job with "is_gcs" is restored as if its path lay on Cloud Storage: there a checkpoint is finished by its marker, not by its name. For
+the newest generation.
 int4 elements are hashed and saved as one int8 each; bf16 and fp8 are saved as bit patterns.
 """
 
@@ -22,6 +22,7 @@ import os
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"  # before jax is imported
 
+import contextlib  # noqa: E402
 import hashlib  # noqa: E402
 import json  # noqa: E402
 import logging  # noqa: E402
@@ -206,7 +207,28 @@ WAYS = {
 }
 
 
+@contextlib.contextmanager
+def as_if_in_gcs(job):
+    """While a job runs that says so."""
+    if not job.get("is_gcs"):
+        yield
+        return
+    from orbax.checkpoint._src.path import gcs_utils  # other generations have it elsewhere
+
+    plainly = gcs_utils.is_gcs_path
+    gcs_utils.is_gcs_path = lambda path: True
+    try:
+        yield
+    finally:
+        gcs_utils.is_gcs_path = plainly
+
+
 def run(job):
+    with as_if_in_gcs(job):
+        return run_plainly(job)
+
+
+def run_plainly(job):
     try:
         if job["way"] == "steps":
             return steps_of(job)
@@ -218,23 +240,7 @@ def run(job):
     return result
 
 
-def serve():
-    """One job a line; what libraries print goes to standard error. For the newest generation."""
-    from orbax.checkpoint._src.path import gcs_utils  # the others have it elsewhere
-
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    plainly = gcs_utils.is_gcs_path
-    for line in sys.stdin:
-        job = json.loads(line)
-        gcs_utils.is_gcs_path = (lambda path: True) if job.get("is_gcs") else plainly
-        print(json.dumps(run(job)), file=answers, flush=True)
-    return 0
-
-
 def main():
-    if sys.argv[1:] == ["--serve"]:
-        return serve()
     if len(sys.argv) != 3:
         print(__doc__)
         return 64
