@@ -9,7 +9,9 @@ arguments have the bucket, the hub, Kaggle or Meta again. Memory and CPU are sai
 the run is the planned one. Plans with a bucket ask the stub of tests/stubs for it. Standard library only.
 """
 import argparse
+import bisect
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -145,8 +147,9 @@ class Buckets:
     def __init__(self, planner: sizing.Planner, url: str):
         self._planner = planner
         self._environment = {**os.environ, "STORAGE_EMULATOR_HOST": url}
+        self.plan = functools.cache(self._plan)
 
-    def plan(self, job: Job, budget_mib: int) -> dict:
+    def _plan(self, job: Job, budget_mib: int) -> dict:
         """The plan as `ckpt plan --json` prints it. Raises RuntimeError with what the program said."""
         program = self._planner._program  # pylint: disable=protected-access
         named = ("--model", job.model) if "maxtext" in job.words else ()
@@ -158,11 +161,19 @@ class Buckets:
         return json.loads(done.stdout)
 
     def budget_mib(self, job: Job) -> int:
-        """The program's default, or the next step that lets all lanes run: each has parts of uploads in memory."""
-        budget = job.budget_mib
-        while job.model and self.plan(job, budget)["memory"]["lanes"] < job.cores:
-            budget = (budget // BUDGET_STEP_MIB + 1) * BUDGET_STEP_MIB
-        return budget
+        """The program's default, or the first step above it that lets all lanes run: each has parts of uploads in memory."""
+        if not job.model or self.plan(job, job.budget_mib)["memory"]["lanes"] >= job.cores:
+            return job.budget_mib
+        short = job.budget_mib // BUDGET_STEP_MIB
+        enough = short + 1
+        while not self._fits(job, enough):
+            short, enough = enough, 2 * enough - job.budget_mib // BUDGET_STEP_MIB
+        steps = range(short + 1, enough + 1)
+        return BUDGET_STEP_MIB * steps[bisect.bisect_left(steps, True, key=lambda number: self._fits(job, number))]
+
+    def _fits(self, job: Job, steps: int) -> bool:
+        """Whether all lanes run in so many steps of memory."""
+        return self.plan(job, steps * BUDGET_STEP_MIB)["memory"]["lanes"] >= job.cores
 
 
 @contextlib.contextmanager

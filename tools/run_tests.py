@@ -53,7 +53,7 @@ CORES = str(os.cpu_count() or 2)
 # Of the stages in Python, which wait for disks and servers a good part of their time; each may hold some GB.
 WORKERS = str(min(4, (os.cpu_count() or 2) + 1))
 # The test programs whose code has threads; the others would only repeat under ThreadSanitizer what AddressSanitizer saw.
-THREADED = re.compile(r"(unit_base|unit_run|unit_source|unit_cli|store|golden)\w*_test")
+THREADED = re.compile(r"((unit_base|unit_run|unit_cli|store|golden)\w*|unit_source)_test")
 SHARDS = 4  # processes for each test program: a long one does not run alone at the end
 ROOTED = ("image", "slurm", "cluster", "soak")  # stages that need root
 ASKED = ("soak", "full")  # stages that only run when they are named

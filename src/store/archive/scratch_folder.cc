@@ -27,7 +27,8 @@ namespace fs = std::filesystem;
 constexpr std::string_view kFiles = "files";
 constexpr std::string_view kFilled = "filled";
 constexpr uint64_t kMostFilledBytes = 64 * kKiB;
-constexpr std::chrono::milliseconds kLookAgain(50);
+// Shorter than what any run does with a filled folder: it is gone when its last user has left.
+constexpr std::chrono::milliseconds kLookAgain(5);
 
 Error OfScratch(Error error) {
   if (error.code == Code::kCannotCreate) error.remedy = "name another --scratch DIR";

@@ -49,7 +49,4 @@ int SyncData(int fd);
 
 bool IsSameFile(const struct stat& a, const struct stat& b);
 
-/// From the system's generator: for names and samples, never for content.
-uint64_t RandomBits();
-
 }  // namespace ckpt

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <optional>
 
+#include "base/random.h"
 #include "base/units.h"
 #include "store/file/descriptor.h"
 

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "base/random.h"
 #include "store/file/file_error.h"
 
 namespace ckpt {

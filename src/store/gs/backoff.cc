@@ -4,6 +4,8 @@
 #include <condition_variable>
 #include <mutex>
 
+#include "base/random.h"
+
 namespace ckpt::gs {
 
 Backoff::Backoff(const http::EngineOptions& options)
@@ -13,7 +15,7 @@ Backoff::Backoff(const http::EngineOptions& options)
       stop_(options.stop),
       longest_(options.first_delay),
       since_(std::chrono::steady_clock::now()),
-      random_(std::random_device{}()) {}
+      random_(static_cast<uint32_t>(RandomBits())) {}
 
 bool Backoff::Wait() {
   const auto limit = std::max<int64_t>(1, std::min(longest_, cap_).count());

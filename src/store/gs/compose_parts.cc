@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
-#include <random>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "base/json_text.h"
+#include "base/random.h"
 #include "store/gs/remove_objects.h"
 #include "store/gs/small_upload.h"
 
@@ -21,8 +21,7 @@ class ComposeParts final : public PartSink {
   ComposeParts(Client& client, std::string object, std::string_view temporary, std::string id,
                size_t parts)
       : client_(client), object_(std::move(object)), session_{true, std::move(id)} {
-    std::random_device random;
-    if (session_.id.empty()) session_.id = fmt::format("{:08x}{:08x}", random(), random());
+    if (session_.id.empty()) session_.id = fmt::format("{:016x}", RandomBits());
     folder_ = ScratchFolder(temporary, session_);
     temporary_.reserve(parts);
     for (size_t i = 0; i < parts; ++i) temporary_.push_back(fmt::format("{}/{:05}", folder_, i));

@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <random>
 #include <set>
 #include <utility>
 
 #include "base/check.h"
+#include "base/random.h"
 #include "base/text.h"
 #include "store/gs/client.h"
 #include "store/gs/object_writer.h"
@@ -276,8 +276,7 @@ Result<std::unique_ptr<Store>> OpenGsStore(Uri root, GsOptions options) {
 }
 
 Result<void> ProbeWritable(Store& store) {
-  std::random_device random;
-  const std::string name = fmt::format("{}/probe-{:08x}{:08x}", kTemporary, random(), random());
+  const std::string name = fmt::format("{}/probe-{:016x}", kTemporary, RandomBits());
   CKPT_TRY_VOID(WriteSmallObject(store, name, "ckpt", {}));
   return store.Remove(name);
 }

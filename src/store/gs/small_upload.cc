@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
-#include <random>
 #include <utility>
 
 #include "base/json_text.h"
+#include "base/random.h"
 #include "store/gs/session.h"
 
 namespace ckpt::gs {
@@ -16,10 +16,7 @@ constexpr int kReplaceTries = 5;
 constexpr const char* kNameAnother = "name another output, or replace this one with --overwrite";
 
 // Not to be found in the bytes, whoever made them.
-std::string NewBoundary() {
-  std::random_device random;
-  return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
-}
+std::string NewBoundary() { return fmt::format("{:016x}{:016x}", RandomBits(), RandomBits()); }
 
 bool IsEqual(const ObjectMeta& meta, const Crc32c& crc32c) {
   return meta.size_bytes == crc32c.size_bytes() && meta.crc32c == crc32c;

@@ -6,6 +6,7 @@
 #include <random>
 #include <vector>
 
+#include "base/random.h"
 #include "base/result.h"
 #include "store/http/exchange.h"
 #include "store/http/proxy.h"
@@ -60,7 +61,7 @@ class Loop {
   const unsigned connections_;
   std::map<void*, Active> active_;  // by easy handle
   std::vector<std::unique_ptr<Exchange>> idle_;
-  std::mt19937_64 random_{std::random_device{}()};
+  std::mt19937_64 random_{RandomBits()};
 };
 
 }  // namespace ckpt::http

@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <random>
+#include <utility>
 
 #include "base/units.h"
 #include "source/box_reader.h"
@@ -47,9 +48,12 @@ constexpr std::array<LargeForm, 6> kLargeForms = {{
 }};
 
 // Bytes that no codec makes smaller, so that what is asked of the store tells what was decoded.
-std::string Noise(uint64_t size, uint64_t seed) {
+const std::string& Noise(uint64_t size, uint64_t seed) {
+  static std::map<std::pair<uint64_t, uint64_t>, std::string> made;  // slow under a sanitizer
+  std::string& noise = made[{size, seed}];
+  if (!noise.empty()) return noise;
   std::mt19937_64 random(seed);
-  std::string noise((size + 7) / 8 * 8, '\0');
+  noise.assign((size + 7) / 8 * 8, '\0');
   for (uint64_t at = 0; at < noise.size(); at += 8) {
     const uint64_t word = random();
     std::memcpy(noise.data() + at, &word, sizeof(word));
