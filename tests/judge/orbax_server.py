@@ -7,10 +7,10 @@ ends. A script begins with all modules that others before it have imported, and 
 """
 
 import contextlib
+import functools
 import io
 import json
 import os
-import runpy
 import sys
 import traceback
 from pathlib import Path
@@ -20,10 +20,17 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"  # for orbax_restore.py
 
 
+@functools.cache
+def compiled(script):
+    """Some run hundreds of times."""
+    path = Path(__file__).with_name(script)
+    return compile(path.read_text(encoding="utf-8"), str(path), "exec")
+
+
 def status_of(script):
     """Runs a script as if it had been started; a fault in it is printed, and a failure."""
     try:
-        runpy.run_path(str(Path(__file__).with_name(script)), run_name="__main__")
+        exec(compiled(script), {"__name__": "__main__", "__file__": compiled(script).co_filename})
     except SystemExit as end:
         if end.code is None or isinstance(end.code, int):
             return end.code or 0
