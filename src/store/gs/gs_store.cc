@@ -15,6 +15,7 @@
 #include "store/gs/remove_objects.h"
 #include "store/gs/scratch.h"
 #include "store/gs/session.h"
+#include "store/gs/small_upload.h"
 #include "store/gs/upload_list.h"
 #include "store/http/http_object.h"
 
