@@ -356,8 +356,8 @@ def run_lint(stage: Stage) -> None:
     stage.passed, stage.failed = good, bad
 
 
-def run_stage(name: str, stage_of: Callable[[Stage], None]) -> tuple[int, int]:
-    """Passed and failed tests of a stage. All that it says is printed in one go, as stages run side by side."""
+def run_stage(name: str, stage_of: Callable[[Stage], None]) -> Stage:
+    """A stage that has run. All that it says is printed in one go, as stages run side by side."""
     print(f"test: {name} ...", flush=True)
     start = time.monotonic()
     stage = Stage(name)
@@ -373,7 +373,9 @@ def run_stage(name: str, stage_of: Callable[[Stage], None]) -> tuple[int, int]:
         lines = [*(end if why or not stage.faults else stage.faults), *lines]
     lines.append(f"test: {name}: {stage.passed} passed, {stage.failed} failed, {time.monotonic() - start:.1f} s{why}")
     print("\n".join(lines), flush=True)
-    return stage.passed, stage.failed
+    if why:
+        stage.faults.append(f"FAILED: {why[2:]}")
+    return stage
 
 
 def main() -> int:
@@ -420,23 +422,26 @@ def main() -> int:
     venv_tool.keep_compiled()
     LOGS.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    verdicts = {}
+    ran = {}
 
     def run(names: list[str]) -> None:
         for name in names:
-            verdicts[name] = run_stage(name, stages[name])
+            ran[name] = run_stage(name, stages[name])
 
     # The later stages would test an older program.
     first = [name for name in chosen if name == "build"]
     run(first)
-    if not any(failed for _, failed in verdicts.values()):
+    if not any(stage.failed for stage in ran.values()):
         # Those that need root mostly wait for pods: they run beside the others, one after the other.
         aside = [name for name in chosen if name in ROOTED]
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
             for track in [pool.submit(run, names) for names in
                           (aside, [name for name in chosen if name not in (*first, *aside)])]:
                 track.result()
-    passed, failed = (sum(column) for column in zip(*verdicts.values(), strict=True))
+    passed, failed = sum(stage.passed for stage in ran.values()), sum(stage.failed for stage in ran.values())
+    for name, stage in ran.items():  # once more, by name: of a long log often only the end is kept
+        for fault in stage.faults:
+            print(f"test: {name}: {fault.splitlines()[0]}")
     print(f"test: {time.monotonic() - began:.0f} s in all, logs in {LOGS.relative_to(ROOT)}")
     if left_out:
         print(f"test: left out: {' and '.join(left_out)}")

@@ -49,8 +49,8 @@ class Slurm:
         until = time.monotonic() + timeout_s
         while time.monotonic() < until:
             shown = self.call("scontrol", "--oneliner", "show", "job", str(job))
-            # Of a task that reached its limit Slurm knows so before it knows how the task ended.
-            if not re.search(r"JobState=(PENDING|RUNNING|COMPLETING|CONFIGURING)|JobState=TIMEOUT .*ExitCode=0:0", shown):
+            # Slurm may know that a task failed, was cancelled or reached its limit before it knows with which code.
+            if not re.search(r"JobState=(PENDING|RUNNING|COMPLETING|CONFIGURING)|JobState=(?!COMPLETED)\w+ .*ExitCode=0:0", shown):
                 return {int(index): code for index, code in re.findall(r"ArrayTaskId=(\d+) .*?ExitCode=(\d+:\d+)", shown)}
             time.sleep(0.1)
         raise AssertionError(f"array {job} did not end within {timeout_s} s\n{shown}\n{self.logs(job)}")
