@@ -1,6 +1,7 @@
 """A real one-node Kubernetes with a registry beside it, and Jobs on it."""
 
 import contextlib
+import functools
 import json
 import shutil
 import subprocess
@@ -8,6 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import api
 import containers
 
 FOLDER = containers.ROOT / "build/cluster"
@@ -47,9 +49,13 @@ class Node:
         """kubectl WORDS..."""
         return containers.call(self.folder / "bin/kubectl", *words, expect=expect, env=self.environment, **options)
 
-    def get(self, *words):
-        """kubectl get WORDS..., as data."""
-        return json.loads(self.kubectl("get", *words, "-o", "json").stdout)
+    @functools.cached_property
+    def _api(self):
+        return api.Api(Path(self.environment["KUBECONFIG"]))
+
+    def get(self, kind, name="", labels=""):
+        """One object of a kind, or all with these labels, as data."""
+        return self._api.get(kind, name, labels)
 
     def apply(self, manifest):
         """Creates what a manifest (data, or text) says."""
@@ -58,7 +64,7 @@ class Node:
 
     def pods(self, name):
         """The pods of a Job."""
-        return self.get("pods", "-l", f"job-name={name}")["items"]
+        return self.get("pods", labels=f"job-name={name}")["items"]
 
     def _until(self, name, what, timeout_s, find):
         """What `find` gives as soon as it gives something; all that is known of the Job where it does not in time."""
@@ -73,7 +79,7 @@ class Node:
     def wait(self, name, timeout_s=120):
         """Waits for the end of a Job, whatever it is."""
         began = time.monotonic()
-        condition = self._until(name, "its end", timeout_s, lambda: ending(self.get("job", name)))
+        condition = self._until(name, "its end", timeout_s, lambda: ending(self.get("jobs", name)))
         pods = sorted(self.pods(name), key=lambda pod: pod["metadata"]["creationTimestamp"])
         log = self.kubectl("logs", "-l", f"job-name={name}", "--tail=-1").stdout
         return Ended(condition["type"], condition.get("reason", ""), pods, log, time.monotonic() - began)

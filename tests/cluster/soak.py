@@ -182,7 +182,7 @@ class Soak:
     def disturb(self) -> None:
         """Now and then a pod is deleted, or nobody answers who asks for a name."""
         if self.chances.random() < 0.15:
-            pods = [pod for pod in self.world.node.get("pods", "-l", "soak")["items"] if pod["status"]["phase"] == "Running"
+            pods = [pod for pod in self.world.node.get("pods", labels="soak")["items"] if pod["status"]["phase"] == "Running"
                     and self.deleted[pod["metadata"]["labels"]["soak"]] < MOST_DELETED]
             if pods:
                 pod = self.chances.choice(pods)["metadata"]

@@ -68,7 +68,7 @@ class Job:
 
     def pods(self, index):
         """The pods of an index that Kubernetes still knows, oldest first."""
-        found = self.node.get("pods", "-l", f"job-name={self.name},batch.kubernetes.io/job-completion-index={index}")["items"]
+        found = self.node.get("pods", labels=f"job-name={self.name},batch.kubernetes.io/job-completion-index={index}")["items"]
         return sorted(found, key=lambda pod: pod["metadata"]["creationTimestamp"])
 
     def log(self, pod):
@@ -209,7 +209,7 @@ def test_an_indexed_job_survives_lost_pods_memory_kubelet_and_bucket(node, bucke
     pods = {index: job.pods(index) for index in range(SHARDS)}
     logs = {index: [job.log(pod) for pod in pods[index]] for index in pods}
     assert ended.verdict == "Complete", logs
-    assert node.get("job", "indexed")["status"]["completedIndexes"] == "0-3"
+    assert node.get("jobs", "indexed")["status"]["completedIndexes"] == "0-3"
     assert deleted["metadata"]["uid"] not in [pod["metadata"]["uid"] for pod in pods[0]] and pods[0]
     first = pods[1][0]["status"]["containerStatuses"][0]["state"]["terminated"]
     assert (first["reason"], first["exitCode"]) == ("OOMKilled", 137)
