@@ -8,7 +8,7 @@ find_package(OpenSSL REQUIRED COMPONENTS Crypto)
 find_package(CURL 7.88 REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(isal REQUIRED IMPORTED_TARGET libisal)
-pkg_check_modules(hwy REQUIRED IMPORTED_TARGET libhwy)
+find_path(CKPT_HWY_INCLUDE hwy/highway.h REQUIRED)  # its headers alone: docs/decisions/0011-targets.md
 find_package(CLI11 REQUIRED)
 find_path(CKPT_TOMLPP_INCLUDE toml++/toml.h REQUIRED)
 find_package(pugixml REQUIRED)

@@ -12,32 +12,24 @@
 #                                Job must say imagePullPolicy: IfNotPresent (an image tagged `latest` is pulled otherwise)
 #   K8S_NODE_LABELS=a=b,c=d      labels of the node
 #   K8S_PORT=16443               the API server's port; the six after it are used too
-# Needs root, the packages of `tools/setup.sh cluster`, and for the build Go 1.25 or newer: the one in PATH or in /usr/local/go, or
-# else the Python package that tools/cluster_requirements.txt pins. The program is kept in ${XDG_CACHE_HOME:-~/.cache}/ckpt-test.
+# Needs root, the packages of `tools/setup.sh cluster`, and for the build Go (find_go.sh). The program is kept in
+# ${XDG_CACHE_HOME:-~/.cache}/ckpt-test.
 set -euo pipefail
 export LC_ALL=C.UTF-8
 
 tools=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=tools/find_go.sh
+source "$tools/find_go.sh"
 version=v1.35.4
 program=${XDG_CACHE_HOME:-$HOME/.cache}/ckpt-test/kubernetes-$version
 port=${K8S_PORT:-16443}
 
 say() { printf 'cluster: %s\n' "$*" >&2; }
 
-find_go() {
-  local candidate minor
-  for candidate in "$(command -v go || true)" /usr/local/go/bin/go; do
-    [ -x "$candidate" ] || continue
-    minor=$(GOTOOLCHAIN=local "$candidate" version | sed -n 's/.* go1\.\([0-9]*\).*/\1/p')
-    if [ "${minor:-0}" -ge 25 ]; then echo "$candidate"; return 0; fi
-  done
-  echo "$(dirname "$(python3 "$tools/venv_tool.py" cluster "$tools/cluster_requirements.txt")")/go"
-}
-
 build() {
   local go stamp='k8s.io/component-base/version.gitVersion k8s.io/client-go/pkg/version.gitVersion' name flags='-s -w'
   [ ! -x "$program" ] || return 0
-  go=$(find_go)
+  go=$(find_go 25)
   for name in $stamp; do flags+=" -X $name=$version"; done
   mkdir -p "$(dirname "$program")"
   say "building Kubernetes $version with $("$go" version | cut -d ' ' -f 3); this takes 6 minutes on two cores, and is kept"

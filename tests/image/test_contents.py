@@ -129,7 +129,7 @@ def test_sbom_can_be_printed_and_names_the_program(built, files):
 PACKAGE_OF_LIBRARY = {"ld-linux-x86-64": "libc6", "ld-linux-aarch64": "libc6", "libc": "libc6", "libm": "libc6",
                       "libstdc++": "libstdc++6", "libgcc_s": "libgcc-s1", "libcrypto": "libssl3", "libssl": "libssl3",
                       "libz": "zlib1g", "libzstd": "libzstd1", "libfmt": "libfmt9", "libspdlog": "libspdlog1.10",
-                      "libhwy": "libhwy1", "libisal": "libisal2", "libpugixml": "libpugixml1v5",
+                      "libisal": "libisal2", "libpugixml": "libpugixml1v5",
                       # libcurl, and what it brings along
                       "libcurl": "libcurl4", "libbrotlicommon": "libbrotli1", "libbrotlidec": "libbrotli1",
                       "libcom_err": "libcom-err2", "libffi": "libffi8", "libgmp": "libgmp10", "libgnutls": "libgnutls30",

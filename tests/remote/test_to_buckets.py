@@ -26,6 +26,30 @@ def report(buckets: Stub, folder: str) -> dict:
     return json.loads(buckets.get(f"bkt/{folder}/.ckpt-state/report.json"))
 
 
+DIGESTS = """
+import hashlib, json, sys
+import tensorstore
+def digests(base):
+    spec = {"driver": "ocdbt", "base": base}
+    names = [key.decode() for key in tensorstore.KvStore.open(spec).result().list().result()]
+    found = {}
+    for name in sorted(name.removesuffix("/zarr.json") for name in names if name.endswith("/zarr.json")):
+        array = tensorstore.open({"driver": "zarr3", "kvstore": {**spec, "path": name}}, open=True).result()
+        found[name] = [str(array.dtype), list(array.shape), hashlib.sha256(array.read().result().tobytes()).hexdigest()]
+    return found
+print(json.dumps([digests(base) for base in sys.argv[1:]]))
+"""
+
+
+def tensorstore_reads(server: str, *places: str) -> list[dict]:
+    """{array: dtype, shape, digest} of checkpoints as the library below Orbax reads them; `server` has what is in gs://."""
+    env = {"TENSORSTORE_GCS_HTTP_URL": server, "GOOGLE_AUTH_TOKEN_FOR_TESTING": "x", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([real_orbax.python(real_orbax.NEWEST), "-c", DIGESTS, *places], env=env,
+                          capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_pytorch_from_the_hub_into_a_bucket_is_the_golden(kind: str, below: str, buckets: Stub, hub: Stub):
     support.convert("org/llama3", f"gs://bkt/{below}", kind=kind)
@@ -52,27 +76,9 @@ def test_tensorstore_reads_the_output_from_the_bucket(below: str, buckets: Stub,
     """The library below Orbax opens every array over HTTP, and finds what it finds in the local output."""
     support.convert_maxtext(LLAMA31, f"gs://bkt/{below}", ("scanned", "int8"), model="llama3.1-8b")
     support.convert_maxtext(LLAMA31, disk / "out", ("scanned", "int8"), model="llama3.1-8b")
-    script = """
-import hashlib, json, sys
-import tensorstore
-def digests(base):
-    spec = {"driver": "ocdbt", "base": base}
-    names = [key.decode() for key in tensorstore.KvStore.open(spec).result().list().result()]
-    found = {}
-    for name in sorted(name.removesuffix("/zarr.json") for name in names if name.endswith("/zarr.json")):
-        array = tensorstore.open({"driver": "zarr3", "kvstore": {**spec, "path": name}}, open=True).result()
-        found[name] = [str(array.dtype), list(array.shape), hashlib.sha256(array.read().result().tobytes()).hexdigest()]
-    return found
-print(json.dumps([digests(base) for base in sys.argv[1:]]))
-"""
-    env = {"TENSORSTORE_GCS_HTTP_URL": buckets.url, "GOOGLE_AUTH_TOKEN_FOR_TESTING": "x", "PATH": "/usr/bin:/bin"}
     for name in ("scanned", "int8"):
-        there = f"gs://bkt/{below}/{support.MAXTEXT_PATHS.get(name, name)}"
-        here = f"file://{support.items(disk / 'out', name)}/"
-        done = subprocess.run([real_orbax.python(real_orbax.NEWEST), "-c", script, there, here], env=env,
-                              capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr[-3000:]
-        remote, local = json.loads(done.stdout)
+        place = support.MAXTEXT_PATHS.get(name, name)
+        remote, local = tensorstore_reads(buckets.url, f"gs://bkt/{below}/{place}", f"file://{support.items(disk / 'out', name)}/")
         assert len(remote) > 10 and remote == local
 
 

@@ -1,6 +1,7 @@
 #include "tests/store/store_kind.h"
 
 #include <chrono>
+#include <cstdlib>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -33,20 +34,21 @@ StoreKind FileKind(std::string name, std::string parent, IoMode mode) {
   return kind;
 }
 
-// A bucket of the stub's, which starts with the first store that is opened.
+// A bucket of the stub's, which starts with the first store that is opened; or "bucket" of another
+// server, which CKPT_GS_SERVER names.
 class GsBucket {
  public:
   std::unique_ptr<Store> Open(const std::string& folder) {
-    if (!stub_) stub_.emplace("gcs", std::vector<std::string>{"--bucket", "bucket"});
+    const std::string origin = Origin();
     http::EngineOptions engine_options;
     engine_options.first_delay = std::chrono::milliseconds(5);
     engine_options.deadline = std::chrono::seconds(20);
-    engine_options.trusted_origins = {stub_->origin()};
+    engine_options.trusted_origins = {origin};
     auto engine = http::Engine::Make(std::move(engine_options));
     if (!engine) throw std::runtime_error(engine.error().Print());
     Result<GsOptions> options = GsOptionsFromEnvironment(
         [&](const char* name) -> std::optional<std::string> {
-          if (std::string(name) == "STORAGE_EMULATOR_HOST") return stub_->origin();
+          if (std::string(name) == "STORAGE_EMULATOR_HOST") return origin;
           return std::nullopt;
         },
         *engine);
@@ -58,6 +60,13 @@ class GsBucket {
   }
 
  private:
+  std::string Origin() {
+    const char* const server = std::getenv("CKPT_GS_SERVER");  // NOLINT(concurrency-mt-unsafe)
+    if (server != nullptr) return server;
+    if (!stub_) stub_.emplace("gcs", std::vector<std::string>{"--bucket", "bucket"});
+    return stub_->origin();
+  }
+
   std::optional<StartedStub> stub_;
 };
 

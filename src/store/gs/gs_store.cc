@@ -206,7 +206,7 @@ class GsStore final : public Store {
   Result<void> Drop(const std::string& object, const gs::Session& session) {
     // The upload first: without it, what lies in its folder is of no use to anybody.
     if (!session.is_composed) CKPT_TRY_VOID(gs::AbortUpload(client_, {object, session.id}));
-    return gs::Scratch(client_, gs::ScratchFolder(Whole(kTemporary), session)).Clear();
+    return gs::Scratch(client_, Whole(kTemporary), session).Clear();
   }
 
   // What parts and probes left, counted by what they were left by.

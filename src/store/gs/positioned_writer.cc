@@ -77,7 +77,7 @@ class GsPositionedWriter final : public PositionedWriter {
                                    client_.stop()));
     if (IsSmall()) return {};
     CKPT_TRY(sink_, OpenPartSink(client_, object_, temporary, session, parts_.size()));
-    if (is_kept_) scratch_.emplace(client_, ScratchFolder(temporary, sink_->session()));
+    if (is_kept_) scratch_.emplace(client_, temporary, sink_->session());
     return {};
   }
 

@@ -4,7 +4,9 @@
 
 #include <utility>
 
+#include "store/gs/object_json.h"
 #include "store/gs/remove_objects.h"
+#include "store/gs/small_upload.h"
 
 namespace ckpt::gs {
 
@@ -12,18 +14,39 @@ std::string Scratch::NameOf(const ByteRange& range) const {
   return fmt::format("{}/{}-{}", folder_, range.begin, range.end);
 }
 
+// Neither way has a frame around the bytes, which lie in the middle of a part's buffer.
 Result<void> Scratch::Save(const SavedPiece& piece, std::span<const std::byte> bytes) {
   const std::string name = NameOf(piece.range);
-  // By the XML API, since there the body is nothing but the bytes, which lie in the middle of a
-  // part's buffer.
+  return (is_composed_ ? SaveByJson(name, piece.crc32c, bytes)
+                       : SaveByXml(name, piece.crc32c, bytes))
+      .map_error(client_.At(name));
+}
+
+Result<void> Scratch::SaveByXml(const std::string& name, const Crc32c& crc32c,
+                                std::span<const std::byte> bytes) {
   http::Request request = client_.Xml("PUT", name, "");
   request.headers.push_back({"Content-Type", "application/octet-stream"});
-  request.headers.push_back({"x-goog-hash", "crc32c=" + PrintCrc32c(piece.crc32c)});
+  request.headers.push_back({"x-goog-hash", "crc32c=" + PrintCrc32c(crc32c)});
   request.headers.push_back({"x-goog-if-generation-match", "0"});
   request.body = bytes;
-  CKPT_TRY(const http::Response response, client_.Send(request).map_error(client_.At(name)));
+  CKPT_TRY(const http::Response response, client_.Send(request));
   if (response.status / 100 == 2 || response.status == 412) return {};
-  return Result<void>(Fail(client_.Explain(response, kCreateObjects))).map_error(client_.At(name));
+  return Fail(client_.Explain(response, kCreateObjects));
+}
+
+// Where parts are composed, there may be no XML API. Here the answer's sum is what is held.
+Result<void> Scratch::SaveByJson(const std::string& name, const Crc32c& crc32c,
+                                 std::span<const std::byte> bytes) {
+  http::Request request =
+      client_.Upload("uploadType=media&ifGenerationMatch=0&name=" + http::PercentEncode(name));
+  request.headers.push_back({"Content-Type", "application/octet-stream"});
+  request.body = bytes;
+  CKPT_TRY(const http::Response response, client_.Send(request));
+  if (response.status == 412) return {};
+  if (response.status / 100 != 2) return Fail(client_.Explain(response, kCreateObjects));
+  CKPT_TRY(ObjectMeta made, ParseObject(response.body));
+  CKPT_TRY_VOID(CheckMade(client_, std::move(made), crc32c));
+  return {};
 }
 
 Result<bool> Scratch::Load(const SavedPiece& piece, std::span<std::byte> into) {

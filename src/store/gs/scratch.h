@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "store/gs/client.h"
 #include "store/gs/receipt.h"
+#include "store/gs/session.h"
 
 namespace ckpt::gs {
 
@@ -14,7 +15,11 @@ namespace ckpt::gs {
 /// yet outlive their writer: no upload takes them, since a part must have 5 MiB and comes whole.
 class Scratch {
  public:
-  Scratch(Client& client, std::string folder) : client_(client), folder_(std::move(folder)) {}
+  /// `temporary`: the folder of all unfinished uploads.
+  Scratch(Client& client, std::string_view temporary, const Session& session)
+      : client_(client),
+        folder_(ScratchFolder(temporary, session)),
+        is_composed_(session.is_composed) {}
 
   /// Makes the piece's object; one that is there already is the same one, of an earlier try or of
   /// another process that made the same bytes.
@@ -26,8 +31,13 @@ class Scratch {
 
  private:
   std::string NameOf(const ByteRange& range) const;
+  Result<void> SaveByXml(const std::string& name, const Crc32c& crc32c,
+                         std::span<const std::byte> bytes);
+  Result<void> SaveByJson(const std::string& name, const Crc32c& crc32c,
+                          std::span<const std::byte> bytes);
   Client& client_;
   const std::string folder_;
+  const bool is_composed_;
 };
 
 }  // namespace ckpt::gs

@@ -17,6 +17,11 @@ bool IsUploadGone(const http::Response& response) {
   return response.status == 404 && ParseServiceError(response.body).reason != "NoSuchBucket";
 }
 
+// Emulators answer so that have the JSON API alone.
+bool IsUnknownRequest(const http::Response& response) {
+  return response.status == 400 || response.status == 405;
+}
+
 class XmlMultipart final : public PartSink {
  public:
   XmlMultipart(Client& client, std::string object, std::string upload_id)
@@ -157,9 +162,14 @@ Result<std::unique_ptr<PartSink>> StartXmlMultipart(Client& client, std::string 
   http::Request request = client.Xml("POST", object, "uploads");
   request.headers.push_back({"Content-Type", "application/octet-stream"});
   CKPT_TRY(const http::Response response, client.Send(request).map_error(client.At(object)));
-  if (response.status != 200)
-    return Result<std::unique_ptr<PartSink>>(Fail(client.Explain(response, kUploadParts)))
-        .map_error(client.At(object));
+  if (response.status != 200) {
+    Error error = client.Explain(response, kUploadParts);
+    if (IsUnknownRequest(response) && error.code != Code::kUsage) {
+      error.code = Code::kDenied;
+      error.what = "the service has no multipart uploads: " + error.what;
+    }
+    return Result<std::unique_ptr<PartSink>>(Fail(std::move(error))).map_error(client.At(object));
+  }
   CKPT_TRY(std::string id, ParseUploadId(response.body).map_error(client.At(object)));
   return std::make_unique<XmlMultipart>(client, std::move(object), std::move(id));
 }

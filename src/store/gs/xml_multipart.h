@@ -9,8 +9,8 @@
 
 namespace ckpt::gs {
 
-/// Starts an XML multipart upload to `object`. kDenied where the caller may not: ComposeParts is
-/// then the other way.
+/// Starts an XML multipart upload to `object`. kDenied where the caller may not, or the service (an
+/// emulator) has none: ComposeParts is then the other way.
 Result<std::unique_ptr<PartSink>> StartXmlMultipart(Client& client, std::string object);
 /// Goes on with one. kNotFound if it is gone.
 Result<std::unique_ptr<PartSink>> ResumeXmlMultipart(Client& client, std::string object,

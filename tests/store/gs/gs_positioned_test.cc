@@ -195,6 +195,24 @@ TEST(GsPositioned, ComposesWhereMultipartUploadsAreDenied) {
   EXPECT_NE(stub.warnings()[0].find("storage.multipartUploads.create"), std::string::npos);
 }
 
+TEST(GsPositioned, ComposesWhereTheServiceHasNoMultipartUploads) {
+  GsStub stub;
+  const auto store = stub.Open();
+  const std::string text = RandomText(17 * kMiB, 2);
+  size_t warnings = 0;
+  for (const int status : {400, 405}) {
+    stub.stub().Script(
+        nlohmann::json::array(
+            {{{"method", "POST"}, {"query", "^uploads"}, {"times", 1}, {"status", status}}})
+            .dump());
+    ASSERT_RESULT(const ObjectInfo info, WriteAll(*store, text, kReplaceIt));
+    EXPECT_EQ(info.crc32c, Crc32c::Of(BytesOf(text)));
+    EXPECT_EQ(stub.Names(), std::vector<std::string>{"run/object"});
+    ASSERT_EQ(stub.warnings().size(), ++warnings) << status;
+    EXPECT_NE(stub.warnings().back().find("has no multipart uploads"), std::string::npos);
+  }
+}
+
 TEST(GsPositioned, ComposesManyPartsInATree) {
   GsStub stub;
   gs::Client client("bucket", stub.Options());

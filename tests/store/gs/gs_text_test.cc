@@ -197,6 +197,11 @@ TEST(GsUploadList, ReadsPages) {
                                 "</NextUploadIdMarker></ListMultipartUploadsResult>"));
   EXPECT_EQ(first.next_key, "k");
   EXPECT_EQ(first.next_id, "i");
+  ASSERT_RESULT(const UploadPage none,
+                ParseUploadPage("<ListBucketResult><Contents><Key>a</Key></Contents>"
+                                "<IsTruncated>true</IsTruncated></ListBucketResult>"));
+  EXPECT_TRUE(none.uploads.empty());
+  EXPECT_EQ(none.next_key, "") << "a service without such uploads lists objects";
   for (const std::string bad :
        {"", "<html/>", "<ListMultipartUploadsResult>",
         "<ListMultipartUploadsResult><Upload><Key>a</Key></Upload></ListMultipartUploadsResult>",
