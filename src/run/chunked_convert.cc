@@ -184,6 +184,7 @@ Result<ChunkedResult> ConvertIntoSink(const ChunkedPlan& plan, const ChunkedTarg
            ExecuteChunked(plan, target, source, destination, folders, records,
                           WholeWork(plan.bundles.size()), budget, progress, watch));
   result.figures.execute.read_bytes = moved->read;
+  result.figures.execute.source_checks = moved->source_checks;
   result.written_bytes = moved->written;
   CKPT_TRY(result.outcome, committer.Commit(records, budget, result, watch));
   return result;
@@ -236,6 +237,7 @@ Result<ChunkedResult> ConvertInto(const ChunkedPlan& plan, const ChunkedTarget& 
   }
   result.shard.recorded = plan.bundles.size();
   result.figures.execute.read_bytes = moved->read;
+  result.figures.execute.source_checks = moved->source_checks;
   result.written_bytes = moved->written;
   const auto commit = [&]() -> Result<void> {
     CKPT_TRY(result.outcome, committer.Commit(records, budget, result, watch));

@@ -72,9 +72,10 @@ Result<std::optional<ChunkedBytes>> ExecuteChunked(
     };
     CKPT_TRY_VOID(records.ForEach(plan.bundles.size() + 1, take));
   }
-  CKPT_TRY_VOID(checks.Finish());
+  CKPT_TRY_VOID(checks.ReadTheRest(source));
+  CKPT_TRY(const SourceChecks::Verdict verdict, checks.Finish());
   watch.tick(progress);
-  return std::optional(ChunkedBytes{progress.read_bytes, progress.written_bytes});
+  return std::optional(ChunkedBytes{progress.read_bytes, progress.written_bytes, verdict});
 }
 
 }  // namespace ckpt

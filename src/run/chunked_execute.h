@@ -12,6 +12,7 @@ namespace ckpt {
 struct ChunkedBytes {
   uint64_t read = 0;     ///< ranges as requested
   uint64_t written = 0;  ///< data files, gaps included
+  SourceChecks::Verdict source_checks = {};
 };
 
 /// Runs bundles of the plan over all lanes; then, if every bundle is recorded, also those of other

@@ -85,7 +85,7 @@ std::string MakeChunkedReport(const ChunkedPlan& plan, const ChunkedResult& resu
   report["model"] = {{"name", plan.model.served_name}, {"notes", plan.model.notes}};
   report["layout_digest"] = plan.layout_digest;
   report["run_digest"] = plan.run_digest;
-  report["source"] = SourceOf(plan);
+  report["source"] = SourceOf(plan, figures.execute.source_checks);
   report["bytes"] = BytesOf(plan, figures.execute.read_bytes, result.written_bytes);
   report["memory"] = MemoryOf(plan.memory.budget_bytes, plan.memory.peak_bytes, figures);
   report["lanes"] = plan.memory.lanes;

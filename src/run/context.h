@@ -36,7 +36,7 @@ class RecordSink {
       : checks_(checks), journal_(journal), log_(log) {}
   /// A lane's reading comes to a bundle, while it may still be at work on the one before.
   void Begin(const Bundle& bundle);
-  /// Its work does; called by the thread that will finish it.
+  /// A lane's bundles begin: what the calling thread has read before belongs to none of them.
   void StartChecks();
   /// Work on a bundle goes on.
   void Pulse() {

@@ -223,6 +223,7 @@ Result<std::optional<ExecuteResult>> Execute(const Plan& plan, Store& source, Ou
   CKPT_TRY_VOID(crew.RunFront());
   if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
   std::shared_ptr<PositionedWriter> last;
+  SourceChecks::Verdict verdict;
   const auto finish = [&]() -> Result<void> {
     for (size_t file = 0; file < plan.output.files.size(); ++file) {
       // One after the other: each may hold buffers of its own until it is whole.
@@ -235,13 +236,14 @@ Result<std::optional<ExecuteResult>> Execute(const Plan& plan, Store& source, Ou
       if (journal != nullptr)
         CKPT_TRY_VOID(TakeRecords(plan, *journal, file, *last, checks, records));
     }
-    CKPT_TRY_VOID(checks.Finish());
+    CKPT_TRY_VOID(checks.ReadTheRest(source));
+    CKPT_TRY(verdict, checks.Finish());
     return {};
   };
   CKPT_TRY_VOID(RunAlone(finish, progress, watch));
   watch.tick(progress);
   return std::optional(ExecuteResult{JoinParts(plan, records.TakeParts()), progress.read_bytes,
-                                     budget.peak_bytes(), std::move(last)});
+                                     budget.peak_bytes(), verdict, std::move(last)});
 }
 
 }  // namespace ckpt

@@ -13,6 +13,7 @@
 #include "run/output_files.h"
 #include "run/progress.h"
 #include "run/shard_log.h"
+#include "source/source_checks.h"
 #include "store/store.h"
 
 namespace ckpt {
@@ -29,6 +30,7 @@ struct ExecuteResult {
   std::vector<Crc32c> array_crcs;   ///< by OutputSpec::arrays: of each array's stored bytes
   uint64_t read_bytes = 0;          ///< ranges as requested
   uint64_t granted_peak_bytes = 0;  ///< the most that the budget had granted at once
+  SourceChecks::Verdict source_checks = {};
   /// Of the last file: whole, but not committed.
   std::shared_ptr<PositionedWriter> last = {};
 };

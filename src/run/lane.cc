@@ -48,6 +48,8 @@ Result<std::unique_ptr<Lane>> Lane::Make(const RunContext& context) {
 
 Result<void> Lane::RunBundles(const std::function<std::optional<Job>()>& next) {
   TileFeed feed(context_, in_buffers_, staged_, next);
+  // Before the first tile is waited for: from there on the thread's log is one bundle's at a time.
+  context_.records.StartChecks();
   while (true) {
     Result<FedTile> fed = feed.Next();
     if (fed && fed->tile == nullptr) return {};
@@ -61,7 +63,6 @@ Result<void> Lane::RunBundles(const std::function<std::optional<Job>()>& next) {
 
 Result<void> Lane::Process(const FedTile& fed) {
   if (!open_) {
-    context_.records.StartChecks();
     CKPT_TRY(std::shared_ptr<PositionedWriter> file, context_.files.Open(fed.bundle->file));
     const uint64_t base = context_.plan.output.files[fed.bundle->file].base;
     SegmentWriter writer(*file, fed.bundle->segment, base);

@@ -102,7 +102,7 @@ Result<void> TakeChecks(Reader& reader, uint32_t count, BundleRecord& decoded) {
     const auto size = reader.Take<uint64_t>();
     const auto crc = reader.Take<uint32_t>();
     if (!check || !begin || !size || !crc) return Damaged("cut short");
-    decoded.checks.push_back({*check, *begin, Crc32(*crc, *size)});
+    decoded.checks.push_back({*check, *begin, *size, *crc});
   }
   return {};
 }
@@ -160,8 +160,8 @@ EncodedRecord EncodeRecord(const BundleRecord& record, std::string_view run_dige
   for (const CheckPart& part : record.checks) {
     Put<uint32_t>(text, part.check);
     Put<uint64_t>(text, part.begin);
-    Put<uint64_t>(text, part.crc.size_bytes());
-    Put<uint32_t>(text, part.crc.value());
+    Put<uint64_t>(text, part.size_bytes);
+    Put<uint32_t>(text, part.sum);
   }
   text += record.receipt;
   if (is_apart) {

@@ -74,7 +74,7 @@ std::string MakeReport(const Plan& plan, const RunFigures& figures, std::string_
                         {"io", figures.io_mode}};
   report["layout_digest"] = plan.layout_digest;
   report["run_digest"] = plan.run_digest;
-  report["source"] = SourceOf(plan);
+  report["source"] = SourceOf(plan, figures.execute.source_checks);
   report["files"] = Json::array();
   for (const FileSpec& file : plan.output.files)
     report["files"].push_back({{"name", file.name}, {"size_bytes", file.size_bytes}});

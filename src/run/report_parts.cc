@@ -8,7 +8,7 @@ namespace ckpt {
 
 using Json = nlohmann::ordered_json;
 
-Json SourceOf(const PlanBase& plan) {
+Json SourceOf(const PlanBase& plan, const SourceChecks::Verdict& checks) {
   Json objects = Json::array();
   for (const ObjectInfo& object : plan.catalog.objects)
     objects.push_back({{"name", object.name},
@@ -26,6 +26,7 @@ Json SourceOf(const PlanBase& plan) {
           {"ignored", plan.model.ignored},
           {"objects", objects},
           {"configs", configs},
+          {"checksums", {{"held", checks.checked}, {"not_read_whole", checks.incomplete}}},
           {"unverified", plan.catalog.unverified}};
 }
 

@@ -10,7 +10,7 @@
 namespace ckpt {
 
 /// The part of a report that tells of the source.
-nlohmann::ordered_json SourceOf(const PlanBase& plan);
+nlohmann::ordered_json SourceOf(const PlanBase& plan, const SourceChecks::Verdict& checks);
 /// The budget, and the peaks planned, granted and measured.
 nlohmann::ordered_json MemoryOf(uint64_t budget_bytes, uint64_t planned_peak_bytes,
                                 const RunFigures& figures);

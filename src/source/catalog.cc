@@ -3,11 +3,35 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
+#include <vector>
 
 #include "base/text.h"
 
 namespace ckpt {
+
+void AddObjectChecks(Catalog& catalog) {
+  // Of chunked tensors an index tells, and mostly only a part of an object is read.
+  if (std::any_of(catalog.tensors.begin(), catalog.tensors.end(),
+                  [](const TensorEntry& tensor) { return tensor.chunked != nullptr; }))
+    return;
+  std::vector<StoredCheck> checks;
+  for (uint32_t object = 0; object < catalog.objects.size(); ++object) {
+    const ObjectInfo& info = catalog.objects[object];
+    const bool has_parts =
+        std::any_of(catalog.checks.begin(), catalog.checks.end(),
+                    [&](const StoredCheck& check) { return check.object == object; });
+    if (has_parts || !info.crc32c) continue;
+    checks.push_back(
+        {"", object, {0, info.size_bytes}, info.crc32c->value(), StoredCheck::Kind::kCrc32c});
+  }
+  if (checks.empty()) return;
+  std::move(catalog.checks.begin(), catalog.checks.end(), std::back_inserter(checks));
+  std::stable_sort(checks.begin(), checks.end(),
+                   [](const StoredCheck& a, const StoredCheck& b) { return a.object < b.object; });
+  catalog.checks = std::move(checks);
+}
 
 uint64_t MemoryBytes(const Catalog& catalog) {
   // A string's own object holds 15 bytes; a map node has 32 bytes of links and colour.

@@ -77,13 +77,18 @@ struct TensorEntry {
   ElementForm form = {};  ///< of the pieces' elements
 };
 
-/// Bytes of an object whose CRC-32 is known beforehand: a zip archive's directory has it. Held
-/// against what is read of the object (source_checks.h).
+/// Bytes of an object whose checksum is known beforehand. Held against what is read of the object
+/// (source_checks.h).
 struct StoredCheck {
-  std::string name;     ///< "archive/data/0"
+  enum class Kind : uint8_t {
+    kCrc32,   ///< of a record, from a zip archive's directory
+    kCrc32c,  ///< of a whole object, from a bucket
+  };
+  std::string name;     ///< of the record, "archive/data/0"; "" for a whole object
   uint32_t object = 0;  ///< index into Catalog::objects
   ByteRange range;
-  uint32_t crc32 = 0;
+  uint32_t sum = 0;
+  Kind kind = Kind::kCrc32;
 };
 
 using ConfigValue = std::variant<bool, int64_t, double, std::string>;
@@ -123,6 +128,9 @@ struct Catalog {
   std::vector<std::string> unverified;
   uint64_t header_bytes = 0;  ///< bytes read to make this catalog
 };
+
+/// Adds the checksums that the store has of whole objects, where none of parts of them are known.
+void AddObjectChecks(Catalog& catalog);
 
 /// Bytes that this catalog occupies, for the budget.
 uint64_t MemoryBytes(const Catalog& catalog);

@@ -131,6 +131,7 @@ Result<Catalog> OpenSource(const SourcePlace& place, MemoryBudget& budget) {
   // The model's own config leads; a GGUF file's keys follow it.
   catalog.configs.insert(catalog.configs.begin(), std::make_move_iterator(configs.begin()),
                          std::make_move_iterator(configs.end()));
+  AddObjectChecks(catalog);
   return catalog;
 }
 

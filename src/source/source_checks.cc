@@ -6,13 +6,37 @@
 #include <future>
 #include <utility>
 
+#include "base/crc32.h"
+#include "base/crc32c.h"
 #include "base/text.h"
+#include "base/units.h"
+#include "source/reading.h"
 
 namespace ckpt {
 namespace {
 
 // Of one check in one bundle.
 constexpr size_t kMostParts = 4096;
+// Of one object, to be read for its checksum alone: a header, which may hold a vocabulary.
+constexpr uint64_t kMostRestBytes = 32 * kMiB;
+// At once, within what plans set aside for tables.
+constexpr uint64_t kRestStepBytes = 512 * kKiB;
+
+uint32_t SumOf(StoredCheck::Kind kind, std::span<const std::byte> bytes) {
+  return kind == StoredCheck::Kind::kCrc32 ? Crc32::Of(bytes).value() : Crc32c::Of(bytes).value();
+}
+
+// Of the bytes of `a` followed by the `b_bytes` of `b`.
+template <class CrcT>
+uint32_t JoinedAs(uint32_t a, uint32_t b, uint64_t b_bytes) {
+  CrcT crc(a, 0);
+  crc.Append(CrcT(b, b_bytes));
+  return crc.value();
+}
+uint32_t Joined(StoredCheck::Kind kind, uint32_t a, uint32_t b, uint64_t b_bytes) {
+  return kind == StoredCheck::Kind::kCrc32 ? JoinedAs<Crc32>(a, b, b_bytes)
+                                           : JoinedAs<Crc32c>(a, b, b_bytes);
+}
 
 // Reads through `inner` and tells the collector.
 class WatchedReader : public ObjectReader {
@@ -47,21 +71,49 @@ class WatchedReader : public ObjectReader {
   const uint32_t object_;
 };
 
-// The CRC-32 of a check's whole range, out of parts that may overlap: bundles that read the same
-// bytes each have theirs, and some of the parts follow one another from end to end.
-std::optional<uint32_t> ValueOf(std::span<const CheckPart> parts, size_t check, ByteRange range) {
-  std::map<uint64_t, Crc32> reached = {{range.begin, Crc32()}};
-  auto part = std::lower_bound(parts.begin(), parts.end(), check,
-                               [](const CheckPart& a, size_t b) { return a.check < b; });
-  for (; part != parts.end() && part->check == check; ++part) {
-    const auto from = reached.find(part->begin);
+// Those of one check; `parts` are sorted.
+std::span<const CheckPart> PartsOf(std::span<const CheckPart> parts, size_t check) {
+  const auto [begin, end] =
+      std::equal_range(parts.begin(), parts.end(), CheckPart{static_cast<uint32_t>(check), 0, 0, 0},
+                       [](const CheckPart& a, const CheckPart& b) { return a.check < b.check; });
+  return {begin, end};
+}
+
+// The checksum of a check's whole range, out of its parts, which may overlap: bundles that read the
+// same bytes each have theirs, and some of the parts follow one another from end to end.
+std::optional<uint32_t> SumOfAll(std::span<const CheckPart> parts, const StoredCheck& check) {
+  std::map<uint64_t, uint32_t> reached = {{check.range.begin, 0}};
+  for (const CheckPart& part : parts) {
+    const auto from = reached.find(part.begin);
     if (from == reached.end()) continue;
-    Crc32 crc = from->second;
-    crc.Append(part->crc);
-    reached.emplace(part->begin + part->crc.size_bytes(), crc);
+    reached.emplace(part.begin + part.size_bytes,
+                    Joined(check.kind, from->second, part.sum, part.size_bytes));
   }
-  const auto whole = reached.find(range.end);
-  return whole == reached.end() ? std::nullopt : std::optional(whole->second.value());
+  const auto whole = reached.find(check.range.end);
+  return whole == reached.end() ? std::nullopt : std::optional(whole->second);
+}
+
+// What no part covers.
+std::vector<ByteRange> RestOf(std::span<const CheckPart> parts, const StoredCheck& check) {
+  std::vector<ByteRange> rest;
+  uint64_t at = check.range.begin;
+  for (const CheckPart& part : parts) {
+    if (part.begin > at) rest.push_back({at, part.begin});
+    at = std::max(at, part.begin + part.size_bytes);
+  }
+  if (at < check.range.end) rest.push_back({at, check.range.end});
+  return rest;
+}
+
+std::string Words(const StoredCheck& check, uint32_t found) {
+  if (check.kind == StoredCheck::Kind::kCrc32c)
+    return fmt::format(
+        "what was read has the CRC-32C {:08x}, the store says {:08x} of the object: bytes are "
+        "damaged",
+        found, check.sum);
+  return fmt::format(
+      "record {} has the CRC-32 {:08x}, the zip directory says {:08x}: its bytes are damaged",
+      Excerpt(check.name), found, check.sum);
 }
 
 }  // namespace
@@ -77,7 +129,8 @@ std::unique_ptr<ObjectReader> SourceChecks::Watch(std::unique_ptr<ObjectReader> 
 
 // What of `range` is not in the log yet is added, joined with its neighbours: a bundle that reads
 // some bytes again has them in its log once.
-void SourceChecks::AddTo(State& state, ByteRange range, std::span<const std::byte> bytes) {
+void SourceChecks::AddTo(State& state, StoredCheck::Kind kind, ByteRange range,
+                         std::span<const std::byte> bytes) {
   std::vector<ByteRange> missing;
   auto next = state.parts.upper_bound(range.begin);
   uint64_t at = range.begin;
@@ -90,15 +143,16 @@ void SourceChecks::AddTo(State& state, ByteRange range, std::span<const std::byt
     ++next;
   }
   for (const ByteRange& part : missing) {
-    auto made = state.parts
-                    .emplace(part.begin,
-                             Part(part.end,
-                                  Crc32::Of(bytes.subspan(part.begin - range.begin, part.size()))))
-                    .first;
+    auto made =
+        state.parts
+            .emplace(
+                part.begin,
+                Part(part.end, SumOf(kind, bytes.subspan(part.begin - range.begin, part.size()))))
+            .first;
     const auto join = [&](auto first, auto second) {
       if (first->second.first != second->first) return first;
-      first->second.second.Append(second->second.second);
-      first->second.first = second->second.first;
+      const auto [end, sum] = second->second;
+      first->second = {end, Joined(kind, first->second.second, sum, end - second->first)};
       state.parts.erase(second);
       return first;
     };
@@ -130,13 +184,14 @@ void SourceChecks::Add(uint32_t object, uint64_t begin, std::span<const std::byt
     State& state = (*log)[static_cast<uint32_t>(check - catalog_.checks.begin())];
     if (state.is_given_up) continue;
     const ByteRange range{std::max(begin, check->range.begin), std::min(end, check->range.end)};
-    AddTo(state, range, bytes.subspan(range.begin - begin, range.size()));
+    AddTo(state, check->kind, range, bytes.subspan(range.begin - begin, range.size()));
   }
 }
 
 void SourceChecks::AddParts(const ThreadLog& log, std::vector<CheckPart>& parts) {
   for (const auto& [check, state] : log) {
-    for (const auto& [begin, part] : state.parts) parts.push_back({check, begin, part.second});
+    for (const auto& [begin, part] : state.parts)
+      parts.push_back({check, begin, part.first - begin, part.second});
   }
 }
 
@@ -155,33 +210,64 @@ void SourceChecks::Keep(std::span<const CheckPart> parts) {
   kept_.insert(kept_.end(), parts.begin(), parts.end());
 }
 
-Result<SourceChecks::Verdict> SourceChecks::Finish() const {
-  const std::lock_guard lock(mutex_);
+// By check and place. mutex_ is held.
+std::vector<CheckPart> SourceChecks::AllParts() const {
   std::vector<CheckPart> parts = kept_;
   for (const auto& [thread, log] : logs_) AddParts(log, parts);
   std::sort(parts.begin(), parts.end(), [](const CheckPart& a, const CheckPart& b) {
     return a.check != b.check ? a.check < b.check : a.begin < b.begin;
   });
+  return parts;
+}
+
+Result<void> SourceChecks::ReadTheRest(Store& store) {
+  const std::lock_guard lock(mutex_);
+  const std::vector<CheckPart> parts = AllParts();
+  for (size_t i = 0; i < catalog_.checks.size(); ++i) {
+    const StoredCheck& check = catalog_.checks[i];
+    if (check.kind != StoredCheck::Kind::kCrc32c) continue;
+    const std::vector<ByteRange> rest = RestOf(PartsOf(parts, i), check);
+    uint64_t rest_bytes = 0;
+    for (const ByteRange& range : rest) rest_bytes += range.size();
+    if (rest.empty() || rest_bytes > kMostRestBytes) continue;
+    const auto in_file = InFile(store, catalog_.objects[check.object].name);
+    CKPT_TRY(const auto reader, store.Open(catalog_.objects[check.object]).map_error(in_file));
+    for (const ByteRange& range : rest) {
+      for (uint64_t at = range.begin; at < range.end; at += kRestStepBytes) {
+        std::vector<std::byte> bytes(std::min(kRestStepBytes, range.end - at));
+        CKPT_TRY_VOID(reader->Read({at, at + bytes.size()}, bytes).map_error(in_file));
+        kept_.push_back({static_cast<uint32_t>(i), at, bytes.size(), SumOf(check.kind, bytes)});
+      }
+    }
+  }
+  return {};
+}
+
+Result<SourceChecks::Verdict> SourceChecks::Finish() const {
+  const std::lock_guard lock(mutex_);
+  const std::vector<CheckPart> parts = AllParts();
   Verdict verdict;
   for (size_t i = 0; i < catalog_.checks.size(); ++i) {
     const StoredCheck& check = catalog_.checks[i];
-    const std::optional<uint32_t> found = ValueOf(parts, i, check.range);
+    const std::optional<uint32_t> found = SumOfAll(PartsOf(parts, i), check);
     if (!found) {
       ++verdict.incomplete;
       continue;
     }
-    if (*found == check.crc32) {
+    if (*found == check.sum) {
       ++verdict.checked;
       continue;
     }
-    return Fail({Code::kBadInput,
-                 fmt::format("record {} has the CRC-32 {:08x}, the zip directory says {:08x}: its "
-                             "bytes are damaged",
-                             Excerpt(check.name), *found, check.crc32),
-                 {},
-                 {{"byte", std::to_string(check.range.begin)},
-                  {"file", PrintObject(catalog_, check.object)}},
-                 "fetch the file again"});
+    return Fail(
+        {Code::kBadInput,
+         Words(check, *found),
+         {},
+         {{"byte", std::to_string(check.range.begin)},
+          {"file", PrintObject(catalog_, check.object)}},
+         check.kind == StoredCheck::Kind::kCrc32
+             ? "fetch the file again"
+             : "remove what was made of it with ckpt clean DEST, and run again; where it stays so, "
+               "upload the object again"});
   }
   return verdict;
 }

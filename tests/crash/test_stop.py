@@ -40,7 +40,7 @@ def expected(bench_model):
     """SHA-256 of the undisturbed int8 output, from a run into a folder of its own."""
     folder = support.DATA / f"run-undisturbed-{os.getpid()}"  # each worker of pytest makes its own
     support.convert(bench_model, folder, "--overwrite", kind="int8_per_channel")
-    value = support.sha256(folder / "model.safetensors")
+    value = support.fingerprint(folder / "model.safetensors")
     shutil.rmtree(folder)
     return value
 
@@ -84,7 +84,7 @@ def test_a_stopped_run_exits_in_seconds_and_the_next_one_goes_on(number, code, d
     assert process.returncode == code, errors
     assert_kept(disk / "out", errors)
     support.convert(bench_model, disk / "out", "--bundle-size", "1MiB", kind="int8_per_channel")
-    assert support.sha256(disk / "out/model.safetensors") == expected
+    assert support.fingerprint(disk / "out/model.safetensors") == expected
     assert support.report(disk / "out")["resumed"]["bundles_kept"] >= kept
     assert {path.name for path in (disk / "out").iterdir()} == {"model.safetensors", ".ckpt-state"}
 
@@ -152,7 +152,7 @@ def test_killed_runs_leave_nothing_loadable_and_the_next_ones_go_on(bench_model,
         assert support.loadable(disk) == []
     assert kills >= 3, "the run is too short for this test"
     support.convert(bench_model, disk / "out", "--bundle-size", "1MiB", kind="int8_per_channel")
-    assert support.sha256(disk / "out/model.safetensors") == expected
+    assert support.fingerprint(disk / "out/model.safetensors") == expected
     left = [path.name for path in disk.rglob("*") if path.suffix in (".part", ".tmp")]
     assert left == []
     support.run("verify", disk / "out", expect=0)
@@ -177,7 +177,7 @@ def test_an_unfinished_run_of_other_settings_is_refused_and_kept(flags, bench_mo
 def test_a_killed_overwrite_never_shows_the_old_front_over_new_bytes(bench_model, disk, expected):
     """--overwrite removes what makes the old output loadable first; a kill then leaves no mixture."""
     support.convert(bench_model, disk / "out", kind="int8_per_channel")
-    old = support.sha256(disk / "out/model.safetensors")
+    old = support.fingerprint(disk / "out/model.safetensors")
     quick = [str(support.PROGRAM), "convert", str(bench_model), str(disk / "out"), "--to", "jetstream-pytorch",
              "--overwrite", *SLOW]
     for delay_s in (0.05, 0.2, 0.5):
@@ -185,7 +185,7 @@ def test_a_killed_overwrite_never_shows_the_old_front_over_new_bytes(bench_model
             time.sleep(delay_s)
             process.kill()
         for path in support.loadable(disk):
-            assert support.sha256(path) == old == expected, f"{path} is neither the old output nor absent"
+            assert support.fingerprint(path) == old == expected, f"{path} is neither the old output nor absent"
     support.convert(bench_model, disk / "out", "--overwrite")
     support.run("verify", disk / "out", expect=0)
 

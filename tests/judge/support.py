@@ -1,9 +1,9 @@
 """What the judge and crash tests share: where things are, how ckpt is run and measured, how a test model is made."""
 
 import contextlib
+import ctypes
 import fcntl
 import functools
-import hashlib
 import importlib.util
 import json
 import os
@@ -94,7 +94,7 @@ def arrays_of(told):
 
 
 def outputs_of(folder):
-    """{relative path: SHA-256} of every file of a conversion but its state, which tells when and how fast."""
+    """{relative path: fingerprint} of every file of a conversion but its state, which tells when and how fast."""
     return {path: digest for path, digest in contents(folder).items() if not path.startswith(".ckpt-state/")}
 
 
@@ -103,15 +103,24 @@ def report(folder):
     return json.loads((Path(folder) / ".ckpt-state/report.json").read_text(encoding="utf-8"))
 
 
-def sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+_crc64 = ctypes.CDLL("libisal.so.2").crc64_ecma_refl
+_crc64.restype, _crc64.argtypes = ctypes.c_uint64, (ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint64)
+
+
+def fingerprint(path):
+    """Size and CRC-64 of a file: equal for equal bytes, and for others by a chance of 1 in 2^64. SHA-256 takes five times as long."""
+    block, crc, size = bytearray(1 << 20), 0, 0
+    place = (ctypes.c_char * len(block)).from_buffer(block)
+    with open(path, "rb", buffering=0) as file:
+        while count := file.readinto(block):
+            crc, size = _crc64(crc, place, count), size + count
+    return f"{size} {crc:016x}"
 
 
 def contents(folder):
-    """{relative path: SHA-256} of every file below a folder; empty when it does not exist."""
+    """{relative path: fingerprint} of every file below a folder; empty when it does not exist."""
     folder = Path(folder)
-    return {str(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {str(path.relative_to(folder)): fingerprint(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def has_larger_file(folder, size):

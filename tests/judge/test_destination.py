@@ -27,7 +27,7 @@ def test_overwrite_replaces_a_checkpoint(model, tmp_path):
     (tmp_path / "out/model.safetensors").write_bytes(b"old")
     support.convert(model, tmp_path / "fresh")
     support.convert(model, tmp_path / "out", "--overwrite")
-    assert support.sha256(tmp_path / "out/model.safetensors") == support.sha256(tmp_path / "fresh/model.safetensors")
+    assert support.fingerprint(tmp_path / "out/model.safetensors") == support.fingerprint(tmp_path / "fresh/model.safetensors")
 
 
 def test_the_same_command_again_changes_nothing_and_says_the_same(model, tmp_path):

@@ -57,7 +57,7 @@ def test_a_foreign_file_at_an_outputs_place_is_refused_and_kept(source, tmp_path
     foreign.parent.mkdir(parents=True)
     foreign.write_text("mine")
     support.assert_refused(support.convert_maxtext(source, tmp_path / "out", TWO, expect=73), 73, "int8")
-    assert support.contents(tmp_path / "out") == {"int8/thesis.txt": support.sha256(foreign)}
+    assert support.contents(tmp_path / "out") == {"int8/thesis.txt": support.fingerprint(foreign)}
 
 
 def test_one_output_may_lie_elsewhere_with_the_same_bytes(source, tmp_path):

@@ -89,7 +89,7 @@ def expected(hf, tmp_path_factory):
     files = {}
     for kind in ("bf16", "int8_per_channel", "int4_blockwise"):
         support.convert(hf[0], folder / kind, kind=kind)
-        files[kind] = support.sha256(folder / kind / "model.safetensors")
+        files[kind] = support.fingerprint(folder / kind / "model.safetensors")
     support.convert_maxtext(hf[0], folder / "maxtext", ("scanned", "unscanned"))
     return files, support.outputs_of(folder / "maxtext")
 
@@ -100,9 +100,29 @@ def test_every_form_converts_to_the_same_bytes(form, hf, expected, tmp_path):
     files, maxtext = expected
     for kind, digest in files.items():
         support.convert(source, tmp_path / kind, kind=kind)
-        assert support.sha256(tmp_path / kind / "model.safetensors") == digest, kind
+        assert support.fingerprint(tmp_path / kind / "model.safetensors") == digest, kind
     support.convert_maxtext(source, tmp_path / "maxtext", ("scanned", "unscanned"))
     assert support.outputs_of(tmp_path / "maxtext") == maxtext
+
+
+@pytest.mark.parametrize("target", ["jetstream-pytorch", "maxtext"])
+def test_a_damaged_byte_is_found_by_the_archives_checksum(target, tmp_path):
+    """Of a tensor that takes many tiles and bundles, all of which look as good as before."""
+    shape = support.small(tmp_path / "hf", layers=1, dim=512, mlp=2048, vocab=4096)
+    tensors = support.read_tensors(tmp_path / "hf/model.safetensors")
+    source = bin_folder(tmp_path / "hf", tmp_path / "in") / "pytorch_model.bin"
+    pth_writer.write(source, tensors)
+    flags = ("--to", target, "--bundle-size", "1MiB", *(("--outputs", "scanned", "--model", "llama3-8b") if target == "maxtext" else ()))
+    support.run("convert", tmp_path / "in", tmp_path / "good", *flags, expect=0)
+    checksums = support.report(tmp_path / "good")["source"]["checksums"]
+    assert checksums == {"held": len(tensors), "not_read_whole": 0}
+    _, _, embedding = tensors["model.embed_tokens.weight"]
+    data = bytearray(source.read_bytes())
+    data[data.index(embedding) + 3 * len(embedding) // 4] ^= 1
+    source.write_bytes(data)
+    support.assert_refused(support.run("convert", tmp_path / "in", tmp_path / "out", *flags), 65, "CRC-32", "damaged", "pytorch_model.bin")
+    made = {path.name for path in (tmp_path / "out").rglob("*")}
+    assert not made & {"model.safetensors", "_CHECKPOINT_METADATA", "manifest.ocdbt"}, f"{shape}: {made}"
 
 
 def test_gguf_of_f16_converts_to_the_same_bytes(tmp_path):
@@ -118,8 +138,8 @@ def test_gguf_of_f16_converts_to_the_same_bytes(tmp_path):
     for kind in TYPES:
         support.convert(tmp_path / "hf", tmp_path / f"hf-{kind}", kind=kind)
         support.convert(tmp_path / "in", tmp_path / kind, kind=kind)
-        again = support.sha256(tmp_path / kind / "model.safetensors")
-        assert again == support.sha256(tmp_path / f"hf-{kind}" / "model.safetensors"), kind
+        again = support.fingerprint(tmp_path / kind / "model.safetensors")
+        assert again == support.fingerprint(tmp_path / f"hf-{kind}" / "model.safetensors"), kind
     for source in ("hf", "in"):
         support.convert_maxtext(tmp_path / source, tmp_path / f"{source}-maxtext", ("scanned", "unscanned"))
     assert support.outputs_of(tmp_path / "in-maxtext") == support.outputs_of(tmp_path / "hf-maxtext")
@@ -134,8 +154,8 @@ def test_our_own_maxtext_output_converts_to_the_same_file(form, tmp_path):
     for kind in TYPES:
         support.convert(tmp_path / "hf", tmp_path / f"hf-{kind}", kind=kind)
         support.convert(support.items(tmp_path / "maxtext", output), tmp_path / kind, kind=kind)
-        again = support.sha256(tmp_path / kind / "model.safetensors")
-        assert again == support.sha256(tmp_path / f"hf-{kind}" / "model.safetensors"), kind
+        again = support.fingerprint(tmp_path / kind / "model.safetensors")
+        assert again == support.fingerprint(tmp_path / f"hf-{kind}" / "model.safetensors"), kind
         told = support.report(tmp_path / kind)["bytes"]
         print(form, kind, {key: told[key] for key in ("read", "headers", "source_tensors", "read_twice")})
         assert told["read"] == told["headers"] + told["source_tensors"] + told["read_twice"]
@@ -155,7 +175,7 @@ def test_repeated_key_and_value_heads_are_taken_once(tmp_path):
     support.convert(tmp_path / "hf", tmp_path / "one")
     ran = support.convert(tmp_path / "in", tmp_path / "two")
     assert "4 times over" in ran.stderr
-    assert support.sha256(tmp_path / "one/model.safetensors") == support.sha256(tmp_path / "two/model.safetensors")
+    assert support.fingerprint(tmp_path / "one/model.safetensors") == support.fingerprint(tmp_path / "two/model.safetensors")
 
 
 def test_a_folder_of_several_forms_reads_safetensors_and_says_so(hf, expected, tmp_path):
@@ -165,9 +185,9 @@ def test_a_folder_of_several_forms_reads_safetensors_and_says_so(hf, expected, t
     pth_writer.write(tmp_path / "in/pytorch_model.bin", wrong)
     ran = support.convert(tmp_path / "in", tmp_path / "out")
     assert "safetensors" in ran.stderr and ".bin" in ran.stderr
-    assert support.sha256(tmp_path / "out/model.safetensors") == expected[0]["bf16"]
+    assert support.fingerprint(tmp_path / "out/model.safetensors") == expected[0]["bf16"]
     support.convert(tmp_path / "in", tmp_path / "zeros", "--source-format", "torch")
-    assert support.sha256(tmp_path / "zeros/model.safetensors") != expected[0]["bf16"]
+    assert support.fingerprint(tmp_path / "zeros/model.safetensors") != expected[0]["bf16"]
 
 
 # --- views
@@ -192,7 +212,7 @@ def test_transposed_tensors_reach_both_servers(hf, expected, tmp_path):
     assert support.outputs_of(tmp_path / "out") == expected[1]
     for kind, digest in expected[0].items():
         support.convert(tmp_path / "in", tmp_path / kind, kind=kind)
-        assert support.sha256(tmp_path / kind / "model.safetensors") == digest, kind
+        assert support.fingerprint(tmp_path / kind / "model.safetensors") == digest, kind
 
 
 def test_sliced_and_tied_tensors_are_read_where_they_lie(hf, expected, tmp_path):
@@ -210,7 +230,7 @@ def test_sliced_and_tied_tensors_are_read_where_they_lie(hf, expected, tmp_path)
     bin_folder(source, tmp_path / "in")
     pth_writer.write_views(tmp_path / "in/pytorch_model.bin", views, storages)
     support.convert(tmp_path / "in", tmp_path / "out")
-    assert support.sha256(tmp_path / "out/model.safetensors") == expected[0]["bf16"]
+    assert support.fingerprint(tmp_path / "out/model.safetensors") == expected[0]["bf16"]
     support.convert_maxtext(tmp_path / "in", tmp_path / "maxtext", ("scanned", "unscanned"))
     assert support.outputs_of(tmp_path / "maxtext") == expected[1]
 

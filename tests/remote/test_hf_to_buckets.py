@@ -58,7 +58,7 @@ def outputs(buckets: Stub, below: str, tmp_path: Path) -> dict[str, tuple[str, C
         for name in buckets.names("bkt"):
             if name.startswith(below + "/") and "/.ckpt-state/" not in name:
                 (tmp_path / "object").write_bytes(buckets.get(f"bkt/{name}"))
-                found[name.removeprefix(below + "/")] = support.sha256(tmp_path / "object")
+                found[name.removeprefix(below + "/")] = support.fingerprint(tmp_path / "object")
         return found
     return {"file": (str(tmp_path / "out"), lambda: support.outputs_of(tmp_path / "out")), "gs": (f"gs://bkt/{below}", of_bucket)}
 

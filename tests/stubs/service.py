@@ -419,6 +419,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
             ends_at = begin + min(size, fault.get("cut_after", size))
             stalls_at = begin + fault["stall_after"] if "stall_after" in fault else None
+            flips_at = begin + fault["flip"] if "flip" in fault else None
             while begin < ends_at or begin == stalls_at:
                 if begin == stalls_at:
                     time.sleep(fault.get("seconds", 60))
@@ -429,7 +430,12 @@ class _Handler(BaseHTTPRequestHandler):
                     until = stalls_at
                 if answer.is_chunked:
                     self.connection.sendall(f"{until - begin:x}\r\n".encode())
-                content.send(self.connection, opened, begin, until)
+                if flips_at is not None and begin <= flips_at < until:
+                    piece = bytearray(content.read(begin, until))
+                    piece[flips_at - begin] ^= 0xff
+                    self.connection.sendall(piece)
+                else:
+                    content.send(self.connection, opened, begin, until)
                 if answer.is_chunked:
                     self.connection.sendall(b"\r\n")
                 request.entry["bytes_out"] = request.entry.get("bytes_out", 0) + until - begin

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "base/text.h"
@@ -18,6 +19,7 @@ class Walk {
       : arena_(arena), byte_(byte), visit_(visit), is_open_(arena.containers.size(), false) {}
 
   Result<void> Run(const Value& root) {
+    if (ItemsOf(root) > kMostNodes) return TooMany();
     CKPT_TRY_VOID(Enter(root));
     while (!levels_.empty()) {
       Level& level = levels_.back();
@@ -54,8 +56,55 @@ class Walk {
            value.kind == Kind::kTuple;
   }
 
+  static bool IsContainer(const Value& value) {
+    return MayHoldTensors(value) && value.kind != Kind::kTensor;
+  }
+
+  // How many items the walk would meet, as often as they are shared, found by looking at each
+  // container once; at most one more than is allowed. 0 where a container holds itself: the walk
+  // tells where.
+  uint64_t ItemsOf(const Value& root) const {
+    if (!IsContainer(root)) return 1;
+    enum class State : uint8_t { kNew, kOpen, kDone };
+    std::vector<State> states(arena_.containers.size(), State::kNew);
+    std::vector<uint64_t> below(arena_.containers.size(), 0);
+    std::vector<Level> levels;
+    const auto open = [&](const Value& value) {
+      states[value.index] = State::kOpen;
+      levels.push_back({value.index, value.kind == Kind::kDict, 0, 0});
+    };
+    open(root);
+    while (!levels.empty()) {
+      Level& level = levels.back();
+      const std::vector<Value>& items = arena_.containers[level.container].items;
+      const size_t step = level.is_dict ? 2 : 1;
+      uint64_t& sum = below[level.container];
+      if (level.next + step > items.size()) {
+        states[level.container] = State::kDone;
+        levels.pop_back();
+        continue;
+      }
+      const Value& item = items[level.next + step - 1];
+      if (IsContainer(item)) {
+        if (states[item.index] == State::kOpen) return 0;
+        if (states[item.index] == State::kNew) {
+          open(item);  // and comes back to this item
+          continue;
+        }
+        sum += below[item.index];
+      }
+      sum = std::min(sum + 1, kMostNodes + 1);
+      level.next += step;
+    }
+    return below[root.index] + 1;
+  }
+
   Result<void> Count() {
     if (++nodes_ <= kMostNodes) return {};
+    return TooMany();
+  }
+
+  Result<void> TooMany() const {
     return NotPlain(
         byte_, fmt::format(
                    "the pickle's dicts and lists share their parts so often that they have over {} "

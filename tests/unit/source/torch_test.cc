@@ -313,7 +313,7 @@ TEST_F(TorchTest, CombinesTheCrcOfWhatIsReadInAnyOrderAndTwice) {
   auto catalog = Open("m.pth");
   ASSERT_TRUE(catalog);
   for (const bool is_damaged : {false, true}) {
-    if (is_damaged) catalog->checks[0].crc32 ^= 1;
+    if (is_damaged) catalog->checks[0].sum ^= 1;
     SourceChecks checks(*catalog);
     const ByteRange range = catalog->checks[0].range;
     const auto add = [&](uint64_t begin, uint64_t end) {
