@@ -210,8 +210,9 @@ void SourceChecks::Keep(std::span<const CheckPart> parts) {
   kept_.insert(kept_.end(), parts.begin(), parts.end());
 }
 
-// By check and place. mutex_ is held.
+// By check and place.
 std::vector<CheckPart> SourceChecks::AllParts() const {
+  const std::lock_guard lock(mutex_);
   std::vector<CheckPart> parts = kept_;
   for (const auto& [thread, log] : logs_) AddParts(log, parts);
   std::sort(parts.begin(), parts.end(), [](const CheckPart& a, const CheckPart& b) {
@@ -221,8 +222,8 @@ std::vector<CheckPart> SourceChecks::AllParts() const {
 }
 
 Result<void> SourceChecks::ReadTheRest(Store& store) {
-  const std::lock_guard lock(mutex_);
   const std::vector<CheckPart> parts = AllParts();
+  std::vector<CheckPart> rest_parts;
   for (size_t i = 0; i < catalog_.checks.size(); ++i) {
     const StoredCheck& check = catalog_.checks[i];
     if (check.kind != StoredCheck::Kind::kCrc32c) continue;
@@ -236,15 +237,16 @@ Result<void> SourceChecks::ReadTheRest(Store& store) {
       for (uint64_t at = range.begin; at < range.end; at += kRestStepBytes) {
         std::vector<std::byte> bytes(std::min(kRestStepBytes, range.end - at));
         CKPT_TRY_VOID(reader->Read({at, at + bytes.size()}, bytes).map_error(in_file));
-        kept_.push_back({static_cast<uint32_t>(i), at, bytes.size(), SumOf(check.kind, bytes)});
+        rest_parts.push_back(
+            {static_cast<uint32_t>(i), at, bytes.size(), SumOf(check.kind, bytes)});
       }
     }
   }
+  Keep(rest_parts);
   return {};
 }
 
 Result<SourceChecks::Verdict> SourceChecks::Finish() const {
-  const std::lock_guard lock(mutex_);
   const std::vector<CheckPart> parts = AllParts();
   Verdict verdict;
   for (size_t i = 0; i < catalog_.checks.size(); ++i) {

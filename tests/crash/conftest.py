@@ -12,6 +12,17 @@ sys.path[:0] = [str(TESTS / "judge"), str(TESTS / "stubs")]
 from fixtures import bench_model, disk, program, pytest_configure, smollm2, sparse_8gb  # noqa: E402, F401
 
 
+WAITING = ("test_late_requests.py", "test_stop.py", "test_work_lost.py")  # more than they compute
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that wait run among the others, not side by side at the end, where nobody would compute."""
+    waiting = [item for item in items if item.path.name in WAITING]
+    others = [item for item in items if item.path.name not in WAITING]
+    places = {id(item): (number + 0.5) / len(group) for group in (waiting, others) for number, item in enumerate(group)}
+    items.sort(key=lambda item: places[id(item)])
+
+
 @pytest.fixture(autouse=True)
 def no_credentials(monkeypatch: pytest.MonkeyPatch):
     """The stub of the bucket takes none."""

@@ -35,9 +35,9 @@ def begun(process, folder):
     raise AssertionError("nothing appeared in the destination")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def expected(bench_model):
-    """SHA-256 of the undisturbed int8 output, from a run into a folder of its own."""
+    """Fingerprint of the undisturbed int8 output, from a run into a folder of its own."""
     folder = support.DATA / f"run-undisturbed-{os.getpid()}"  # each worker of pytest makes its own
     support.convert(bench_model, folder, "--overwrite", kind="int8_per_channel")
     value = support.fingerprint(folder / "model.safetensors")
