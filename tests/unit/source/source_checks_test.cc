@@ -101,7 +101,8 @@ TEST_F(ObjectChecks, JoinTheRecordsOfOthers) {
 }
 
 TEST_F(ObjectChecks, FetchNoLargeRest) {
-  const std::string large(40'000'000, 'x');
+  std::string large;
+  large.resize(40'000'000, 'x');
   store_.Put("a", large);
   catalog_.objects = {*store_.Stat("a")};
   catalog_.objects[0].crc32c = Crc32c::Of(std::as_bytes(std::span(large)));
