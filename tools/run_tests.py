@@ -306,7 +306,8 @@ def judge(stage: Stage) -> None:
     folders = [f"tests/{name}" for name in ("judge", "entrypoint", "remote") if (ROOT / "tests" / name).is_dir()]
     # Whole files go to the workers, as the tests of a file share what is dear to make.
     # OpenBLAS's idle threads spin: on a busy machine they take longer than the work they wait for.
-    pytest(stage, "-n", WORKERS, "--dist", "loadfile", *folders,
+    # In the order of tests/judge/conftest.py.
+    pytest(stage, "-n", WORKERS, "--dist", "loadfile", "--no-loadscope-reorder", *folders,
            env={"CKPT": str(BUILD / "ckpt"), "OPENBLAS_NUM_THREADS": "1"})
 
 
