@@ -19,10 +19,11 @@ void AddObjectChecks(Catalog& catalog) {
   std::vector<StoredCheck> checks;
   for (uint32_t object = 0; object < catalog.objects.size(); ++object) {
     const ObjectInfo& info = catalog.objects[object];
+    if (!info.crc32c) continue;
     const bool has_parts =
         std::any_of(catalog.checks.begin(), catalog.checks.end(),
                     [&](const StoredCheck& check) { return check.object == object; });
-    if (has_parts || !info.crc32c) continue;
+    if (has_parts) continue;
     checks.push_back(
         {"", object, {0, info.size_bytes}, info.crc32c->value(), StoredCheck::Kind::kCrc32c});
   }

@@ -9,7 +9,6 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import crc32c
 import support
 from started import Stub, started
 
@@ -39,12 +38,12 @@ _digests: dict[tuple, str] = {}
 
 
 def digest(path: Path) -> str:
-    """CRC-32C and size of a file: what a kill leaves torn, short or misplaced keeps neither. A cryptographic digest would take a tenth
-    of the crash tests' time. A file that has not changed since, links to it included, is not read again."""
+    """A file's fingerprint: what a kill leaves torn, short or misplaced has another. A file that has not changed since, links to it
+    included, is not read again."""
     stat = path.stat()
     key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
     if key not in _digests:
-        _digests[key] = f"{stat.st_size} {crc32c.of_file(path):08x}"
+        _digests[key] = support.fingerprint(path)
     return _digests[key]
 
 

@@ -11,8 +11,8 @@ import pytest
 
 import fake_gcs
 import support
-from repositories import LLAMA3, LLAMA31
-from test_to_buckets import KINDS, OUTPUTS, objects, report, tensorstore_reads
+from repositories import LLAMA3
+from test_to_buckets import KINDS, hold_by_tensorstore, hold_maxtext, objects, report
 
 # Of the store's suite, what this server cannot do: of parts that are composed nobody can say that their upload is gone.
 WITHOUT = "-*KeptObject*"
@@ -51,19 +51,11 @@ def test_pytorch_from_the_hub_is_the_golden(kind: str, below: str, fake: fake_gc
 
 @pytest.mark.parametrize("flags", [(), ("--compression", "zstd:1"), ("--orbax-layout", "pathways")], ids=" ".join)
 def test_maxtext_from_the_hub_is_the_local_conversion(flags: tuple, below: str, fake: fake_gcs.FakeGcs, disk: Path):
-    support.convert_maxtext("org/llama31", f"gs://bkt/{below}", OUTPUTS, *flags, model="llama3.1-8b")
-    support.convert_maxtext(LLAMA31, disk / "out", OUTPUTS, *flags, model="llama3.1-8b")
-    assert objects(fake, below) == {path: (disk / "out" / path).read_bytes() for path in support.outputs_of(disk / "out")}
-    support.run("verify", f"gs://bkt/{below}", expect=0)
+    hold_maxtext(fake, below, disk, *flags)
 
 
 def test_tensorstore_reads_the_output(below: str, fake: fake_gcs.FakeGcs, disk: Path):
-    support.convert_maxtext(LLAMA31, f"gs://bkt/{below}", ("scanned", "int8"), model="llama3.1-8b")
-    support.convert_maxtext(LLAMA31, disk / "out", ("scanned", "int8"), model="llama3.1-8b")
-    for name in ("scanned", "int8"):
-        place = support.MAXTEXT_PATHS.get(name, name)
-        remote, local = tensorstore_reads(fake.url, f"gs://bkt/{below}/{place}", f"file://{support.items(disk / 'out', name)}/")
-        assert len(remote) > 10 and remote == local
+    hold_by_tensorstore(fake, below, disk)
 
 
 def test_shards_make_what_one_run_makes(below: str, fake: fake_gcs.FakeGcs, tmp_path: Path):

@@ -50,6 +50,25 @@ def tensorstore_reads(server: str, *places: str) -> list[dict]:
     return json.loads(done.stdout)
 
 
+def hold_maxtext(buckets, below: str, disk: Path, *flags: str) -> None:
+    """What is made of the hub's model in a bucket of `buckets` (a server) has the bytes of the local conversion."""
+    support.convert_maxtext("org/llama31", f"gs://bkt/{below}", OUTPUTS, *flags, model="llama3.1-8b")
+    support.convert_maxtext(LLAMA31, disk / "out", OUTPUTS, *flags, model="llama3.1-8b")
+    local = {path: (disk / "out" / path).read_bytes() for path in support.outputs_of(disk / "out")}
+    assert objects(buckets, below) == local
+    support.run("verify", f"gs://bkt/{below}", expect=0)
+
+
+def hold_by_tensorstore(buckets, below: str, disk: Path) -> None:
+    """TensorStore opens every array over HTTP, and finds what it finds in the local output."""
+    support.convert_maxtext(LLAMA31, f"gs://bkt/{below}", ("scanned", "int8"), model="llama3.1-8b")
+    support.convert_maxtext(LLAMA31, disk / "out", ("scanned", "int8"), model="llama3.1-8b")
+    for name in ("scanned", "int8"):
+        place = support.MAXTEXT_PATHS.get(name, name)
+        remote, local = tensorstore_reads(buckets.url, f"gs://bkt/{below}/{place}", f"file://{support.items(disk / 'out', name)}/")
+        assert len(remote) > 10 and remote == local
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_pytorch_from_the_hub_into_a_bucket_is_the_golden(kind: str, below: str, buckets: Stub, hub: Stub):
     support.convert("org/llama3", f"gs://bkt/{below}", kind=kind)
@@ -65,21 +84,11 @@ def test_pytorch_from_the_hub_into_a_bucket_is_the_golden(kind: str, below: str,
 
 @pytest.mark.parametrize("flags", [(), ("--compression", "zstd:1"), ("--orbax-layout", "pathways")], ids=" ".join)
 def test_maxtext_from_the_hub_into_a_bucket_is_the_local_conversion(flags: tuple, below: str, buckets: Stub, disk: Path):
-    support.convert_maxtext("org/llama31", f"gs://bkt/{below}", OUTPUTS, *flags, model="llama3.1-8b")
-    support.convert_maxtext(LLAMA31, disk / "out", OUTPUTS, *flags, model="llama3.1-8b")
-    local = {path: (disk / "out" / path).read_bytes() for path in support.outputs_of(disk / "out")}
-    assert objects(buckets, below) == local
-    support.run("verify", f"gs://bkt/{below}", expect=0)
+    hold_maxtext(buckets, below, disk, *flags)
 
 
 def test_tensorstore_reads_the_output_from_the_bucket(below: str, buckets: Stub, disk: Path):
-    """The library below Orbax opens every array over HTTP, and finds what it finds in the local output."""
-    support.convert_maxtext(LLAMA31, f"gs://bkt/{below}", ("scanned", "int8"), model="llama3.1-8b")
-    support.convert_maxtext(LLAMA31, disk / "out", ("scanned", "int8"), model="llama3.1-8b")
-    for name in ("scanned", "int8"):
-        place = support.MAXTEXT_PATHS.get(name, name)
-        remote, local = tensorstore_reads(buckets.url, f"gs://bkt/{below}/{place}", f"file://{support.items(disk / 'out', name)}/")
-        assert len(remote) > 10 and remote == local
+    hold_by_tensorstore(buckets, below, disk)
 
 
 def test_a_checkpoint_in_a_bucket_is_a_source(below: str, buckets: Stub, disk: Path):
