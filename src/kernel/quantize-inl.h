@@ -45,12 +45,17 @@ HWY_INLINE EvenOdd Widen(VU16 bf16) {
 HWY_INLINE VU32 RoundTwice(VF32 w, VF32 r) {
   const DU32 du;
   const DF32 df;
-  const VU32 noisy = RoundUpperHalf(du, hn::BitCast(du, hn::Mul(w, r)));
-  const VF32 product = hn::BitCast(df, hn::And(noisy, hn::Set(du, 0xffff0000U)));
+  // Two numbers of 8 significant bits: their product is exact. Dekker's splitting rounds it to 8
+  // bits (T. J. Dekker, "A floating-point technique for extending the available precision", 1971),
+  // here to nearest even also where it lies halfway (every pair of mantissas is tried in the
+  // tests).
+  const VF32 product = hn::Mul(w, r);
+  const VF32 spread = hn::MulAdd(product, hn::Set(df, 65536.0F), product);
+  const VF32 rounded = hn::Sub(spread, hn::Sub(spread, product));
   // 1.5 * 2^23: the sum has no fraction bits, so the adder itself rounds half to even, and the low
   // bits are the integer in two's complement. Cheaper than a conversion, which Highway follows by a
   // fix for overflow.
-  return hn::BitCast(du, hn::Add(product, hn::Set(df, 12582912.0F)));
+  return hn::BitCast(du, hn::Add(rounded, hn::Set(df, 12582912.0F)));
 }
 
 /// One vector of bf16 quantized to int16, not yet clamped.

@@ -59,14 +59,18 @@ class BlockQuantizer {
  public:
   explicit BlockQuantizer(const BlockJob& job)
       : job_(job),
-        is_streamed_(job.q_stride % kLine == 0 && reinterpret_cast<uintptr_t>(job.q) % kLine == 0 &&
-                     job.n_rows * job.n_blocks * kQuantBlock >= kStreamedBytes) {}
+        has_lines_(job.q_stride % kLine == 0),
+        is_streamed_(has_lines_ && job.q_stride * job.n_blocks * kQuantBlock >= kStreamedBytes) {}
 
+  // The first group ends at the border of a line, so that all others write whole ones.
   uint16_t Run() {
+    const size_t lead = has_lines_ ? (0 - reinterpret_cast<uintptr_t>(job_.q)) % kLine : 0;
     uint16_t largest = 0;
-    for (size_t r = 0; r < job_.n_rows; r += kGroupRows) {
+    for (size_t r = 0, end = lead > 0 ? lead : kGroupRows; r < job_.n_rows; end += kGroupRows) {
+      const size_t n_rows = std::min(end, job_.n_rows) - r;
       for (size_t s = 0; s < job_.n_blocks; s += kGroupBlocks)
-        largest = std::max(largest, RunGroup(r, s));
+        largest = std::max(largest, RunGroup(r, n_rows, s));
+      r += n_rows;
     }
     if (is_streamed_) hwy::FlushStream();
     return largest;
@@ -75,8 +79,7 @@ class BlockQuantizer {
  private:
   static constexpr float kHighest = kBits == 8 ? 127.0F : 7.0F;
 
-  uint16_t RunGroup(size_t first_row, size_t first_block) {
-    const size_t n_rows = std::min(kGroupRows, job_.n_rows - first_row);
+  uint16_t RunGroup(size_t first_row, size_t n_rows, size_t first_block) {
     const size_t n_blocks = std::min(kGroupBlocks, job_.n_blocks - first_block);
     const size_t offset = first_block * kQuantBlock * sizeof(BF16);
     for (size_t r = 0; r < n_rows; ++r) {
@@ -94,8 +97,12 @@ class BlockQuantizer {
     const bool is_last = first_block + kGroupBlocks >= job_.n_blocks;
     for (size_t r = 0; r < n_rows; ++r) {
       const std::byte* w = reinterpret_cast<const std::byte*>(job_.rows[first_row + r]) + offset;
+      const std::byte* next = w + kGroupRowBytes;  // of the row, or of the next group's
+      if (is_last)
+        next = reinterpret_cast<const std::byte*>(
+            job_.rows[std::min(first_row + n_rows + r, job_.n_rows - 1)]);
       for (size_t b = 0; b < n_blocks; ++b) {
-        if (!is_last) PrefetchNext(w + b * kQuantBlock * sizeof(BF16));
+        PrefetchBlock(next + b * kQuantBlock * sizeof(BF16));
         QuantizeRow<kBits>(w + b * kQuantBlock * sizeof(BF16), kQuantBlock,
                            BF16{reciprocals_[b][r]},
                            reinterpret_cast<int8_t*>(packed_[r] + b * kQuantBlock));
@@ -123,9 +130,9 @@ class BlockQuantizer {
     return RoundUpperHalf(DU32(), hn::BitCast(DU32(), r));
   }
 
-  static HWY_INLINE void PrefetchNext(const std::byte* block) {
+  static HWY_INLINE void PrefetchBlock(const std::byte* block) {
     for (size_t i = 0; i < kQuantBlock * sizeof(BF16); i += kLine)
-      __builtin_prefetch(block + kGroupRowBytes + i, /*write=*/0, /*L2=*/2);
+      __builtin_prefetch(block + i, /*write=*/0, /*L2=*/2);
   }
 
   void Write(size_t first_row, size_t n_rows, size_t first_block, size_t n_blocks) {
@@ -138,7 +145,8 @@ class BlockQuantizer {
   }
 
   const BlockJob& job_;
-  bool is_streamed_;
+  bool has_lines_;    // the columns of the output begin at the same place in a line
+  bool is_streamed_;  // and go past the caches
   alignas(kLine) uint16_t maxima_[kGroupBlocks][kGroupRows] = {};
   alignas(kLine) uint16_t scales_[kGroupBlocks][kGroupRows];
   alignas(kLine) uint16_t reciprocals_[kGroupBlocks][kGroupRows];

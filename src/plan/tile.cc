@@ -33,13 +33,13 @@ const Piece& PieceAt(const TensorEntry& tensor, std::span<const uint64_t> at) {
 }
 
 // Calls `visit` for each stored fragment of the elements [element, element + count) of the tensor
-// in C order.
+// in C order. `whole`: the piece of a contiguous tensor, else nullptr.
 template <class Visit>
-void ForEachFragment(const TensorEntry& tensor, uint64_t element, uint64_t count, Visit visit) {
+void ForEachFragment(const TensorEntry& tensor, const Piece* whole, uint64_t element,
+                     uint64_t count, Visit visit) {
   const DTypeInfo& info = Info(tensor.dtype);
-  if (IsContiguous(tensor)) {
-    const Piece& piece = tensor.pieces.front();
-    visit(Fragment{piece.object, piece.offset_bytes + RunBytes(info, element),
+  if (whole != nullptr) {
+    visit(Fragment{whole->object, whole->offset_bytes + RunBytes(info, element),
                    RunBytes(info, count)});
     return;
   }
@@ -80,6 +80,26 @@ uint64_t RowsPerUnit(const RowMap& rows) {
   uint64_t unit = 1;
   for (size_t k = 1; k < rows.axes.size(); ++k) unit *= rows.axes[k].extent;
   return unit;
+}
+
+// Whether the rows follow one another in the source as in the output.
+bool IsInSourceOrder(const RowMap& map) {
+  return map.axes.empty() ||
+         (map.axes.size() == 1 && map.axes.front().source_stride == map.row_elements);
+}
+
+// Rows that follow one another in memory, the first at byte `begin`.
+void LayRowsFrom(uint64_t begin, const RowSpan& rows, uint64_t row_bytes, Tile& tile) {
+  const uint64_t count = rows.row_end - rows.row_begin;
+  tile.rows = rows;
+  tile.ranges.clear();
+  tile.parts.resize(count);
+  tile.first_part.resize(count + 1);
+  for (uint64_t row = 0; row < count; ++row) {
+    tile.first_part[row] = static_cast<uint32_t>(row);
+    tile.parts[row] = {begin + row * row_bytes, row_bytes};
+  }
+  tile.first_part[count] = static_cast<uint32_t>(count);
 }
 
 }  // namespace
@@ -133,18 +153,20 @@ uint64_t RowsPerTile(const Plan& plan, size_t array) {
 }
 
 void LayRows(const RowSpan& rows, uint64_t row_bytes, Tile& tile) {
-  tile.rows = rows;
-  tile.ranges.clear();
-  tile.parts.clear();
-  tile.first_part.clear();
-  for (uint64_t row = 0; row < rows.row_end - rows.row_begin; ++row) {
-    tile.first_part.push_back(static_cast<uint32_t>(row));
-    tile.parts.push_back({row * row_bytes, row_bytes});
-  }
-  tile.first_part.push_back(static_cast<uint32_t>(rows.row_end - rows.row_begin));
+  LayRowsFrom(0, rows, row_bytes, tile);
 }
 
 void MakeTile(const RowMap& map, const TensorEntry& tensor, const RowSpan& rows, Tile& tile) {
+  const Piece* const whole = IsContiguous(tensor) ? &tensor.pieces.front() : nullptr;
+  if (whole != nullptr && IsInSourceOrder(map) && rows.row_begin < rows.row_end) {
+    const DTypeInfo& info = Info(tensor.dtype);
+    const uint64_t row_bytes = RunBytes(info, map.row_elements);
+    const uint64_t begin = whole->offset_bytes + RunBytes(info, map.SourceElement(rows.row_begin));
+    const ByteRange range{begin, begin + (rows.row_end - rows.row_begin) * row_bytes};
+    LayRowsFrom(begin % kIoAlignment, rows, row_bytes, tile);
+    tile.ranges.push_back({whole->object, range, 0, AlignOutward(range, kIoAlignment).size()});
+    return;
+  }
   tile.rows = rows;
   tile.ranges.clear();
   tile.parts.clear();
@@ -155,9 +177,10 @@ void MakeTile(const RowMap& map, const TensorEntry& tensor, const RowSpan& rows,
     uint32_t part;
   };
   std::vector<Placed> placed;
+  placed.reserve(rows.row_end - rows.row_begin);
   for (uint64_t row = rows.row_begin; row < rows.row_end; ++row) {
     tile.first_part.push_back(static_cast<uint32_t>(tile.parts.size()));
-    ForEachFragment(tensor, map.SourceElement(row), map.row_elements,
+    ForEachFragment(tensor, whole, map.SourceElement(row), map.row_elements,
                     [&](const Fragment& fragment) {
                       placed.push_back({fragment, static_cast<uint32_t>(tile.parts.size())});
                       tile.parts.push_back({0, fragment.bytes});

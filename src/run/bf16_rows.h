@@ -15,8 +15,8 @@
 
 namespace ckpt {
 
-/// Output made before its CRC is taken: small enough to be still in the second-level cache.
-inline constexpr uint64_t kStripeBytes = 256 * kKiB;
+/// Output made before its CRC is taken: small enough to be still in the first-level cache.
+inline constexpr uint64_t kStripeBytes = 8 * kKiB;
 
 inline const BF16* AsBF16(const std::byte* bytes) { return reinterpret_cast<const BF16*>(bytes); }
 

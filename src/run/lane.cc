@@ -83,7 +83,7 @@ Result<void> Lane::ProcessRows(const FedTile& fed) {
   const ArrayPlan& array = context_.plan.arrays[rows.array];
   const uint64_t bytes = (rows.row_end - rows.row_begin) * array.row_bytes;
   const uint64_t offset = rows.row_begin * array.row_bytes;
-  CKPT_CHECK(open_->writer.next_offset() == array.offset + offset);
+  CKPT_CHECK(open_->writer.next_offset() + waiting_.size() == array.offset + offset);
   CKPT_TRY(const std::span<std::byte> out, RoomForRows(bytes));
   std::vector<BF16> scales;
   Crc32c crc;
@@ -94,7 +94,7 @@ Result<void> Lane::ProcessRows(const FedTile& fed) {
       context_.plan.output.arrays[rows.array].encoding == Encoding::kQuantColumns;
   if (is_by_column && rows.row_begin == 0)
     AddScales(rows.array, 0, context_.statistics.Scales(rows.array));
-  writes_[out_turn_] = open_->writer.Write(out);
+  WriteRows(out);
   context_.progress.written_bytes += bytes;
   return {};
 }
@@ -142,11 +142,12 @@ Result<void> Lane::WriteGroups(size_t array, uint64_t row, std::span<std::byte> 
                                const GroupSides& sides, const Crc32c& crc) {
   const ArrayPlan& planned = context_.plan.arrays[array];
   const GroupForm& group = context_.plan.output.arrays[array].group;
-  CKPT_CHECK(open_->writer.next_offset() == planned.offset + row * planned.row_bytes);
+  CKPT_CHECK(open_->writer.next_offset() + waiting_.size() ==
+             planned.offset + row * planned.row_bytes);
   AddPart(array, row * planned.row_bytes, crc);
   AddScales(array, row / group.rows * group.GroupsOf(planned.rows.row_elements), sides.scales);
   if (planned.zero_points) AddZeroPoints(array, row, sides.zeros);
-  writes_[out_turn_] = open_->writer.Write(out);
+  WriteRows(out);
   context_.progress.written_bytes += out.size();
   return {};
 }
@@ -160,6 +161,7 @@ Result<void> Lane::ProcessBlocks(const FedTile& fed) {
   if (fed.is_first_of_pass) {
     CKPT_TRY(hold_, context_.holds.Acquire(context_.stop));
   }
+  Flush();
   // The hold: values at the file offset's place in its block, then the scales, 64-aligned.
   const uint64_t part_bytes = blocks * kQuantBlock * array.rows.n_rows;
   std::byte* values = hold_.span().data() + open_->writer.next_offset() % kIoAlignment;
@@ -207,6 +209,7 @@ Result<void> Lane::WriteHold(const FedTile& fed, uint64_t block_begin, uint64_t 
 }
 
 Result<void> Lane::FinishBundle() {
+  Flush();
   CKPT_TRY_VOID(WaitForWrites());
   for (SideValue& side : open_->writer.Finish()) open_->record.sides.push_back(std::move(side));
   CKPT_TRY_VOID(context_.records.Finish(*open_->bundle, std::move(open_->record),
@@ -280,11 +283,39 @@ Result<std::span<std::byte>> Lane::NextOutBuffer(uint64_t file_offset, uint64_t 
   return buffer.subspan(lead, bytes);
 }
 
-// For the rows that are written next: where the writer gathers them, or the next buffer.
+// For the rows that are made next: behind those that wait, where the writer gathers them, or the
+// next buffer.
 Result<std::span<std::byte>> Lane::RoomForRows(uint64_t bytes) {
+  if (bytes <= RoomBehind()) return std::span<std::byte>(waiting_.data() + waiting_.size(), bytes);
+  Flush();
   CKPT_TRY(const std::span<std::byte> buffer, NextOutBuffer(open_->writer.next_offset(), bytes));
   CKPT_TRY(const std::span<std::byte> room, open_->writer.Room(bytes));
   return room.empty() ? buffer : room;
+}
+
+// The rows in `out`, which RoomForRows() gave. In a buffer of ours they wait while more of their
+// size fits behind them: small tiles become large writes.
+void Lane::WriteRows(std::span<std::byte> out) {
+  const std::span<std::byte> buffer = out_buffers_[out_turn_];
+  const bool is_ours = out.data() >= buffer.data() && out.data() < buffer.data() + buffer.size();
+  if (!is_ours) {
+    writes_[out_turn_] = open_->writer.Write(out);
+    return;
+  }
+  waiting_ = {waiting_.empty() ? out.data() : waiting_.data(), waiting_.size() + out.size()};
+  if (RoomBehind() < out.size()) Flush();
+}
+
+// Bytes of the buffer behind the rows that wait there; 0 when none do.
+uint64_t Lane::RoomBehind() const {
+  if (waiting_.empty()) return 0;
+  const std::span<std::byte> buffer = out_buffers_[out_turn_];
+  return static_cast<uint64_t>(buffer.data() + buffer.size() - (waiting_.data() + waiting_.size()));
+}
+
+void Lane::Flush() {
+  if (waiting_.empty()) return;
+  writes_[out_turn_] = open_->writer.Write(std::exchange(waiting_, {}));
 }
 
 Result<void> Lane::WaitForWrites() {
@@ -298,6 +329,7 @@ void Lane::Abandon() {
   for (IoFuture& write : writes_) {
     if (write.valid()) write.wait();
   }
+  waiting_ = {};
   open_.reset();
   hold_ = {};
   zeros_.clear();

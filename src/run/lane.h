@@ -55,6 +55,9 @@ class Lane {
   Result<void> FinishBundle();
   Result<std::span<std::byte>> NextOutBuffer(uint64_t file_offset, uint64_t bytes);
   Result<std::span<std::byte>> RoomForRows(uint64_t bytes);
+  void WriteRows(std::span<std::byte> out);
+  uint64_t RoomBehind() const;
+  void Flush();
   void AddPart(size_t array, uint64_t offset_bytes, const Crc32c& crc);
   void AddScales(size_t array, uint64_t first_element, std::span<const BF16> scales);
   void AddZeroPoints(size_t array, uint64_t row, std::span<const int8_t> zeros);
@@ -69,6 +72,7 @@ class Lane {
   std::vector<std::span<std::byte>> out_buffers_;
   std::vector<IoFuture> writes_;  // by out buffer
   size_t out_turn_ = 0;
+  std::span<std::byte> waiting_;  // rows made, in that buffer, not yet written
   KernelScratch scratch_;
   std::span<uint16_t> column_max_;
   std::span<std::byte> group_carry_;  // rows, as bf16, of groups that are not full

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/checked.h"
+#include "base/units.h"
 #include "kernel/convert.h"
 #include "run/apply_values.h"
 #include "run/laid_box.h"
@@ -14,7 +15,9 @@
 namespace ckpt {
 namespace {
 constexpr uint64_t kLineBytes = 64;
-}
+// Input that is in memory already comes in tiles that stay in a core's own cache.
+constexpr uint64_t kTileInMemoryBytes = 512 * kKiB;
+}  // namespace
 
 TileFeed::TileFeed(const RunContext& context, std::vector<std::span<std::byte>> buffers,
                    std::span<std::byte> staged, std::function<std::optional<Job>()> next_job)
@@ -52,6 +55,23 @@ bool TileFeed::FindRows() {
   return false;
 }
 
+bool TileFeed::IsInMemory(const TensorEntry& tensor) const {
+  return std::all_of(tensor.pieces.begin(), tensor.pieces.end(), [&](const Piece& piece) {
+    return context_.readers[piece.object]->IsInMemory();
+  });
+}
+
+uint64_t TileFeed::RowsOfTile(size_t array) const {
+  const Plan& plan = context_.plan;
+  const uint64_t rows = RowsPerTile(plan, array);
+  const ArrayPlan& planned = plan.arrays[array];
+  const TensorEntry& tensor = plan.catalog.tensors[planned.tensor];
+  if (!IsInMemory(tensor)) return rows;
+  const uint64_t least = UnitBytes(planned, tensor) + 2 * kIoAlignment * tensor.pieces.size();
+  return std::min(rows, RowsPerTile(planned, tensor, std::max(kTileInMemoryBytes, least),
+                                    plan.memory.tile_out_bytes - 2 * kIoAlignment));
+}
+
 bool TileFeed::StartNext(Slot& slot) {
   if (!FindRows()) return false;
   const Plan& plan = context_.plan;
@@ -60,15 +80,20 @@ bool TileFeed::StartNext(Slot& slot) {
   uint64_t end = span.row_end;
   slot.box.reset();
   slot.reads.clear();
+  slot.is_in_memory = !array.boxed && IsInMemory(plan.catalog.tensors[array.tensor]);
   if (array.boxed) {
     slot.box = NextBoxTile(plan, span.array, row_, span.row_end);
     end = slot.box->rows.row_end;
   } else {
-    uint64_t rows = RowsPerTile(plan, span.array);
-    // Rows of a transposed array become columns: whole cache lines of them where there are enough.
-    if (plan.output.arrays[span.array].encoding == Encoding::kQuantBlocks && rows >= kLineBytes)
-      rows = RoundDown(rows, kLineBytes);
-    end = std::min(span.row_end, row_ + rows);
+    const uint64_t rows = RowsOfTile(span.array);
+    end = row_ + rows;
+    // Rows of a transposed array become columns: their tiles end at the border of a cache line in
+    // the hold, which begins as the array does in its file.
+    if (plan.output.arrays[span.array].encoding == Encoding::kQuantBlocks && rows >= kLineBytes) {
+      const uint64_t lead = array.offset % kLineBytes;
+      end = RoundDown(end + lead, kLineBytes) - lead;
+    }
+    end = std::min(span.row_end, end);
     MakeTile(array.rows, plan.catalog.tensors[array.tensor], {span.array, row_, end}, slot.tile);
     for (const TileRange& range : slot.tile.ranges) {
       CKPT_CHECK(range.window_offset + range.window_bytes <= slot.buffer.size());
@@ -168,14 +193,16 @@ void TileFeed::ComputeValues(Slot& slot) {
 Result<FedTile> TileFeed::Next() {
   if (context_.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
   // The tile of the call before is done with, so its buffer is free. Every free buffer's read
-  // starts before we wait for one, so that the disk never rests while we work.
+  // starts before we wait for one, so that the disk never rests while we work. What needs no disk
+  // comes through one buffer, which stays in the core's cache.
   for (size_t ahead = 0; ahead < slots_.size(); ++ahead) {
     Slot& slot = slots_[(turn_ + ahead) % slots_.size()];
     if (!slot.is_full && !StartNext(slot)) break;
+    if (slot.is_in_memory) break;
   }
   Slot& slot = slots_[turn_];
   if (!slot.is_full) return FedTile{};
-  turn_ = (turn_ + 1) % slots_.size();
+  if (!slot.is_in_memory) turn_ = (turn_ + 1) % slots_.size();
   if (slot.box) {
     CKPT_TRY_VOID(ReadBox(slot));
   } else {

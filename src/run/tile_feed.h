@@ -55,9 +55,12 @@ class TileFeed {
     FedTile fed;
     std::vector<IoFuture> reads;
     std::optional<BoxTile> box;  // instead of reads: read when it is needed
+    bool is_in_memory = false;   // its reads are done when they are waited for
     bool is_full = false;
   };
   bool StartNext(Slot& slot);
+  bool IsInMemory(const TensorEntry& tensor) const;
+  uint64_t RowsOfTile(size_t array) const;
   bool FindRows();
   Result<void> WaitForReads(Slot& slot);
   void MakePlain(const Tile& tile, std::span<std::byte> buffer) const;

@@ -48,6 +48,10 @@ class ObjectReader {
   virtual ~ObjectReader() = default;
   virtual const ObjectInfo& info() const = 0;
 
+  /// Whether its bytes lay in this machine's memory when it was opened. Bulk reads are then done by
+  /// whoever waits for them, and reading far ahead gains nothing.
+  virtual bool IsInMemory() const { return false; }
+
   /// Bulk read, asynchronous. `window` is kIoAlignment-aligned memory of at least
   /// AlignOutward(range, kIoAlignment).size() bytes. The byte at range.begin lands at
   /// window[range.begin % kIoAlignment]; bytes of the window outside the range have no meaning

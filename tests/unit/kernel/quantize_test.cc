@@ -97,6 +97,25 @@ TEST_P(Quantize, EveryProductOfManyScales) {
   }
 }
 
+// The rounding of a product does not depend on its exponent, so this is all of them.
+TEST_P(Quantize, EveryPairOfMantissas) {
+  std::vector<BF16> w;
+  for (uint16_t i = 0x3a80; i <= 0x4280; ++i) {  // 2^-10 to 64
+    w.push_back({i});
+    w.push_back({static_cast<uint16_t>(i | 0x8000)});
+  }
+  std::vector<int8_t> q(w.size());
+  std::vector<int8_t> expected(w.size());
+  for (const int bits : {8, 4}) {
+    for (uint16_t mantissa = 0; mantissa < 128; ++mantissa) {
+      const BF16 r{static_cast<uint16_t>(0x3f80 | mantissa)};
+      QuantizeRowBF16(w.data(), w.size(), r, bits, q.data());
+      reference::QuantizeRowBF16(w.data(), w.size(), r, bits, expected.data());
+      ASSERT_EQ(q, expected) << "reciprocal " << r.bits << ", bits " << bits;
+    }
+  }
+}
+
 TEST_P(Quantize, ReachesMinus128AndClampsAt127) {
   // 1 / 127 rounds down to bf16, so the largest value's product may round to 128: find such scales.
   bool is_minus_128_seen = false;

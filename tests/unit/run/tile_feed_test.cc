@@ -15,8 +15,11 @@ namespace {
 // Counts reads; all but the first few end only when the test lets them.
 class CountingReader final : public ObjectReader {
  public:
+  explicit CountingReader(bool is_in_memory) : is_in_memory_(is_in_memory) {}
   const ObjectInfo& info() const override { return info_; }
-  IoFuture ReadWindow(ByteRange /*range*/, std::span<std::byte> /*window*/) override {
+  bool IsInMemory() const override { return is_in_memory_; }
+  IoFuture ReadWindow(ByteRange /*range*/, std::span<std::byte> window) override {
+    windows_.push_back(window.data());
     std::promise<Result<void>>& read = reads_.emplace_back();
     if (reads_.size() <= kReadyReads) read.set_value({});
     return read.get_future();
@@ -24,17 +27,22 @@ class CountingReader final : public ObjectReader {
   Result<void> Read(ByteRange /*range*/, std::span<std::byte> /*into*/) override { return {}; }
 
   size_t started() const { return reads_.size(); }
+  const std::vector<const std::byte*>& windows() const { return windows_; }
   void EndAll() {
     for (size_t i = kReadyReads; i < reads_.size(); ++i) reads_[i].set_value({});
   }
 
  private:
   static constexpr size_t kReadyReads = 2;
+  const bool is_in_memory_;
   ObjectInfo info_;
   std::vector<std::promise<Result<void>>> reads_;
+  std::vector<const std::byte*> windows_;
 };
 
-TEST(TileFeed, ReadsAheadIntoEveryBufferButTheOneInWork) {
+// Feeds the tiles of an embedding to `check`.
+void FeedEmbedding(bool is_in_memory,
+                   const std::function<void(TileFeed& feed, CountingReader& reader)>& check) {
   const TempFolder folder;
   const std::shared_ptr<Store> source = std::move(*OpenFileStore(*Uri::Parse(folder.path())));
   TinyLlama{}.WriteTo(*source);
@@ -45,7 +53,7 @@ TEST(TileFeed, ReadsAheadIntoEveryBufferButTheOneInWork) {
 
   MemoryBudget budget(1 << 20);
   std::vector<std::unique_ptr<ObjectReader>> readers;
-  auto counting = std::make_unique<CountingReader>();
+  auto counting = std::make_unique<CountingReader>(is_in_memory);
   CountingReader* const reader = counting.get();
   readers.push_back(std::move(counting));
   SourceChecks checks(plan->catalog);
@@ -74,11 +82,27 @@ TEST(TileFeed, ReadsAheadIntoEveryBufferButTheOneInWork) {
     return Job{nullptr, {&span, 1}};
   });
 
-  ASSERT_TRUE(feed.Next());
-  EXPECT_EQ(reader->started(), kInputBuffersPerLane);
-  ASSERT_TRUE(feed.Next());
-  EXPECT_EQ(reader->started(), kInputBuffersPerLane + 1U) << "the first tile's buffer is free";
+  check(feed, *reader);
   reader->EndAll();
+}
+
+TEST(TileFeed, ReadsAheadIntoEveryBufferButTheOneInWork) {
+  FeedEmbedding(false, [](TileFeed& feed, CountingReader& reader) {
+    ASSERT_TRUE(feed.Next());
+    EXPECT_EQ(reader.started(), kInputBuffersPerLane);
+    ASSERT_TRUE(feed.Next());
+    EXPECT_EQ(reader.started(), kInputBuffersPerLane + 1U) << "the first tile's buffer is free";
+  });
+}
+
+TEST(TileFeed, WhatIsInMemoryComesThroughOneBuffer) {
+  FeedEmbedding(true, [](TileFeed& feed, CountingReader& reader) {
+    for (size_t tiles = 1; tiles <= 2; ++tiles) {
+      ASSERT_TRUE(feed.Next());
+      EXPECT_EQ(reader.started(), tiles) << "nothing is read ahead";
+      EXPECT_EQ(reader.windows().back(), reader.windows().front());
+    }
+  });
 }
 
 }  // namespace
