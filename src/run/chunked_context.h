@@ -39,7 +39,7 @@ class ChunkedRecords {
   /// Hands the records 0 ... count - 1 to `take`, one at a time, in no order. Call when no lane
   /// runs.
   Result<void> ForEach(size_t count, const std::function<Result<void>(BundleRecord)>& take) const;
-  const Journal* journal() const { return journal_; }
+  Journal* journal() const { return journal_; }  ///< or null
 
  private:
   Journal* journal_;

@@ -6,6 +6,7 @@
 #include "run/chunked_front.h"
 #include "run/chunked_lane.h"
 #include "run/crew.h"
+#include "run/judge_source.h"
 
 namespace ckpt {
 namespace {
@@ -66,13 +67,14 @@ Result<std::optional<ChunkedBytes>> ExecuteChunked(
   if (!is_whole) return std::optional<ChunkedBytes>();
   CKPT_TRY_VOID(WriteFronts(context));
   if (!plan.catalog.checks.empty()) {
-    const auto take = [&](const BundleRecord& record) -> Result<void> {
-      checks.Keep(record.checks);
-      return {};
+    const EachRecord each = [&](const auto& take) {
+      return records.ForEach(plan.bundles.size() + 1, take);
     };
-    CKPT_TRY_VOID(records.ForEach(plan.bundles.size() + 1, take));
+    CKPT_TRY_VOID(JudgeSource(checks, source, each, [&]() -> Result<void> {
+      if (records.journal() == nullptr) return {};
+      return ForgetDamaged(checks, each, *records.journal());
+    }));
   }
-  CKPT_TRY_VOID(checks.ReadTheRest(source));
   CKPT_TRY(const SourceChecks::Verdict verdict, checks.Finish());
   watch.tick(progress);
   return std::optional(ChunkedBytes{progress.read_bytes, progress.written_bytes, verdict});

@@ -162,6 +162,11 @@ Result<ConvertResult> ConvertInto(const Plan& plan, Store& source, Store& destin
   CKPT_TRY_VOID(RunAlone(begin, progress, watch));
   result.shard = part.figures;
   part.work.log = &log;
+  // The pieces that a bucket keeps of a file are made once, so all of it goes.
+  part.work.forget = [&]() -> Result<void> {
+    CKPT_TRY_VOID(journal.DropAll());
+    return DropUnfinishedFiles(destination, journal.state_name());
+  };
   log.Start(part.figures.own, MostOpenReadBytes(plan), progress);
   CKPT_TRY(std::optional<ExecuteResult> made,
            Execute(plan, source, *unfinished.files, &journal, part.work, budget, progress, watch));

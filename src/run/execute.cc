@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "run/crew.h"
 #include "run/head.h"
+#include "run/judge_source.h"
 #include "run/lane.h"
 #include "source/source_checks.h"
 
@@ -56,10 +57,10 @@ std::vector<Crc32c> JoinParts(const Plan& plan, const std::vector<ArrayPart>& pa
   return crcs;
 }
 
-// What the records tell the committer of one file: how every bundle's bytes became durable, which
-// parts of arrays and of the source's checksums it made.
+// What the records tell the committer of one file: how every bundle's bytes became durable, and
+// which parts of arrays it made.
 Result<void> TakeRecords(const Plan& plan, const Journal& journal, size_t file,
-                         PositionedWriter& writer, SourceChecks& checks, RecordSink& records) {
+                         PositionedWriter& writer, RecordSink& records) {
   std::vector<uint32_t> numbers;
   if (file == 0) numbers.push_back(0);
   for (const Bundle& bundle : plan.bundles) {
@@ -72,7 +73,6 @@ Result<void> TakeRecords(const Plan& plan, const Journal& journal, size_t file,
       const ByteRange& segment = plan.bundles[record.number - 1].segment;
       CKPT_TRY_VOID(writer.TakeOver({segment.begin - base, segment.end - base}, record.receipt));
     }
-    checks.Keep(record.checks);
     records.AddParts(record.parts);
     return {};
   });
@@ -224,7 +224,15 @@ Result<std::optional<ExecuteResult>> Execute(const Plan& plan, Store& source, Ou
   if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
   std::shared_ptr<PositionedWriter> last;
   SourceChecks::Verdict verdict;
+  const EachRecord each = [&](const auto& take) {
+    std::vector<uint32_t> numbers(plan.bundles.size() + 1);
+    std::iota(numbers.begin(), numbers.end(), 0U);
+    return journal->ForEach(numbers, take);
+  };
   const auto finish = [&]() -> Result<void> {
+    // Of several files the first may be read before the last is whole.
+    if (journal != nullptr && !plan.catalog.checks.empty())
+      CKPT_TRY_VOID(JudgeSource(checks, source, each, work.forget));
     for (size_t file = 0; file < plan.output.files.size(); ++file) {
       // One after the other: each may hold buffers of its own until it is whole.
       if (last) {
@@ -233,9 +241,9 @@ Result<std::optional<ExecuteResult>> Execute(const Plan& plan, Store& source, Ou
       }
       CKPT_TRY(last, files.Open(file));
       CKPT_TRY_VOID(WriteCommitRanges(context, *last, file, crew.first(), journal));
-      if (journal != nullptr)
-        CKPT_TRY_VOID(TakeRecords(plan, *journal, file, *last, checks, records));
+      if (journal != nullptr) CKPT_TRY_VOID(TakeRecords(plan, *journal, file, *last, records));
     }
+    // With what the commit itself has read.
     CKPT_TRY_VOID(checks.ReadTheRest(source));
     CKPT_TRY(verdict, checks.Finish());
     return {};

@@ -41,6 +41,9 @@ struct Work {
   /// Others may be at the same bundles: each is asked for before it is begun.
   bool is_shared = false;
   ShardLog* log = nullptr;
+  /// Removes what all bundles made, of an output of files whose source was read wrong; may be
+  /// empty. An output of chunks forgets its bundles itself.
+  std::function<Result<void>()> forget = {};
 };
 /// All of a plan with so many bundles.
 Work WholeWork(size_t bundles);

@@ -45,6 +45,7 @@ class WatchedReader : public ObjectReader {
       : inner_(std::move(inner)), checks_(checks), object_(object) {}
 
   const ObjectInfo& info() const override { return inner_->info(); }
+  bool IsInMemory() const override { return inner_->IsInMemory(); }
 
   IoFuture ReadWindow(ByteRange range, std::span<std::byte> window) override {
     // Runs in whoever waits. A reader may end before its futures are asked: nothing of `this` is
@@ -260,18 +261,26 @@ Result<SourceChecks::Verdict> SourceChecks::Finish() const {
       ++verdict.checked;
       continue;
     }
-    return Fail(
-        {Code::kBadInput,
-         Words(check, *found),
-         {},
-         {{"byte", std::to_string(check.range.begin)},
-          {"file", PrintObject(catalog_, check.object)}},
-         check.kind == StoredCheck::Kind::kCrc32
-             ? "fetch the file again"
-             : "remove what was made of it with ckpt clean DEST, and run again; where it stays so, "
-               "upload the object again"});
+    return Fail({Code::kBadInput,
+                 Words(check, *found),
+                 {},
+                 {{"byte", std::to_string(check.range.begin)},
+                  {"file", PrintObject(catalog_, check.object)}},
+                 check.kind == StoredCheck::Kind::kCrc32
+                     ? "fetch the file again"
+                     : "run again: it is read again; where it stays so, upload the object again"});
   }
   return verdict;
+}
+
+std::vector<uint32_t> SourceChecks::Damaged() const {
+  const std::vector<CheckPart> parts = AllParts();
+  std::vector<uint32_t> damaged;
+  for (size_t i = 0; i < catalog_.checks.size(); ++i) {
+    const std::optional<uint32_t> found = SumOfAll(PartsOf(parts, i), catalog_.checks[i]);
+    if (found && *found != catalog_.checks[i].sum) damaged.push_back(static_cast<uint32_t>(i));
+  }
+  return damaged;
 }
 
 }  // namespace ckpt

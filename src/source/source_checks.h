@@ -59,6 +59,9 @@ class SourceChecks {
   /// Judges what was kept, and what lies in logs. Call when all reads have ended. kBadInput with
   /// file and record where the bytes differ from their checksum.
   Result<Verdict> Finish() const;
+  /// Of what Finish() judges, into Catalog::checks, ascending: those whose bytes differ from their
+  /// checksum.
+  std::vector<uint32_t> Damaged() const;
 
  private:
   using Part = std::pair<uint64_t, uint32_t>;  // end, checksum
