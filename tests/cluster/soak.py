@@ -1,6 +1,7 @@
 """Jobs of every kind for a while, over services of which one request in a hundred goes wrong, while pods are deleted at random."""
 
 import contextlib
+import glob
 import json
 import os
 import random
@@ -198,7 +199,9 @@ class Soak:
                 self.told.resolver_stops += 1
 
     def listen(self) -> None:
-        for path in (self.world.node.folder / "node/podlogs").glob("*/*/*.log"):
+        # Unlike Path.glob, this passes over a folder that the kubelet removes meanwhile.
+        for found in glob.glob(f"{self.world.node.folder}/node/podlogs/*/*/*.log"):
+            path = Path(found)
             pod = path.parts[-3].split("_")[1]
             name = pod.rpartition("-")[0]
             job = name if name in self.begun else name.rpartition("-")[0]  # of an Indexed Job the index is in between
