@@ -1,6 +1,7 @@
 #include "run/tile_feed.h"
 
 #include <algorithm>
+#include <future>
 #include <utility>
 
 #include "base/check.h"
@@ -72,6 +73,15 @@ uint64_t TileFeed::RowsOfTile(size_t array) const {
                                     plan.memory.tile_out_bytes - 2 * kIoAlignment));
 }
 
+IoFuture TileFeed::StartRead(const Slot& slot, const TileRange& range) const {
+  ObjectReader& reader = *context_.readers[range.object];
+  const std::span<std::byte> window = slot.buffer.subspan(range.window_offset, range.window_bytes);
+  if (!slot.is_in_memory) return reader.ReadWindow(range.range, window);
+  return std::async(std::launch::deferred, [&reader, range = range.range, window] {
+    return reader.Read(range, window.subspan(range.begin % kIoAlignment, range.size()));
+  });
+}
+
 bool TileFeed::StartNext(Slot& slot) {
   if (!FindRows()) return false;
   const Plan& plan = context_.plan;
@@ -97,8 +107,7 @@ bool TileFeed::StartNext(Slot& slot) {
     MakeTile(array.rows, plan.catalog.tensors[array.tensor], {span.array, row_, end}, slot.tile);
     for (const TileRange& range : slot.tile.ranges) {
       CKPT_CHECK(range.window_offset + range.window_bytes <= slot.buffer.size());
-      slot.reads.push_back(context_.readers[range.object]->ReadWindow(
-          range.range, slot.buffer.subspan(range.window_offset, range.window_bytes)));
+      slot.reads.push_back(StartRead(slot, range));
     }
   }
   const uint64_t passes = job_->bundle != nullptr ? array.passes : 1;

@@ -61,6 +61,7 @@ class TileFeed {
   bool StartNext(Slot& slot);
   bool IsInMemory(const TensorEntry& tensor) const;
   uint64_t RowsOfTile(size_t array) const;
+  IoFuture StartRead(const Slot& slot, const TileRange& range) const;
   bool FindRows();
   Result<void> WaitForReads(Slot& slot);
   void MakePlain(const Tile& tile, std::span<std::byte> buffer) const;

@@ -48,8 +48,8 @@ class ObjectReader {
   virtual ~ObjectReader() = default;
   virtual const ObjectInfo& info() const = 0;
 
-  /// Whether its bytes lay in this machine's memory when it was opened. Bulk reads are then done by
-  /// whoever waits for them, and reading far ahead gains nothing.
+  /// Whether its bytes lay in this machine's memory when it was opened: Read() then waits for no
+  /// device, of any number of bytes, and reading ahead gains nothing.
   virtual bool IsInMemory() const { return false; }
 
   /// Bulk read, asynchronous. `window` is kIoAlignment-aligned memory of at least

@@ -42,11 +42,9 @@ tl::unexpected<Error> FailDirectRefused(int error_number) {
               "use --io auto or --io buffered");
 }
 
-// One open file; its calls wait. Shared with reads that nobody has waited for yet: they keep it
-// open.
-class OpenedFile {
+class FileReader final : public ObjectReader {
  public:
-  OpenedFile(IoMode mode, std::string place, ObjectInfo info, Descriptor buffered,
+  FileReader(IoPool& pool, IoMode mode, std::string place, ObjectInfo info, Descriptor buffered,
              Descriptor direct, bool is_cached)
       : mode_(mode),
         place_(std::move(place)),
@@ -54,18 +52,22 @@ class OpenedFile {
         buffered_(std::move(buffered)),
         direct_(std::move(direct)),
         is_cached_(is_cached),
-        is_direct_(direct_.is_open()) {}
+        is_direct_(direct_.is_open()),
+        group_(pool) {}
 
-  const ObjectInfo& info() const { return info_; }
-  bool is_cached() const { return is_cached_; }
+  const ObjectInfo& info() const override { return info_; }
+  bool IsInMemory() const override { return is_cached_; }
 
-  Result<void> ReadWindow(ByteRange range, std::span<std::byte> window) {
-    Result<void> result = CheckEnd(info_.size_bytes, range);
-    if (result) result = ReadBulk(range, window);
-    return Placed(range, std::move(result));
+  IoFuture ReadWindow(ByteRange range, std::span<std::byte> window) override {
+    CKPT_CHECK(window.size() >= AlignOutward(range, kIoAlignment).size());
+    return group_.Post([this, range, window] {
+      Result<void> result = CheckEnd(info_.size_bytes, range);
+      if (result) result = ReadBulk(range, window);
+      return Placed(range, std::move(result));
+    });
   }
 
-  Result<void> Read(ByteRange range, std::span<std::byte> into) {
+  Result<void> Read(ByteRange range, std::span<std::byte> into) override {
     CKPT_CHECK(into.size() == range.size());
     Result<void> result = CheckEnd(info_.size_bytes, range);
     if (result) result = ReadBuffered(range, into);
@@ -142,32 +144,7 @@ class OpenedFile {
   const Descriptor direct_;
   const bool is_cached_;
   std::atomic<bool> is_direct_;
-};
-
-class FileReader final : public ObjectReader {
- public:
-  FileReader(IoPool& pool, std::shared_ptr<OpenedFile> file)
-      : file_(std::move(file)), group_(pool) {}
-
-  const ObjectInfo& info() const override { return file_->info(); }
-  bool IsInMemory() const override { return file_->is_cached(); }
-
-  // A cached file's bytes need no waiting for a disk: whoever asks for them copies them, into the
-  // caches of the core that works on them.
-  IoFuture ReadWindow(ByteRange range, std::span<std::byte> window) override {
-    CKPT_CHECK(window.size() >= AlignOutward(range, kIoAlignment).size());
-    auto read = [file = file_, range, window] { return file->ReadWindow(range, window); };
-    if (file_->is_cached()) return std::async(std::launch::deferred, std::move(read));
-    return group_.Post(std::move(read));
-  }
-
-  Result<void> Read(ByteRange range, std::span<std::byte> into) override {
-    return file_->Read(range, into);
-  }
-
- private:
-  const std::shared_ptr<OpenedFile> file_;
-  IoGroup group_;
+  IoGroup group_;  // last: its end waits for the reads before the descriptors go
 };
 
 // Not open where buffered I/O is the better or the only way.
@@ -201,9 +178,8 @@ Result<std::unique_ptr<ObjectReader>> Open(IoPool& pool, IoMode mode, const std:
   }
   // Wider readahead for the reads that go through the cache.
   if (!direct.is_open()) posix_fadvise(buffered.get(), 0, 0, POSIX_FADV_SEQUENTIAL);
-  return std::make_unique<FileReader>(
-      pool, std::make_shared<OpenedFile>(mode, std::move(place), info, std::move(buffered),
-                                         std::move(direct), is_cached));
+  return std::make_unique<FileReader>(pool, mode, std::move(place), info, std::move(buffered),
+                                      std::move(direct), is_cached);
 }
 
 }  // namespace
