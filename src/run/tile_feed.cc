@@ -62,12 +62,12 @@ bool TileFeed::IsInMemory(const TensorEntry& tensor) const {
   });
 }
 
-uint64_t TileFeed::RowsOfTile(size_t array) const {
+uint64_t TileFeed::RowsOfTile(size_t array, bool is_in_memory) const {
   const Plan& plan = context_.plan;
   const uint64_t rows = RowsPerTile(plan, array);
+  if (!is_in_memory) return rows;
   const ArrayPlan& planned = plan.arrays[array];
   const TensorEntry& tensor = plan.catalog.tensors[planned.tensor];
-  if (!IsInMemory(tensor)) return rows;
   const uint64_t least = UnitBytes(planned, tensor) + 2 * kIoAlignment * tensor.pieces.size();
   return std::min(rows, RowsPerTile(planned, tensor, std::max(kTileInMemoryBytes, least),
                                     plan.memory.tile_out_bytes - 2 * kIoAlignment));
@@ -95,7 +95,7 @@ bool TileFeed::StartNext(Slot& slot) {
     slot.box = NextBoxTile(plan, span.array, row_, span.row_end);
     end = slot.box->rows.row_end;
   } else {
-    const uint64_t rows = RowsOfTile(span.array);
+    const uint64_t rows = RowsOfTile(span.array, slot.is_in_memory);
     end = row_ + rows;
     // Rows of a transposed array become columns: their tiles end at the border of a cache line in
     // the hold, which begins as the array does in its file.

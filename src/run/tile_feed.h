@@ -60,7 +60,7 @@ class TileFeed {
   };
   bool StartNext(Slot& slot);
   bool IsInMemory(const TensorEntry& tensor) const;
-  uint64_t RowsOfTile(size_t array) const;
+  uint64_t RowsOfTile(size_t array, bool is_in_memory) const;
   IoFuture StartRead(const Slot& slot, const TileRange& range) const;
   bool FindRows();
   Result<void> WaitForReads(Slot& slot);
