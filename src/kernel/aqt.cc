@@ -23,7 +23,7 @@ void QuantizeInt(const BF16* w, size_t n, BF16 reciprocal, AqtType type, std::by
   const DU16 d;
   const hn::Rebind<int8_t, DI16> d8;
   const size_t lanes = hn::Lanes(d);
-  const EvenOdd r = Broadcast(reciprocal);
+  const EvenOddFactor r = Broadcast(reciprocal);
   const auto limit = static_cast<int8_t>(type == AqtType::kInt8 ? 127 : 7);
   const auto most = hn::Set(d8, limit);
   const auto least = hn::Set(d8, static_cast<int8_t>(-limit));

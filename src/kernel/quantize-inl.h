@@ -40,26 +40,36 @@ HWY_INLINE EvenOdd Widen(VU16 bf16) {
           hn::BitCast(df, hn::And(pairs, hn::Set(du, 0xffff0000U)))};
 }
 
+/// A factor, and it times 2^16 + 1, which float32 holds exactly: 8 significant bits become 24.
+struct Factor {
+  VF32 r;
+  VF32 spread;
+};
+struct EvenOddFactor {
+  Factor even;
+  Factor odd;
+};
+HWY_INLINE Factor Spread(VF32 r) { return {r, hn::MulAdd(r, hn::Set(DF32(), 65536.0F), r)}; }
+HWY_INLINE EvenOddFactor Spread(EvenOdd r) { return {Spread(r.even), Spread(r.odd)}; }
+
 /// rint(R(w * r)) in the low 16 bits of each 32-bit lane. |w * r| stays below 129 as r comes from a
 /// maximum over w.
-HWY_INLINE VU32 RoundTwice(VF32 w, VF32 r) {
-  const DU32 du;
+HWY_INLINE VU32 RoundTwice(VF32 w, Factor f) {
   const DF32 df;
-  // Two numbers of 8 significant bits: their product is exact. Dekker's splitting rounds it to 8
-  // bits (T. J. Dekker, "A floating-point technique for extending the available precision", 1971),
-  // here to nearest even also where it lies halfway (every pair of mantissas is tried in the
-  // tests).
-  const VF32 product = hn::Mul(w, r);
-  const VF32 spread = hn::MulAdd(product, hn::Set(df, 65536.0F), product);
-  const VF32 rounded = hn::Sub(spread, hn::Sub(spread, product));
+  // Two numbers of 8 significant bits: their product p is exact. Dekker's splitting rounds it to 8
+  // bits, s - (s - p) where s = p * (2^16 + 1) (T. J. Dekker, "A floating-point technique for
+  // extending the available precision", 1971), here to nearest even also where it lies halfway
+  // (every pair of mantissas is tried in the tests). Fused, p is never formed.
+  const VF32 spread = hn::Mul(w, f.spread);
+  const VF32 rounded = hn::Sub(spread, hn::NegMulAdd(w, f.r, spread));
   // 1.5 * 2^23: the sum has no fraction bits, so the adder itself rounds half to even, and the low
   // bits are the integer in two's complement. Cheaper than a conversion, which Highway follows by a
   // fix for overflow.
-  return hn::BitCast(du, hn::Add(rounded, hn::Set(df, 12582912.0F)));
+  return hn::BitCast(DU32(), hn::Add(rounded, hn::Set(df, 12582912.0F)));
 }
 
 /// One vector of bf16 quantized to int16, not yet clamped.
-HWY_INLINE VI16 QuantizeVector(VU16 w, EvenOdd r) {
+HWY_INLINE VI16 QuantizeVector(VU16 w, EvenOddFactor r) {
   const EvenOdd x = Widen(w);
   const VU32 even = RoundTwice(x.even, r.even);
   const VU32 odd = RoundTwice(x.odd, r.odd);
@@ -77,16 +87,16 @@ HWY_INLINE void ClampAndStore(VI16 v, int8_t* q) {
   hn::StoreU(narrow, d8, q);
 }
 
-HWY_INLINE EvenOdd Broadcast(BF16 r) {
-  const VF32 v = hn::Set(DF32(), ToF32(r));
-  return {v, v};
+HWY_INLINE EvenOddFactor Broadcast(BF16 r) {
+  const Factor f = Spread(hn::Set(DF32(), ToF32(r)));
+  return {f, f};
 }
 
 template <int kBits>
 HWY_INLINE void QuantizeRow(const std::byte* w, size_t n, BF16 reciprocal, int8_t* q) {
   const DU16 d;
   const size_t lanes = hn::Lanes(d);
-  const EvenOdd r = Broadcast(reciprocal);
+  const EvenOddFactor r = Broadcast(reciprocal);
   size_t i = 0;
   for (; i + lanes <= n; i += lanes)
     ClampAndStore<kBits>(QuantizeVector(LoadBytes(d, w + i * sizeof(BF16)), r), q + i);

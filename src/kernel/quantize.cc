@@ -81,7 +81,7 @@ void QuantizeColumns(const BF16* w, const BF16* reciprocals, size_t n, int8_t* q
   const size_t lanes = hn::Lanes(d);
   size_t i = 0;
   for (; i + lanes <= n; i += lanes) {
-    const EvenOdd r = Widen(LoadBytes(d, Bytes(reciprocals) + i * sizeof(BF16)));
+    const EvenOddFactor r = Spread(Widen(LoadBytes(d, Bytes(reciprocals) + i * sizeof(BF16))));
     ClampAndStore<8>(QuantizeVector(LoadBytes(d, Bytes(w) + i * sizeof(BF16)), r), q + i);
   }
   reference::QuantizeColumnsBF16(w + i, reciprocals + i, n - i, q + i);

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <numeric>
 #include <set>
+#include <utility>
 
 #include "base/check.h"
 #include "run/crew.h"
@@ -94,6 +95,30 @@ std::vector<const StatisticTask*> TasksOf(const Plan& plan, const std::vector<si
   return tasks;
 }
 
+// The largest array of a bundle that is collected whole before it is written; 0: there is none.
+uint64_t CollectedBytes(const Plan& plan, const Bundle& bundle) {
+  uint64_t largest = 0;
+  for (const RowSpan& span : bundle.spans) {
+    if (plan.output.arrays[span.array].encoding == Encoding::kQuantBlocks)
+      largest = std::max(largest, plan.arrays[span.array].size_bytes);
+  }
+  return largest;
+}
+
+// The order in which bundles are begun: what takes one lane the longest first, so that at the end
+// none works alone for long, with nothing to write while it collects an array.
+std::vector<const Bundle*> InOrder(const Plan& plan, const std::vector<size_t>& bundles) {
+  std::vector<const Bundle*> order;
+  order.reserve(bundles.size());
+  for (const size_t i : bundles) order.push_back(&plan.bundles[i]);
+  const auto cost = [&](const Bundle* bundle) {
+    return std::pair(CollectedBytes(plan, *bundle), bundle->segment.size());
+  };
+  std::stable_sort(order.begin(), order.end(),
+                   [&](const Bundle* a, const Bundle* b) { return cost(a) > cost(b); });
+  return order;
+}
+
 // All the lanes of a run at work.
 class Crew {
  public:
@@ -120,13 +145,16 @@ class Crew {
     return {};
   }
 
-  Result<void> RunBundles() {
-    Counter next(work_.bundles.size());
+  // `with_front`: nobody else has bundles to do, so the front can be begun before all are done.
+  Result<void> RunBundles(bool with_front) {
+    std::vector<const Bundle*> order = InOrder(context_.plan, work_.bundles);
+    if (with_front && HasFront()) order.push_back(&context_.plan.front);
+    Counter next(order.size());
     return OnAll([&](Lane& lane) -> Result<void> {
       Result<void> asked;
       Result<void> done = lane.RunBundles([&]() -> std::optional<Job> {
         while (const auto i = next.Next()) {
-          const Bundle& bundle = context_.plan.bundles[work_.bundles[*i]];
+          const Bundle& bundle = *order[*i];
           if (!IsDoneByOthers(bundle.number, asked)) return Begin(bundle);
           if (!asked) break;
         }
@@ -139,7 +167,7 @@ class Crew {
   // Nothing is left but what the committer does.
   Result<void> RunFront() {
     const Bundle& front = context_.plan.front;
-    if (front.spans.empty()) return context_.records.Finish(front, {}, {});
+    if (!HasFront()) return context_.records.Finish(front, {}, {});
     Counter next(1);
     return OnAll([&](Lane& lane) {
       return lane.RunBundles([&]() -> std::optional<Job> {
@@ -147,6 +175,7 @@ class Crew {
       });
     });
   }
+  bool HasFront() const { return !context_.plan.front.spans.empty(); }
 
   Lane& first() { return *lanes_.front(); }
 
@@ -210,7 +239,8 @@ Result<std::optional<ExecuteResult>> Execute(const Plan& plan, Store& source, Ou
   const bool has_all_work = work.bundles.size() == plan.bundles.size();
   const bool is_front_ready = has_all_work || tasks.size() == all_tasks.size();
   CKPT_TRY_VOID(crew.RunStatistics(is_front_ready ? all_tasks : tasks));
-  CKPT_TRY_VOID(crew.RunBundles());
+  const bool is_alone = has_all_work && !work.is_shared;
+  CKPT_TRY_VOID(crew.RunBundles(is_alone));
   if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
 
   if (journal != nullptr) {
@@ -220,7 +250,7 @@ Result<std::optional<ExecuteResult>> Execute(const Plan& plan, Store& source, Ou
       return std::optional<ExecuteResult>();
   }
   if (!is_front_ready) CKPT_TRY_VOID(crew.RunStatistics(TasksOf(plan, {}, true)));
-  CKPT_TRY_VOID(crew.RunFront());
+  if (!is_alone || !crew.HasFront()) CKPT_TRY_VOID(crew.RunFront());
   if (watch.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
   std::shared_ptr<PositionedWriter> last;
   SourceChecks::Verdict verdict;
