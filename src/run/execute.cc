@@ -68,7 +68,7 @@ Result<void> TakeRecords(const Plan& plan, const Journal& journal, size_t file,
     if (bundle.file == file) numbers.push_back(bundle.number);
   }
   const uint64_t base = plan.output.files[file].base;
-  return journal.ForEach(numbers, [&](BundleRecord record) -> Result<void> {
+  const auto take = [&](BundleRecord record) -> Result<void> {
     CKPT_CHECK(record.number <= plan.bundles.size());
     if (record.number > 0) {
       const ByteRange& segment = plan.bundles[record.number - 1].segment;
@@ -76,7 +76,8 @@ Result<void> TakeRecords(const Plan& plan, const Journal& journal, size_t file,
     }
     records.AddParts(record.parts);
     return {};
-  });
+  };
+  return journal.ForEach(numbers, take, nullptr, Sides::kLeft);
 }
 
 // The statistics that some bundles, and the front, need.
@@ -257,7 +258,7 @@ Result<std::optional<ExecuteResult>> Execute(const Plan& plan, Store& source, Ou
   const EachRecord each = [&](const auto& take) {
     std::vector<uint32_t> numbers(plan.bundles.size() + 1);
     std::iota(numbers.begin(), numbers.end(), 0U);
-    return journal->ForEach(numbers, take);
+    return journal->ForEach(numbers, take, nullptr, Sides::kLeft);
   };
   const auto finish = [&]() -> Result<void> {
     // Of several files the first may be read before the last is whole.

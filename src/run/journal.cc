@@ -45,7 +45,7 @@ Result<void> Journal::Put(const BundleRecord& record) {
   Result<ObjectInfo> made =
       WriteSmallObject(store_, RecordName(record.number), encoded.record, {.is_create_only = true});
   if (made) {
-    if (encoded.side_file.empty()) Keep(record.number, std::move(encoded.record));
+    Keep(record.number, std::move(encoded.record));
     return {};
   }
   if (made.error().code != Code::kCannotCreate) return Fail(std::move(made).error());
@@ -67,24 +67,25 @@ Result<void> Journal::CompareWithOther(const BundleRecord& record, Error exists)
       .map_error(Where("file", store_.root().PrintBelow(RecordName(record.number))));
 }
 
-Result<BundleRecord> Journal::Get(uint32_t number) const {
-  if (const std::optional<std::string> kept = Kept(number))
-    return DecodeRecord(*kept, "", run_digest_);
-  return Read(number);
+Result<BundleRecord> Journal::Get(uint32_t number, Sides sides) const {
+  const std::optional<std::string> kept = Kept(number);
+  return kept ? Decode(number, *kept, sides) : Read(number, sides);
 }
 
-Result<BundleRecord> Journal::Read(uint32_t number) const {
+Result<BundleRecord> Journal::Read(uint32_t number, Sides sides) const {
   CKPT_TRY(std::string record, store_.ReadWhole(RecordName(number), kMostRecordBytes));
-  std::string side;
-  const bool has_side_file = HasSideFile(record);
-  if (has_side_file) {
-    CKPT_TRY(side, store_.ReadWhole(SideName(number), kMostSideBytes));
-  }
-  Result<BundleRecord> decoded =
-      DecodeRecord(record, side, run_digest_)
-          .map_error(Where("file", store_.root().PrintBelow(RecordName(number))));
-  if (decoded && !has_side_file) Keep(number, std::move(record));
+  Result<BundleRecord> decoded = Decode(number, record, sides);
+  if (decoded) Keep(number, std::move(record));
   return decoded;
+}
+
+Result<BundleRecord> Journal::Decode(uint32_t number, std::string_view record, Sides sides) const {
+  std::optional<std::string> side_file;
+  if (sides == Sides::kRead && HasSideFile(record)) {
+    CKPT_TRY(side_file, store_.ReadWhole(SideName(number), kMostSideBytes));
+  }
+  return DecodeRecord(record, side_file, run_digest_)
+      .map_error(Where("file", store_.root().PrintBelow(RecordName(number))));
 }
 
 std::optional<std::string> Journal::Kept(uint32_t number) const {
@@ -146,13 +147,13 @@ Result<void> Journal::DropAll() {
 
 Result<void> Journal::ForEach(std::span<const uint32_t> numbers,
                               const std::function<Result<void>(BundleRecord)>& take,
-                              std::vector<uint32_t>* damaged) const {
+                              std::vector<uint32_t>* damaged, Sides sides) const {
   std::mutex mutex;
   std::optional<Error> first_error;
   std::atomic<size_t> next{0};
   const auto work = [&] {
     for (size_t i = next++; i < numbers.size(); i = next++) {
-      Result<BundleRecord> record = Get(numbers[i]);
+      Result<BundleRecord> record = Get(numbers[i], sides);
       const std::lock_guard lock(mutex);
       if (first_error) return;
       if (!record && record.error().code == Code::kBadInput && damaged != nullptr) {

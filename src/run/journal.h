@@ -24,11 +24,15 @@ std::string TemporaryFolder(std::string_view state_name);
 /// How an object of the state folder's own is made.
 CreateOptions StateObject(std::string_view state_name, bool is_create_only);
 
+/// Whether side values are wanted that lie in a file beside the record.
+enum class Sides { kRead, kLeft };
+
 /// One small create-only record per finished bundle, side values above 64 KiB in a file of their
 /// own written before it. Thread-safe, and safe beside other processes of the same run: whoever
-/// finishes a bundle first records it. The first kMostKeptBytes of what it has written or read stay
-/// in memory, as a commit asks for most records two or three times, and each is a request to a
-/// bucket: whoever records a bundle anew records the same, so they stay true.
+/// finishes a bundle first records it. The first kMostKeptBytes of records that it has written or
+/// read stay in memory, but not their side files, as a commit asks for most records two or three
+/// times, and each is a request to a bucket: whoever records a bundle anew records the same, so
+/// they stay true.
 class Journal {
  public:
   /// `state_name`: of the run's folder below kStateFolder, or "". `readers`: records that may be in
@@ -46,7 +50,7 @@ class Journal {
   /// before. An equal record of another process is success. Errors: kIo where it recorded other
   /// bytes.
   Result<void> Put(const BundleRecord& record);
-  Result<BundleRecord> Get(uint32_t number) const;
+  Result<BundleRecord> Get(uint32_t number, Sides sides = Sides::kRead) const;
   /// The bundles that are recorded, ascending, by one listing.
   Result<std::vector<uint32_t>> List() const;
   /// Whether one is.
@@ -58,7 +62,7 @@ class Journal {
   /// are damaged go to `damaged`; where that is null they are an error.
   Result<void> ForEach(std::span<const uint32_t> numbers,
                        const std::function<Result<void>(BundleRecord)>& take,
-                       std::vector<uint32_t>* damaged = nullptr) const;
+                       std::vector<uint32_t>* damaged = nullptr, Sides sides = Sides::kRead) const;
   /// Removes everything that only a run at work needs: records, side files, what shards said.
   Result<void> Clear();
 
@@ -67,7 +71,8 @@ class Journal {
 
   std::string RecordName(uint32_t number) const;
   std::string SideName(uint32_t number) const;
-  Result<BundleRecord> Read(uint32_t number) const;
+  Result<BundleRecord> Read(uint32_t number, Sides sides = Sides::kRead) const;
+  Result<BundleRecord> Decode(uint32_t number, std::string_view record, Sides sides) const;
   std::optional<std::string> Kept(uint32_t number) const;
   void Keep(uint32_t number, std::string record) const;
   void Forget(uint32_t number);

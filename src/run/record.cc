@@ -178,7 +178,8 @@ bool HasSideFile(std::string_view record) {
   return (reader.Take<uint32_t>().value_or(0) & kSideFileFlag) != 0;
 }
 
-Result<BundleRecord> DecodeRecord(std::string_view record, std::string_view side_file,
+Result<BundleRecord> DecodeRecord(std::string_view record,
+                                  std::optional<std::string_view> side_file,
                                   std::string_view run_digest) {
   if (record.size() < kMagic.size() + 4) return Damaged("cut short");
   Reader tail(record.substr(record.size() - 4));
@@ -218,7 +219,8 @@ Result<BundleRecord> DecodeRecord(std::string_view record, std::string_view side
   if (!receipt) return Damaged("cut short");
   decoded.receipt = *receipt;
   const bool is_apart = (*flags & kSideFileFlag) != 0;
-  const std::string_view sides = is_apart ? side_file : *reader.Take(reader.left());
+  if (is_apart && !side_file) return decoded;
+  const std::string_view sides = is_apart ? *side_file : *reader.Take(reader.left());
   if (Crc32c::Of(Bytes(sides)).value() != *side_crc) return Damaged("its side values are damaged");
   Reader values(sides);
   for (uint32_t i = 0; i < *n_sides; ++i) {

@@ -77,9 +77,11 @@ struct EncodedRecord {
 };
 EncodedRecord EncodeRecord(const BundleRecord& record, std::string_view run_digest);
 
-/// The reverse; `side_file` as EncodeRecord made it. Errors: kBadInput for a record that is
+/// The reverse; `side_file` as EncodeRecord made it, or nothing: then side values that lie in it
+/// have no bytes. Errors: kBadInput for a record that is
 /// damaged, of another run, or whose side file does not match.
-Result<BundleRecord> DecodeRecord(std::string_view record, std::string_view side_file,
+Result<BundleRecord> DecodeRecord(std::string_view record,
+                                  std::optional<std::string_view> side_file,
                                   std::string_view run_digest);
 /// Whether this record needs its side file.
 bool HasSideFile(std::string_view record);

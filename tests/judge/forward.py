@@ -44,10 +44,15 @@ def log_softmax(logits):
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
+def divergences(expected, found):
+    """KL divergence, in nats, of logits [T, V] from the expected ones, by position."""
+    p, q = log_softmax(expected), log_softmax(found)
+    return np.maximum((np.exp(p) * (p - q)).sum(axis=-1), 0)
+
+
 def divergence(expected, found):
     """How far logits [T, V] lie from the expected ones; not finite anywhere means not the same model."""
-    p, q = log_softmax(expected), log_softmax(found)
-    kl = np.maximum((np.exp(p) * (p - q)).sum(axis=-1), 0)
+    kl = divergences(expected, found)
     return {
         "max_abs_logit_difference": float(np.abs(expected - found).max()),
         "kl_mean": float(kl.mean()),

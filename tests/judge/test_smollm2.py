@@ -1,8 +1,9 @@
 """A real model, SmolLM2-135M-Instruct: its output is bit-equal to independent readers, and still the same model.
 
 Bounds on the KL divergence in nats. A bf16 output is held against the source's weights rounded to bf16 (1e-4 at every
-position; a right conversion gives 0) and against the weights as stored, where bf16 itself costs something: measured over
-the prompt 6e-5 on average. int8 measured 8e-3 on average and 3e-2 at most; its bounds leave a factor of 3 to 4.
+position; a right conversion gives 0) and against the weights as stored, of which bf16 cannot hold all: 1e-4 over all
+positions of six texts and of the prompt (measured 5.8e-5 and 6e-5; single positions 4e-4, which no converter avoids).
+int8 measured 8e-3 on average and 3e-2 at most; its bounds leave a factor of 3 to 4.
 """
 
 import json
@@ -17,6 +18,7 @@ import quantize_reference
 import support
 from llama import Llama, load_jetstream, load_source, meta_name_of_gguf
 from safetensors_file import SafetensorsFile
+from texts import TEXTS
 
 KINDS = ("bf16", "int8_per_channel")
 PROMPT = "The capital of France is"
@@ -38,7 +40,7 @@ class Models:
 
     def __init__(self, smollm2, outputs):
         self.tokenizer = forward.tokenizer_of(smollm2)
-        source = load_source(smollm2)
+        self.source = source = load_source(smollm2)
         self.bf16, self.int8 = (load_jetstream(outputs / kind, source.config) for kind in KINDS)
         rounded = source.rounded_to_bf16()
         self.prompt = forward.Expected(source, rounded, self.tokenizer.encode(PROMPT), 12)
@@ -97,10 +99,16 @@ def test_bf16_agrees_at_every_position_of_a_longer_text(models):
     assert distance["rounded"]["kl_max"] <= 1e-4
 
 
-def test_bf16_agrees_over_the_prompt_with_the_weights_as_stored(models):
-    count = len(models.prompt.ids)
-    found = Llama(models.bf16).extend(models.prompt.ids)
-    assert forward.divergence(models.prompt.logits[:count], found)["kl_mean"] <= 1e-4
+def test_bf16_agrees_over_all_positions_with_the_weights_as_stored(models):
+    found = forward.divergences(models.prompt.logits[:len(models.prompt.ids)], Llama(models.bf16).extend(models.prompt.ids))
+    assert found.mean() <= 1e-4
+    found = np.concatenate([
+        forward.divergences(Llama(models.source).extend(ids), Llama(models.bf16).extend(ids))
+        for ids in map(models.tokenizer.encode, TEXTS)])
+    print(f"{len(found)} positions of {len(TEXTS)} texts: KL mean {found.mean():.1e}, largest {found.max():.1e}")
+    assert len(found) > 300
+    assert found.mean() <= 1e-4
+    assert found.max() <= 1e-3
 
 
 def test_int8_stays_within_its_bound(models):

@@ -46,6 +46,19 @@ TEST(Record, ComesBackWhole) {
   }
 }
 
+TEST(Record, TellsAllButSideValuesWithoutTheirFile) {
+  for (const size_t side_bytes : {size_t{100}, size_t{1 << 20}}) {
+    const BundleRecord record = Example(side_bytes);
+    const auto decoded = DecodeRecord(EncodeRecord(record, kDigest).record, std::nullopt, kDigest);
+    ASSERT_TRUE(decoded);
+    EXPECT_EQ(decoded->parts, record.parts);
+    EXPECT_EQ(decoded->chunks, record.chunks);
+    ASSERT_EQ(decoded->sides.size(), 2U);
+    EXPECT_EQ(decoded->sides[1].file_offset, 1ULL << 40);
+    EXPECT_EQ(decoded->sides[0].bytes.empty(), side_bytes > kMostInlineSideBytes);
+  }
+}
+
 TEST(Record, RefusesEveryFlippedBitAndEveryCut) {
   const EncodedRecord encoded = EncodeRecord(Example(40), kDigest);
   for (size_t i = 0; i < encoded.record.size(); ++i) {
