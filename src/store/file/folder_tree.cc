@@ -131,14 +131,13 @@ void FolderTree::RemoveEmptyMade(std::string_view folder) {
   while (WasMade(path) && rmdir(path.c_str()) == 0) path = ParentOf(path);
 }
 
+// Not made durable: that an empty folder is back after a power cut harms nobody.
 void FolderTree::RemoveEmpty(std::string_view folder) {
   for (std::string below(folder); !below.empty();) {
     const SplitName name(below);
     const Result<Descriptor> parent = Open(name.folder);
     if (!parent || !parent->is_open()) return;
     if (unlinkat(parent->get(), name.leaf.c_str(), AT_REMOVEDIR) != 0) return;
-    // No more than tidiness: that an empty folder is back after a power cut harms nobody.
-    SyncFile(parent->get());
     below = name.folder;
   }
 }
