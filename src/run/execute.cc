@@ -106,17 +106,15 @@ uint64_t CollectedBytes(const Plan& plan, const Bundle& bundle) {
   return largest;
 }
 
-// The order in which bundles are begun: what takes one lane the longest first, so that at the end
-// none works alone for long, with nothing to write while it collects an array.
+// The order in which bundles are begun: that of the plan, but those that collect an array first,
+// the largest ahead. At the end a lane would fill one alone, with nothing to write meanwhile.
 std::vector<const Bundle*> InOrder(const Plan& plan, const std::vector<size_t>& bundles) {
   std::vector<const Bundle*> order;
   order.reserve(bundles.size());
   for (const size_t i : bundles) order.push_back(&plan.bundles[i]);
-  const auto cost = [&](const Bundle* bundle) {
-    return std::pair(CollectedBytes(plan, *bundle), bundle->segment.size());
-  };
-  std::stable_sort(order.begin(), order.end(),
-                   [&](const Bundle* a, const Bundle* b) { return cost(a) > cost(b); });
+  std::stable_sort(order.begin(), order.end(), [&](const Bundle* a, const Bundle* b) {
+    return CollectedBytes(plan, *a) > CollectedBytes(plan, *b);
+  });
   return order;
 }
 
