@@ -167,7 +167,7 @@ std::string PlanJson(const Plan& plan) {
         {"lanes", memory.lanes},
         {"tile_bytes", memory.tile_in_bytes},
         {"hold_bytes", memory.hold_bytes},
-        {"hold_slots", memory.hold_slots}}},
+        {"hold_pool_bytes", memory.hold_pool_bytes}}},
       {"scratch_disk_bytes", 0},
       {"layout_digest", plan.layout_digest},
       {"run_digest", plan.run_digest},

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 #include <optional>
 
 #include "base/check.h"
@@ -111,7 +113,8 @@ uint64_t BlockColumns(const ArraySpec& spec) { return spec.shape[1]; }
 // Bytes of one hold that collects `blocks` column blocks of a transposed array, its scales
 // included.
 uint64_t HoldBytes(const ArraySpec& spec, const ArrayPlan& array, uint64_t blocks) {
-  return blocks * array.rows.n_rows * (BlockColumns(spec) + 2) + 2 * kIoAlignment;
+  return RoundUp(blocks * array.rows.n_rows * (BlockColumns(spec) + 2) + 2 * kIoAlignment,
+                 kIoAlignment);
 }
 
 // The fewest passes whose part of the output fits in `most_bytes`; nothing if not even one block
@@ -189,7 +192,7 @@ class Fitter {
 
   // The best use of a budget; nothing if it is too small. More lanes before larger tiles, down to
   // small tiles.
-  std::optional<MemoryPlan> Fit(uint64_t budget, unsigned threads) const {
+  std::optional<MemoryPlan> Fit(uint64_t budget, unsigned threads) {
     MemoryPlan memory;
     memory.budget_bytes = budget;
     memory.fixed_bytes = fixed_;
@@ -207,16 +210,26 @@ class Fitter {
   }
 
  private:
-  bool FitHold(MemoryPlan& memory) const {
+  bool FitHold(MemoryPlan& memory) {
+    holds_.clear();
     if (!needs_.has_blocks) return true;
     for (size_t i = 0; i < plan_.arrays.size(); ++i) {
       const ArraySpec& spec = plan_.output.arrays[i];
       if (spec.encoding != Encoding::kQuantBlocks) continue;
       const auto blocks = BlocksPerPass(spec, plan_.arrays[i], memory.budget_bytes / 2);
       if (!blocks) return false;
-      memory.hold_bytes = std::max(memory.hold_bytes, HoldBytes(spec, plan_.arrays[i], *blocks));
+      holds_.push_back(HoldBytes(spec, plan_.arrays[i], *blocks));
     }
+    std::sort(holds_.begin(), holds_.end(), std::greater<>());
+    memory.hold_bytes = holds_.front();
     return true;
+  }
+
+  // What as many lanes fill at one time, at most.
+  uint64_t LargestHolds(unsigned lanes) const {
+    const size_t count = std::min<size_t>(lanes, holds_.size());
+    return std::accumulate(holds_.begin(), holds_.begin() + static_cast<ptrdiff_t>(count),
+                           uint64_t{0});
   }
 
   bool Place(MemoryPlan& memory, unsigned lanes, uint64_t tile) const {
@@ -246,14 +259,9 @@ class Fitter {
     const uint64_t base = memory.fixed_bytes + memory.statistics_bytes + memory.uploads.bytes() +
                           lanes * (memory.lane_bytes + memory.box_reader_bytes) +
                           (lanes + 1) * memory.record_bytes;
-    const uint64_t least_hold = memory.hold_bytes > 0 ? memory.hold_bytes : 0;
-    if (base + least_hold > memory.budget_bytes) return false;
-    memory.hold_slots = 0;
-    if (memory.hold_bytes > 0) {
-      const uint64_t slots = (memory.budget_bytes - base) / memory.hold_bytes;
-      memory.hold_slots = static_cast<unsigned>(std::min<uint64_t>(slots, lanes));
-    }
-    memory.peak_bytes = base + memory.hold_slots * memory.hold_bytes;
+    if (base + memory.hold_bytes > memory.budget_bytes) return false;
+    memory.hold_pool_bytes = std::min(memory.budget_bytes - base, LargestHolds(lanes));
+    memory.peak_bytes = base + memory.hold_pool_bytes;
     return true;
   }
 
@@ -262,9 +270,15 @@ class Fitter {
   bool is_uploading_;
   uint64_t fixed_ = 0;
   uint64_t record_ = 0;
+  std::vector<uint64_t> holds_;  // of the transposed arrays under the budget at hand, largest first
 };
 
 }  // namespace
+
+uint64_t HoldBytes(const Plan& plan, size_t array) {
+  const ArrayPlan& planned = plan.arrays[array];
+  return HoldBytes(plan.output.arrays[array], planned, planned.blocks_per_pass);
+}
 
 uint64_t DefaultMemoryBytes(unsigned cores, uint64_t machine_bytes) {
   return std::max(kLeastMemoryBytes,
@@ -304,7 +318,7 @@ tl::unexpected<Error> FailBudget(const Resources& resources, uint64_t budget_byt
 }
 
 Result<void> PlanMemory(Plan& plan, const Resources& resources) {
-  const Fitter fitter(plan, resources);
+  Fitter fitter(plan, resources);
   CKPT_TRY(plan.memory, FitBudget<MemoryPlan>(resources, [&](uint64_t budget, unsigned threads) {
              return fitter.Fit(budget, threads);
            }));

@@ -50,6 +50,9 @@ Result<MemoryPlanT> FitBudget(
   return FailBudget(resources, budget, needed);
 }
 
+/// Bytes in which one pass of a transposed array is collected, scales included.
+uint64_t HoldBytes(const Plan& plan, size_t array);
+
 /// Fills plan.memory and the passes of transposed arrays: lanes, tile and hold sizes that fit the
 /// budget. Errors, with the least that would do: kUsage for a given budget, kResources without one.
 Result<void> PlanMemory(Plan& plan, const Resources& resources);

@@ -51,8 +51,8 @@ struct MemoryPlan {
   uint64_t budget_bytes = 0;
   uint64_t fixed_bytes = 0;       ///< catalog, plan, readers, tables
   uint64_t statistics_bytes = 0;  ///< column maxima and reciprocals
-  uint64_t hold_bytes = 0;  ///< of one hold: a transposed output collected before it is written
-  unsigned hold_slots = 0;
+  uint64_t hold_bytes = 0;  ///< of the largest hold: a transposed output collected to be written
+  uint64_t hold_pool_bytes = 0;   ///< of all that are being filled at one time
   uint64_t tile_in_bytes = 0;     ///< of one input buffer; a lane has kInputBuffersPerLane
   uint64_t read_bytes = 0;        ///< of it, for tiles that are read as they lie
   uint64_t staged_bytes = 0;      ///< of a lane: a tile laid into order, or its computed values

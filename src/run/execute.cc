@@ -224,8 +224,7 @@ Result<std::optional<ExecuteResult>> Execute(const Plan& plan, Store& source, Ou
            OpenReaders(plan, source, checks));
   ReaderPool pool(source, plan.catalog, ReaderPool::kMostOpen, &checks);
   CKPT_TRY(StatisticTable statistics, StatisticTable::Make(plan, budget));
-  CKPT_TRY(const std::unique_ptr<HoldPool> holds,
-           HoldPool::Make(budget, memory.hold_slots, memory.hold_bytes));
+  CKPT_TRY(const std::unique_ptr<HoldPool> holds, HoldPool::Make(budget, memory.hold_pool_bytes));
   RecordSink records(checks, journal, work.log);
   const RunContext context{plan,   readers, pool,       files,    records,
                            budget, *holds,  statistics, progress, watch.stop.get_token()};

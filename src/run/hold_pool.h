@@ -1,49 +1,59 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <stop_token>
-#include <vector>
 
 #include "base/buffer.h"
 
 namespace ckpt {
 
-/// Thread-safe. The few big buffers in which transposed outputs are collected; made once, reused to
-/// the end.
+/// Thread-safe. The memory in which transposed outputs are collected: one buffer, made once and
+/// reused to the end, of which each takes as much as it needs. So one large output does not decide
+/// how many others are collected beside it.
 class HoldPool {
  public:
-  /// `slots` buffers of `bytes` each; either may be 0.
-  static Result<std::unique_ptr<HoldPool>> Make(MemoryBudget& budget, unsigned slots,
-                                                uint64_t bytes);
+  /// `bytes` may be 0.
+  static Result<std::unique_ptr<HoldPool>> Make(MemoryBudget& budget, uint64_t bytes);
 
-  /// A buffer on loan, back in the pool when it ends.
+  /// Memory on loan, back in the pool when it ends.
   class Hold {
    public:
     Hold() = default;
     Hold(Hold&& other) noexcept;
     Hold& operator=(Hold&& other) noexcept;
     ~Hold();
-    std::span<std::byte> span() { return buffer_->span(); }
-    explicit operator bool() const { return buffer_ != nullptr; }
+    std::span<std::byte> span() { return span_; }
+    explicit operator bool() const { return pool_ != nullptr; }
 
    private:
     friend class HoldPool;
-    Hold(HoldPool* pool, Buffer* buffer) : pool_(pool), buffer_(buffer) {}
+    Hold(HoldPool* pool, std::span<std::byte> span) : pool_(pool), span_(span) {}
     HoldPool* pool_ = nullptr;
-    Buffer* buffer_ = nullptr;
+    std::span<std::byte> span_;
   };
 
-  /// Waits for a free buffer. A lane asks only while it holds none, so lanes cannot wait for each
-  /// other in a circle. kInterrupted when stopped.
-  Result<Hold> Acquire(std::stop_token stop);
+  /// Waits until `bytes` are free side by side, at most those of the pool; they begin at a multiple
+  /// of kIoAlignment. In the order of asking, so that a large one gets its turn. A lane asks only
+  /// while it holds none, so lanes cannot wait for each other in a circle. kInterrupted when
+  /// stopped.
+  Result<Hold> Acquire(uint64_t bytes, std::stop_token stop);
 
  private:
+  std::optional<uint64_t> FindRoom(uint64_t bytes) const;
+  void Release(std::span<std::byte> span);
+
+  Buffer buffer_;
   std::mutex mutex_;
-  std::condition_variable_any freed_;
-  std::vector<Buffer> buffers_;
-  std::vector<Buffer*> free_;
+  std::condition_variable_any changed_;
+  std::map<uint64_t, uint64_t> taken_;  // begin -> end
+  uint64_t asked_ = 0;                  // requests so far
+  uint64_t served_ = 0;                 // of these
 };
 
 }  // namespace ckpt

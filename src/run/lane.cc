@@ -159,7 +159,7 @@ Result<void> Lane::ProcessBlocks(const FedTile& fed) {
   const uint64_t block_begin = fed.pass * array.blocks_per_pass;
   const uint64_t blocks = std::min(array.blocks_per_pass, all_blocks - block_begin);
   if (fed.is_first_of_pass) {
-    CKPT_TRY(hold_, context_.holds.Acquire(context_.stop));
+    CKPT_TRY(hold_, context_.holds.Acquire(HoldBytes(context_.plan, index), context_.stop));
   }
   Flush();
   // The hold: values at the file offset's place in its block, then the scales, 64-aligned.

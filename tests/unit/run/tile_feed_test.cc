@@ -62,7 +62,7 @@ void FeedEmbedding(bool is_in_memory,
   SourceChecks checks(plan->catalog);
   RecordSink records(checks, nullptr, nullptr);
   OpenFiles files({MakeFinishedWriter("file", 1)});
-  const auto holds = *HoldPool::Make(budget, 0, 0);
+  const auto holds = *HoldPool::Make(budget, 0);
   StatisticTable statistics = *StatisticTable::Make(*plan, budget);
   Progress progress;
   ReaderPool pool(*source, plan->catalog);
