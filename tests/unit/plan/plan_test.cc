@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
+#include <numeric>
 
 #include "plan/memory.h"
 #include "plan/tile.h"
@@ -24,6 +26,15 @@ class PlanTest : public testing::Test {
     auto plan = MakeTinyPlan(store_, options);
     EXPECT_TRUE(plan) << plan.error().Print();
     return *std::move(plan);
+  }
+  // Its weights are holes.
+  void WriteSparse(const TinyLlama& model) {
+    const auto header = safetensors::EncodeHeader(model.Tensors(), std::nullopt);
+    ASSERT_TRUE(header);
+    ASSERT_TRUE(WriteSmallObject(*store_, "config.json", model.Config(), {}));
+    ASSERT_TRUE(WriteSmallObject(*store_, "model.safetensors", header->bytes, {}));
+    std::filesystem::resize_file(folder_.path() + "/model.safetensors",
+                                 header->bytes.size() + header->data_bytes);
   }
   TempFolder folder_;
   std::shared_ptr<Store> store_;
@@ -113,18 +124,37 @@ TEST_F(PlanTest, ThePeakStaysWithinTheBudget) {
   }
 }
 
+TEST_F(PlanTest, LanesCollectBesideTheLargestArray) {
+  TinyLlama model;
+  model.dim = 2048;
+  model.vocab = 60'000;
+  WriteSparse(model);
+  std::vector<uint64_t> holds;
+  for (const unsigned threads : {1U, 2U, 3U}) {
+    const Plan plan = Make({"int4_blockwise", 64 << 20, threads, 256ULL << 20});
+    holds.clear();
+    for (size_t i = 0; i < plan.arrays.size(); ++i) {
+      if (plan.output.arrays[i].encoding == Encoding::kQuantBlocks)
+        holds.push_back(HoldBytes(plan, i));
+    }
+    std::sort(holds.begin(), holds.end(), std::greater<>());
+    ASSERT_EQ(plan.memory.lanes, threads);
+    EXPECT_GT(holds[0], model.dim * model.vocab);
+    EXPECT_LT(holds[1], holds[0] / 10);
+    EXPECT_EQ(plan.memory.hold_bytes, holds[0]);
+    EXPECT_EQ(plan.memory.hold_pool_bytes,
+              std::accumulate(holds.begin(), holds.begin() + threads, uint64_t{0}));
+    EXPECT_LE(plan.memory.peak_bytes, plan.memory.budget_bytes);
+  }
+}
+
 TEST_F(PlanTest, ATileTakesAWholeHeadOfAPermutedArray) {
   TinyLlama model;
   model.layers = 1;
   model.heads = 2;
   model.kv_heads = 2;
   model.dim = 1536;  // 768 rows of 3072 bytes are more than an ordinary tile
-  const auto header = safetensors::EncodeHeader(model.Tensors(), std::nullopt);
-  ASSERT_TRUE(header);
-  ASSERT_TRUE(WriteSmallObject(*store_, "config.json", model.Config(), {}));
-  ASSERT_TRUE(WriteSmallObject(*store_, "model.safetensors", header->bytes, {}));
-  std::filesystem::resize_file(folder_.path() + "/model.safetensors",
-                               header->bytes.size() + header->data_bytes);
+  WriteSparse(model);
   const Plan plan = Make({""});
   size_t permuted = 0;
   for (const ArrayPlan& array : plan.arrays) {
