@@ -45,8 +45,8 @@ GroupRange Range(const BF16* w, size_t n) {
     above0 = hn::Max(above0, at(i));
     below0 = hn::Max(below0, hn::Xor(at(i), sign));
   }
-  const GroupRange range = {LargestLane(di, hn::Max(below0, below1)),
-                            LargestLane(di, hn::Max(above0, above1))};
+  const GroupRange range = {LargestLane(hn::Max(below0, below1)),
+                            LargestLane(hn::Max(above0, above1))};
   return i == n ? range : Merge(range, reference::RangeBF16(w + i, n - i));
 }
 

@@ -111,17 +111,22 @@ HWY_INLINE VI16 Magnitude(VU16 w) {
   return hn::BitCast(DI16(), hn::And(w, hn::Set(DU16(), uint16_t{0x7fff})));
 }
 
+/// The largest lanes of the 128-bit blocks.
+template <class D, class V>
+HWY_INLINE hn::Vec<hn::Full128<int16_t>> FoldHalves(D d, V v) {
+  if constexpr (hn::MaxLanes(D()) > hn::MaxLanes(hn::Full128<int16_t>())) {
+    const hn::Half<D> dh;
+    return FoldHalves(dh, hn::Max(hn::LowerHalf(dh, v), hn::UpperHalf(dh, v)));
+  } else {
+    return v;
+  }
+}
+
 /// The largest lane of non-negative values. By halves: Highway's MaxOfLanes is one instruction for
 /// 128 bits only.
-template <class D, class V>
-HWY_INLINE uint16_t LargestLane(D d, V v) {
-  if constexpr (hn::MaxLanes(D()) > 8) {
-    const hn::Half<D> dh;
-    return LargestLane(dh, hn::Max(hn::LowerHalf(dh, v), hn::UpperHalf(dh, v)));
-  } else {
-    const hn::RebindToUnsigned<D> du;
-    return hn::GetLane(hn::MaxOfLanes(du, hn::BitCast(du, v)));
-  }
+HWY_INLINE uint16_t LargestLane(VI16 v) {
+  const hn::Full128<uint16_t> d;
+  return hn::GetLane(hn::MaxOfLanes(d, hn::BitCast(d, FoldHalves(DI16(), v))));
 }
 
 #endif  // CKPT_HAVE_SIMD

@@ -34,7 +34,7 @@ uint16_t AbsMax(const BF16* w, size_t n) {
     max3 = hn::Max(max3, at(i + 3 * lanes));
   }
   for (; i + lanes <= n; i += lanes) max0 = hn::Max(max0, at(i));
-  const uint16_t largest = LargestLane(DI16(), hn::Max(hn::Max(max0, max1), hn::Max(max2, max3)));
+  const uint16_t largest = LargestLane(hn::Max(hn::Max(max0, max1), hn::Max(max2, max3)));
   return std::max(largest, reference::AbsMaxBF16(w + i, n - i));
 }
 

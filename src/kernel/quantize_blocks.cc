@@ -63,17 +63,6 @@ HWY_INLINE VI16 FoldPair(VI16 a, VI16 b) {
                  hn::BitCast(d, hn::InterleaveUpper(dt, at, bt)));
 }
 
-/// The largest lanes of the 128-bit blocks.
-template <class D, class V>
-HWY_INLINE hn::Vec<hn::Full128<int16_t>> FoldHalves(D d, V v) {
-  if constexpr (hn::MaxLanes(D()) > kFoldedRows) {
-    const hn::Half<D> dh;
-    return FoldHalves(dh, hn::Max(hn::LowerHalf(dh, v), hn::UpperHalf(dh, v)));
-  } else {
-    return v;
-  }
-}
-
 /// The maxima of one block of eight rows, reduced together: 3 operations a row, where reducing each
 /// by itself takes 10. `row(i)` is where that block of row i begins.
 template <class Row>

@@ -72,10 +72,10 @@ TEST_F(HoldPoolTest, ALargeOneGetsItsTurnBeforeThoseThatAskLater) {
   };
   std::jthread large(ask, 4, 1);
   while (asking < 1) std::this_thread::yield();
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
   std::jthread small(ask, 1, 2);  // would fit at once
   while (asking < 2) std::this_thread::yield();
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  std::this_thread::sleep_for(std::chrono::milliseconds(200));
   {
     const std::lock_guard lock(mutex);
     EXPECT_TRUE(order.empty());
