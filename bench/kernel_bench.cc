@@ -220,8 +220,8 @@ void QuantizeBlockwise(benchmark::State& state) {
   const auto bits = static_cast<int>(state.range(2));
   QuantizeInput in(n_rows, n_columns);
   Measure(state, in.in_bytes, in.in_bytes / 2, [&] {
-    QuantizeBlocksBF16(in.rows.data(), n_rows, n_columns / kQuantBlock, bits, in.out(), n_rows,
-                       in.scales.data(), n_rows);
+    QuantizeBlocksBF16(in.rows.data(), n_rows, n_columns / kQuantBlock, bits,
+                       reinterpret_cast<std::byte*>(in.out()), n_rows, in.scales.data(), n_rows);
   });
 }
 BENCHMARK(QuantizeBlockwise)

@@ -41,13 +41,21 @@ void QuantizeRowBF16(const BF16* w, size_t n, BF16 reciprocal, int bits, int8_t*
 void QuantizeColumnsBF16(const BF16* w, const BF16* reciprocals, size_t n, int8_t* q);
 
 inline constexpr size_t kQuantBlock = 128;
+/// Bytes of a row that hold one of its blocks: 4-bit values are collected two to a byte.
+constexpr size_t CollectedBlockBytes(int bits) {
+  return kQuantBlock * static_cast<size_t>(bits) / 8;
+}
 /// Blockwise: a stripe of `n_rows` rows of n_blocks * 128 columns becomes columns of the transposed
 /// output; for row r, block s, column c in the block:
-///   q[(s * 128 + c) * q_stride + r]      scales[s * scale_stride + r]
-/// Strides in elements. Rows may lie anywhere. Returns the bits of the largest |w| of all (at least
-/// 0x7f80: an infinity or NaN is among them, and the outputs have no meaning).
+///   8 bits: q[(s * 128 + c) * q_stride + r]
+///   4 bits: q[(s * 64 + c % 64) * q_stride + r], of whose lower half c < 64 is, c >= 64 the upper
+///   scales[s * scale_stride + r]
+/// Strides in bytes and in scales. Rows may lie anywhere. Returns the bits of the largest |w| of
+/// all (at least 0x7f80: an infinity or NaN is among them, and the outputs have no meaning).
 /// Fast where n_rows, q_stride and q's address are multiples of 64: whole cache lines then.
 uint16_t QuantizeBlocksBF16(const BF16* const* rows, size_t n_rows, size_t n_blocks, int bits,
-                            int8_t* q, size_t q_stride, BF16* scales, size_t scale_stride);
+                            std::byte* q, size_t q_stride, BF16* scales, size_t scale_stride);
+/// q[i] = the lower or the upper half of packed[i], as a signed number of 4 bits.
+void UnpackHalfBytes(const std::byte* packed, size_t n, bool is_upper, int8_t* q);
 
 }  // namespace ckpt

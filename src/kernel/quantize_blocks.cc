@@ -19,24 +19,19 @@ namespace {
 // A group of rows, as many as make one line of the output, by up to four blocks: wide enough (1 KiB
 // of a row) for sequential reads. Its rows are quantized eight at a time, which the first level of
 // the cache holds: the maxima of their blocks, then their scales as vectors (a division costs as
-// much for 16 of them as for one), then the values, packed as int8. Last the transpose into whole
-// lines.
+// much for 16 of them as for one), then the values, packed into bytes. Last the transpose into
+// whole lines.
 constexpr size_t kGroupRows = kLine;
 constexpr size_t kGroupBlocks = 4;
 constexpr size_t kFoldedRows = 8;  // maxima that fill 128 bits
 constexpr size_t kScales = kGroupBlocks * kFoldedRows;
 static_assert(kGroupRows % kFoldedRows == 0);
-constexpr size_t kGroupColumns = kGroupBlocks * kQuantBlock;
-constexpr size_t kPackedRowBytes =
-    kGroupColumns + kLine;  // not a power of two: a tile's rows in different sets of L1
-constexpr size_t kGroupRowBytes = kGroupColumns * sizeof(BF16);
-// Rows quantized between two tiles that are written.
-constexpr size_t kRowsPerTile = kGroupRows * kTileColumns<1> / kGroupColumns;
+constexpr size_t kGroupRowBytes = kGroupBlocks * kQuantBlock * sizeof(BF16);
 
 struct BlockJob {
   const BF16* const* rows;
   size_t n_rows, n_blocks;
-  int8_t* q;
+  std::byte* q;
   size_t q_stride;
   BF16* scales;
   size_t scale_stride;
@@ -91,7 +86,7 @@ class BlockQuantizer {
   explicit BlockQuantizer(const BlockJob& job)
       : job_(job),
         has_lines_(job.q_stride % kLine == 0),
-        is_streamed_(has_lines_ && job.q_stride * job.n_blocks * kQuantBlock >= kStreamedBytes) {}
+        is_streamed_(has_lines_ && job.q_stride * job.n_blocks * kBlockBytes >= kStreamedBytes) {}
 
   // The first group ends at the border of a line, so that all others write whole ones. While a
   // group is written the next one is quantized: stores that go past the caches wait for memory, and
@@ -120,6 +115,12 @@ class BlockQuantizer {
 
  private:
   static constexpr float kHighest = kBits == 8 ? 127.0F : 7.0F;
+  static constexpr size_t kBlockBytes = CollectedBlockBytes(kBits);
+  static constexpr size_t kGroupBytes = kGroupBlocks * kBlockBytes;  // of a row
+  // Not a power of two: a tile's rows in different sets of L1.
+  static constexpr size_t kPackedRowBytes = kGroupBytes + kLine;
+  // Rows quantized between two tiles that are written.
+  static constexpr size_t kRowsPerTile = kGroupRows * kTileColumns<1> / kGroupBytes;
 
   struct Group {
     size_t first_row = 0, n_rows = 0, first_block = 0, n_blocks = 0;
@@ -141,9 +142,31 @@ class BlockQuantizer {
           job_.rows[std::min(group.first_row + group.n_rows + r, job_.n_rows - 1)]);
     for (size_t b = 0; b < group.n_blocks; ++b) {
       PrefetchBlock(next + b * kQuantBlock * sizeof(BF16));
-      QuantizeRow<kBits>(w + b * kQuantBlock * sizeof(BF16), kQuantBlock,
-                         BF16{reciprocals_[b * kFoldedRows + r % kFoldedRows]},
-                         reinterpret_cast<int8_t*>(packed_[turn_][r] + b * kQuantBlock));
+      const std::byte* block = w + b * kQuantBlock * sizeof(BF16);
+      const BF16 reciprocal{reciprocals_[b * kFoldedRows + r % kFoldedRows]};
+      std::byte* packed = packed_[turn_][r] + b * kBlockBytes;
+      if constexpr (kBits == 8) {
+        QuantizeRow<8>(block, kQuantBlock, reciprocal, reinterpret_cast<int8_t*>(packed));
+      } else {
+        QuantizeHalfBytes(block, reciprocal, packed);
+      }
+    }
+  }
+
+  // One block, its second half in the upper halves of the bytes. Nothing is to be clamped: three
+  // roundings to 8 bits make of a maximum at most 7 * (1 + 2^-9)^3.
+  static HWY_INLINE void QuantizeHalfBytes(const std::byte* w, BF16 reciprocal, std::byte* packed) {
+    const DU16 d;
+    const size_t lanes = hn::Lanes(d);
+    static_assert(hn::MaxLanes(DU16()) <= kBlockBytes);
+    const EvenOddFactor r = Broadcast(reciprocal);
+    for (size_t i = 0; i < kBlockBytes; i += lanes) {
+      const VI16 lower = QuantizeVector(LoadBytes(d, w + i * sizeof(BF16)), r);
+      const VI16 upper = QuantizeVector(LoadBytes(d, w + (kBlockBytes + i) * sizeof(BF16)), r);
+      const VI16 both = hn::Or(hn::And(lower, hn::Set(DI16(), int16_t{0x0f})),
+                               hn::And(hn::ShiftLeft<4>(upper), hn::Set(DI16(), int16_t{0xf0})));
+      const hn::Rebind<uint8_t, DI16> d8;
+      hn::StoreU(hn::DemoteTo(d8, both), d8, reinterpret_cast<uint8_t*>(packed + i));
     }
   }
 
@@ -200,11 +223,10 @@ class BlockQuantizer {
   // Calls `between` before each tile of the group.
   template <class Between>
   HWY_INLINE void Write(const Group& group, Packed& packed, Between&& between) {
-    const size_t n_columns = group.n_blocks * kQuantBlock;
+    const size_t n_columns = group.n_blocks * kBlockBytes;
     for (size_t r = group.n_rows; r < kGroupRows; ++r) std::memset(packed[r], 0, n_columns);
     const PackedBlock block{packed[0], kPackedRowBytes, group.n_rows, n_columns};
-    std::byte* dst = reinterpret_cast<std::byte*>(job_.q) +
-                     group.first_block * kQuantBlock * job_.q_stride + group.first_row;
+    std::byte* dst = job_.q + group.first_block * kBlockBytes * job_.q_stride + group.first_row;
     TransposePacked<1>(block, dst, job_.q_stride, is_streamed_, between);
   }
 
@@ -221,17 +243,42 @@ class BlockQuantizer {
 };
 
 uint16_t QuantizeBlocks(const BF16* const* rows, size_t n_rows, size_t n_blocks, int bits,
-                        int8_t* q, size_t q_stride, BF16* scales, size_t scale_stride) {
+                        std::byte* q, size_t q_stride, BF16* scales, size_t scale_stride) {
   const BlockJob job{rows, n_rows, n_blocks, q, q_stride, scales, scale_stride};
   return bits == 8 ? BlockQuantizer<8>(job).Run() : BlockQuantizer<4>(job).Run();
+}
+
+template <bool kIsUpper>
+size_t UnpackVectors(const std::byte* packed, size_t n, int8_t* q) {
+  const hn::ScalableTag<int8_t> d;
+  const hn::RebindToUnsigned<decltype(d)> du;
+  const size_t lanes = hn::Lanes(d);
+  const auto sign = hn::Set(d, int8_t{8});
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const auto bytes = LoadBytes(du, packed + i);
+    const auto half =
+        kIsUpper ? hn::ShiftRight<4>(bytes) : hn::And(bytes, hn::Set(du, uint8_t{15}));
+    hn::StoreU(hn::Sub(hn::Xor(hn::BitCast(d, half), sign), sign), d, q + i);
+  }
+  return i;
+}
+
+void Unpack(const std::byte* packed, size_t n, bool is_upper, int8_t* q) {
+  const size_t done =
+      is_upper ? UnpackVectors<true>(packed, n, q) : UnpackVectors<false>(packed, n, q);
+  reference::UnpackHalfBytes(packed + done, n - done, is_upper, q + done);
 }
 
 #else
 
 uint16_t QuantizeBlocks(const BF16* const* rows, size_t n_rows, size_t n_blocks, int bits,
-                        int8_t* q, size_t q_stride, BF16* scales, size_t scale_stride) {
+                        std::byte* q, size_t q_stride, BF16* scales, size_t scale_stride) {
   return reference::QuantizeBlocksBF16(rows, n_rows, n_blocks, bits, q, q_stride, scales,
                                        scale_stride);
+}
+void Unpack(const std::byte* packed, size_t n, bool is_upper, int8_t* q) {
+  reference::UnpackHalfBytes(packed, n, is_upper, q);
 }
 
 #endif  // CKPT_HAVE_SIMD
@@ -244,11 +291,16 @@ HWY_AFTER_NAMESPACE();
 namespace ckpt {
 
 HWY_EXPORT(QuantizeBlocks);
+HWY_EXPORT(Unpack);
 
 uint16_t QuantizeBlocksBF16(const BF16* const* rows, size_t n_rows, size_t n_blocks, int bits,
-                            int8_t* q, size_t q_stride, BF16* scales, size_t scale_stride) {
+                            std::byte* q, size_t q_stride, BF16* scales, size_t scale_stride) {
   return HWY_DYNAMIC_DISPATCH(QuantizeBlocks)(rows, n_rows, n_blocks, bits, q, q_stride, scales,
                                               scale_stride);
+}
+
+void UnpackHalfBytes(const std::byte* packed, size_t n, bool is_upper, int8_t* q) {
+  HWY_DYNAMIC_DISPATCH(Unpack)(packed, n, is_upper, q);
 }
 
 }  // namespace ckpt

@@ -23,7 +23,8 @@ size_t FindNonFiniteBF16(const BF16* w, size_t n);
 void QuantizeRowBF16(const BF16* w, size_t n, BF16 reciprocal, int bits, int8_t* q);
 void QuantizeColumnsBF16(const BF16* w, const BF16* reciprocals, size_t n, int8_t* q);
 uint16_t QuantizeBlocksBF16(const BF16* const* rows, size_t n_rows, size_t n_blocks, int bits,
-                            int8_t* q, size_t q_stride, BF16* scales, size_t scale_stride);
+                            std::byte* q, size_t q_stride, BF16* scales, size_t scale_stride);
+void UnpackHalfBytes(const std::byte* packed, size_t n, bool is_upper, int8_t* q);
 
 GroupRange RangeBF16(const BF16* w, size_t n);
 void QuantizeRowBF16(const BF16* w, size_t n, GroupScale scale, CodeForm form, uint8_t* codes);

@@ -57,7 +57,7 @@ void QuantizeColumnsBF16(const BF16* w, const BF16* reciprocals, size_t n, int8_
 }
 
 uint16_t QuantizeBlocksBF16(const BF16* const* rows, size_t n_rows, size_t n_blocks, int bits,
-                            int8_t* q, size_t q_stride, BF16* scales, size_t scale_stride) {
+                            std::byte* q, size_t q_stride, BF16* scales, size_t scale_stride) {
   uint16_t largest = 0;
   for (size_t r = 0; r < n_rows; ++r) {
     for (size_t s = 0; s < n_blocks; ++s) {
@@ -68,11 +68,26 @@ uint16_t QuantizeBlocksBF16(const BF16* const* rows, size_t n_rows, size_t n_blo
       if (block_max >= kInfinity) continue;  // the outputs have no meaning then
       const QuantScale scale = ScaleOf(block_max, bits);
       Put(scale.scale, scales, s * scale_stride + r);
-      for (size_t c = s * kQuantBlock; c < (s + 1) * kQuantBlock; ++c)
-        q[c * q_stride + r] = Quantize(At(rows[r], c), scale.reciprocal, bits);
+      const auto value = [&](size_t c) {
+        return static_cast<std::byte>(
+            Quantize(At(rows[r], s * kQuantBlock + c), scale.reciprocal, bits));
+      };
+      const size_t lines = CollectedBlockBytes(bits);
+      for (size_t c = 0; c < lines; ++c) {
+        std::byte& made = q[(s * lines + c) * q_stride + r];
+        made = value(c);
+        if (bits == 4) made = (made & std::byte{0x0f}) | value(c + lines) << 4;
+      }
     }
   }
   return largest;
+}
+
+void UnpackHalfBytes(const std::byte* packed, size_t n, bool is_upper, int8_t* q) {
+  for (size_t i = 0; i < n; ++i) {
+    const int half = std::to_integer<int>(packed[i]) >> (is_upper ? 4 : 0) & 15;
+    q[i] = static_cast<int8_t>((half ^ 8) - 8);
+  }
 }
 
 }  // namespace ckpt::reference

@@ -107,14 +107,11 @@ Needs NeedsOf(const Plan& plan, const Resources& resources) {
   return needs;
 }
 
-// Columns of a block, the middle axis of a transposed array [blocks, columns, rows].
-uint64_t BlockColumns(const ArraySpec& spec) { return spec.shape[1]; }
-
-// Bytes of one hold that collects `blocks` column blocks of a transposed array, its scales
-// included.
+// Bytes of one hold that collects `blocks` column blocks of a transposed array [blocks, columns,
+// rows], its scales included. Two values of 4 bits share a byte there.
 uint64_t HoldBytes(const ArraySpec& spec, const ArrayPlan& array, uint64_t blocks) {
-  return RoundUp(blocks * array.rows.n_rows * (BlockColumns(spec) + 2) + 2 * kIoAlignment,
-                 kIoAlignment);
+  const uint64_t block_bytes = spec.shape[1] * static_cast<uint64_t>(spec.bits) / 8;
+  return RoundUp(blocks * array.rows.n_rows * (block_bytes + 2) + 2 * kIoAlignment, kIoAlignment);
 }
 
 // The fewest passes whose part of the output fits in `most_bytes`; nothing if not even one block

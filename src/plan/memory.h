@@ -50,7 +50,8 @@ Result<MemoryPlanT> FitBudget(
   return FailBudget(resources, budget, needed);
 }
 
-/// Bytes in which one pass of a transposed array is collected, scales included.
+/// Bytes in which one pass of a transposed array is collected, two 4-bit values to a byte, scales
+/// included.
 uint64_t HoldBytes(const Plan& plan, size_t array);
 
 /// Fills plan.memory and the passes of transposed arrays: lanes, tile and hold sizes that fit the

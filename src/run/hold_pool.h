@@ -28,7 +28,7 @@ class HoldPool {
     Hold(Hold&& other) noexcept;
     Hold& operator=(Hold&& other) noexcept;
     ~Hold();
-    std::span<std::byte> span() { return span_; }
+    std::span<std::byte> span() const { return span_; }
     explicit operator bool() const { return pool_ != nullptr; }
 
    private:

@@ -152,9 +152,21 @@ Result<void> Lane::WriteGroups(size_t array, uint64_t row, std::span<std::byte> 
   return {};
 }
 
+// Values, then the scales. Values of 8 bits lie at the file offset's place in its block, so they
+// are written from there; those of 4 bits lie two to a byte.
+Lane::Collected Lane::CollectedIn(size_t array, uint64_t blocks) const {
+  const int bits = context_.plan.output.arrays[array].bits;
+  const uint64_t n_rows = context_.plan.arrays[array].rows.n_rows;
+  const uint64_t bytes = blocks * CollectedBlockBytes(bits) * n_rows;
+  const uint64_t lead = bits == 8 ? open_->writer.next_offset() % kIoAlignment : 0;
+  return {hold_.span().subspan(lead, bytes),
+          reinterpret_cast<BF16*>(hold_.span().data() + RoundUp(kIoAlignment + bytes, 64))};
+}
+
 Result<void> Lane::ProcessBlocks(const FedTile& fed) {
   const size_t index = fed.tile->rows.array;
   const ArrayPlan& array = context_.plan.arrays[index];
+  const uint64_t n_rows = array.rows.n_rows;
   const uint64_t all_blocks = array.rows.row_elements / kQuantBlock;
   const uint64_t block_begin = fed.pass * array.blocks_per_pass;
   const uint64_t blocks = std::min(array.blocks_per_pass, all_blocks - block_begin);
@@ -162,39 +174,33 @@ Result<void> Lane::ProcessBlocks(const FedTile& fed) {
     CKPT_TRY(hold_, context_.holds.Acquire(HoldBytes(context_.plan, index), context_.stop));
   }
   Flush();
-  // The hold: values at the file offset's place in its block, then the scales, 64-aligned.
-  const uint64_t part_bytes = blocks * kQuantBlock * array.rows.n_rows;
-  std::byte* values = hold_.span().data() + open_->writer.next_offset() % kIoAlignment;
-  std::byte* scales = hold_.span().data() + RoundUp(kIoAlignment + part_bytes, 64);
+  const Collected collected = CollectedIn(index, blocks);
   CKPT_TRY(const std::span<std::byte> staging,
            NextOutBuffer(0, (fed.tile->rows.row_end - fed.tile->rows.row_begin) * array.row_bytes));
   CKPT_TRY_VOID(MakeBlocks(context_, *fed.tile, fed.input, scratch_, staging, block_begin, blocks,
-                           reinterpret_cast<int8_t*>(values), reinterpret_cast<BF16*>(scales)));
+                           collected.values.data(), collected.scales));
   if (!fed.is_last_of_pass) return {};
-  CKPT_TRY_VOID(WriteHold(fed, block_begin, blocks));
+  AddScales(index, block_begin * n_rows, {collected.scales, blocks * n_rows});
+  Crc32c crc;
+  CKPT_TRY_VOID(context_.plan.output.arrays[index].bits == 8
+                    ? WriteHold(collected.values, crc)
+                    : WriteUnpacked(collected.values, n_rows, crc));
+  AddPart(index, block_begin * kQuantBlock * n_rows, crc);
   hold_ = {};
   return {};
 }
 
-Result<void> Lane::WriteHold(const FedTile& fed, uint64_t block_begin, uint64_t blocks) {
-  const size_t index = fed.tile->rows.array;
-  const ArrayPlan& array = context_.plan.arrays[index];
-  const uint64_t part_bytes = blocks * kQuantBlock * array.rows.n_rows;
-  const std::span<std::byte> values =
-      hold_.span().subspan(open_->writer.next_offset() % kIoAlignment, part_bytes);
-  const auto* scales =
-      reinterpret_cast<const BF16*>(hold_.span().data() + RoundUp(kIoAlignment + part_bytes, 64));
-  AddScales(index, block_begin * array.rows.n_rows, {scales, blocks * array.rows.n_rows});
+Result<void> Lane::WriteHold(std::span<std::byte> values, Crc32c& crc) {
   CKPT_TRY_VOID(WaitForWrites());
-  Crc32c crc;
   std::vector<IoFuture> writes;
-  for (uint64_t at = 0; at < part_bytes && !context_.stop.stop_requested(); at += kHoldStepBytes) {
-    const std::span<std::byte> step = values.subspan(at, std::min(kHoldStepBytes, part_bytes - at));
+  while (!values.empty() && !context_.stop.stop_requested()) {
+    const std::span<std::byte> step = values.first(std::min(kHoldStepBytes, values.size()));
     crc.Append(step);
     // The writer puts its carry into the memory before `step`: the end of the step before, which
     // holds these very bytes and is no part of that step's write.
     writes.push_back(open_->writer.Write(step));
     context_.progress.written_bytes += step.size();
+    values = values.subspan(step.size());
   }
   // All of them end before the hold goes to somebody else, whatever one of them says.
   Result<void> written;
@@ -204,7 +210,21 @@ Result<void> Lane::WriteHold(const FedTile& fed, uint64_t block_begin, uint64_t 
   }
   CKPT_TRY_VOID(std::move(written));
   if (context_.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
-  AddPart(index, block_begin * kQuantBlock * array.rows.n_rows, crc);
+  return {};
+}
+
+// By way of the output buffers, which are written while the hold is somebody else's already.
+Result<void> Lane::WriteUnpacked(std::span<const std::byte> packed, uint64_t n_rows, Crc32c& crc) {
+  const uint64_t most = context_.plan.memory.tile_out_bytes - 2 * kIoAlignment;
+  const uint64_t end = 2 * packed.size();
+  for (uint64_t at = 0; at < end;) {
+    if (context_.stop.stop_requested()) return Fail(Code::kInterrupted, "stopped");
+    CKPT_TRY(const std::span<std::byte> out, RoomForRows(std::min(most, end - at)));
+    UnpackBlocks(packed, n_rows, at, out, crc);
+    WriteRows(out);
+    context_.progress.written_bytes += out.size();
+    at += out.size();
+  }
   return {};
 }
 

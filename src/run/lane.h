@@ -43,6 +43,12 @@ class Lane {
     BundleRecord record;
   };
 
+  /// One pass of a transposed array, in the hold.
+  struct Collected {
+    std::span<std::byte> values;
+    BF16* scales;
+  };
+
   explicit Lane(const RunContext& context) : context_(context) {}
   Result<void> Process(const FedTile& fed);
   Result<void> ProcessRows(const FedTile& fed);
@@ -51,7 +57,9 @@ class Lane {
   Result<void> ProcessGroupsOfRows(const FedTile& fed);
   Result<void> WriteGroups(size_t array, uint64_t row, std::span<std::byte> out,
                            const GroupSides& sides, const Crc32c& crc);
-  Result<void> WriteHold(const FedTile& fed, uint64_t block_begin, uint64_t blocks);
+  Collected CollectedIn(size_t array, uint64_t blocks) const;
+  Result<void> WriteHold(std::span<std::byte> values, Crc32c& crc);
+  Result<void> WriteUnpacked(std::span<const std::byte> packed, uint64_t n_rows, Crc32c& crc);
   Result<void> FinishBundle();
   Result<std::span<std::byte>> NextOutBuffer(uint64_t file_offset, uint64_t bytes);
   Result<std::span<std::byte>> RoomForRows(uint64_t bytes);

@@ -98,9 +98,10 @@ bool TileFeed::StartNext(Slot& slot) {
     const uint64_t rows = RowsOfTile(span.array, slot.is_in_memory);
     end = row_ + rows;
     // Rows of a transposed array become columns: their tiles end at the border of a cache line in
-    // the hold, which begins as the array does in its file.
-    if (plan.output.arrays[span.array].encoding == Encoding::kQuantBlocks && rows >= kLineBytes) {
-      const uint64_t lead = array.offset % kLineBytes;
+    // the hold, which begins as the array does in its file unless two values share a byte.
+    const ArraySpec& spec = plan.output.arrays[span.array];
+    if (spec.encoding == Encoding::kQuantBlocks && rows >= kLineBytes) {
+      const uint64_t lead = spec.bits == 8 ? array.offset % kLineBytes : 0;
       end = RoundDown(end + lead, kLineBytes) - lead;
     }
     end = std::min(span.row_end, end);

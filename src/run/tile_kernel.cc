@@ -116,7 +116,7 @@ Result<void> AddColumnMax(const RunContext& context, const Tile& tile, const std
 
 Result<void> MakeBlocks(const RunContext& context, const Tile& tile, const std::byte* input,
                         const KernelScratch& scratch, std::span<std::byte> staging,
-                        uint64_t block_begin, uint64_t blocks, int8_t* q, BF16* scales) {
+                        uint64_t block_begin, uint64_t blocks, std::byte* q, BF16* scales) {
   const Plan& plan = context.plan;
   const ArrayPlan& array = plan.arrays[tile.rows.array];
   const uint64_t out_rows = array.rows.n_rows;
@@ -146,6 +146,22 @@ Result<void> MakeBlocks(const RunContext& context, const Tile& tile, const std::
       return NonFinite(plan, tile.rows.array, first + row, w);
   }
   CKPT_UNREACHABLE("a maximum without its value");
+}
+
+void UnpackBlocks(std::span<const std::byte> packed, uint64_t n_rows, uint64_t begin,
+                  std::span<std::byte> out, Crc32c& crc) {
+  constexpr uint64_t lines = CollectedBlockBytes(4);
+  for (uint64_t at = begin; !out.empty();) {
+    const uint64_t row = at / n_rows;
+    const uint64_t column = at % n_rows;
+    const std::span<std::byte> made = out.first(std::min(n_rows - column, out.size()));
+    const uint64_t line = row / kQuantBlock * lines + row % lines;
+    UnpackHalfBytes(packed.subspan(line * n_rows + column, made.size()).data(), made.size(),
+                    row % kQuantBlock >= lines, reinterpret_cast<int8_t*>(made.data()));
+    crc.Append(made);
+    at += made.size();
+    out = out.subspan(made.size());
+  }
 }
 
 }  // namespace ckpt

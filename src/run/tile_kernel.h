@@ -34,11 +34,17 @@ Result<void> MakeRows(const RunContext& context, const Tile& tile, const std::by
 Result<void> AddColumnMax(const RunContext& context, const Tile& tile, const std::byte* input,
                           const KernelScratch& scratch, std::span<uint16_t> column_max);
 
-/// One stripe of a transposed array: the tile's rows become columns of `q` [blocks * 128, O] and
-/// `scales` [blocks, O], for the column blocks [block_begin, block_begin + blocks). `staging`: rows
-/// * row_bytes, for sources that are no bf16.
+/// One stripe of a transposed array: the tile's rows become columns of `q` [blocks * 128, O], or
+/// [blocks * 64, O] where two values share a byte (kernel/quantize.h), and `scales` [blocks, O],
+/// for the column blocks [block_begin, block_begin + blocks). `staging`: rows * row_bytes, for
+/// sources that are no bf16.
 Result<void> MakeBlocks(const RunContext& context, const Tile& tile, const std::byte* input,
                         const KernelScratch& scratch, std::span<std::byte> staging,
-                        uint64_t block_begin, uint64_t blocks, int8_t* q, BF16* scales);
+                        uint64_t block_begin, uint64_t blocks, std::byte* q, BF16* scales);
+
+/// Bytes `begin` and further of the values [blocks * 128, n_rows] that lie two to a byte in
+/// `packed`, as many as `out` takes; `crc` goes on over them.
+void UnpackBlocks(std::span<const std::byte> packed, uint64_t n_rows, uint64_t begin,
+                  std::span<std::byte> out, Crc32c& crc);
 
 }  // namespace ckpt

@@ -149,8 +149,16 @@ struct Quantized {
     scales.resize(n_blocks * n_rows);
     std::vector<const BF16*> rows;
     for (size_t r = 0; r < n_rows; ++r) rows.push_back(w + r * n_columns);
-    QuantizeBlocksBF16(rows.data(), n_rows, n_blocks, bits, q.data(), n_rows, scales.data(),
+    std::vector<std::byte> collected(n_blocks * CollectedBlockBytes(bits) * n_rows);
+    QuantizeBlocksBF16(rows.data(), n_rows, n_blocks, bits, collected.data(), n_rows, scales.data(),
                        n_rows);
+    if (bits == 8) {
+      std::memcpy(q.data(), collected.data(), q.size());
+      return;
+    }
+    const size_t half = kQuantBlock / 2 * n_rows;
+    for (size_t i = 0; i < 2 * n_blocks; ++i)
+      UnpackHalfBytes(collected.data() + i / 2 * half, half, i % 2 == 1, q.data() + i * half);
   }
 
   const BF16* w;

@@ -185,7 +185,8 @@ struct Stripe {
 };
 
 void ExpectBlocksLikeReference(const Stripe& stripe, int bits, size_t q_stride, size_t q_shift) {
-  const size_t q_bytes = (stripe.n_blocks * kQuantBlock - 1) * q_stride + stripe.n_rows;
+  const size_t q_bytes =
+      (stripe.n_blocks * CollectedBlockBytes(bits) - 1) * q_stride + stripe.n_rows;
   const size_t scale_stride = stripe.n_rows + 3;
   const size_t scale_bytes = ((stripe.n_blocks - 1) * scale_stride + stripe.n_rows) * sizeof(BF16);
   Guarded q(q_bytes, q_shift);
@@ -193,9 +194,8 @@ void ExpectBlocksLikeReference(const Stripe& stripe, int bits, size_t q_stride, 
   Guarded expected_q(q_bytes);
   Guarded expected_scales(scale_bytes);
   const auto run = [&](auto quantize, Guarded& q_out, Guarded& scales_out) {
-    return quantize(stripe.pointers.data(), stripe.n_rows, stripe.n_blocks, bits,
-                    reinterpret_cast<int8_t*>(q_out.data()), q_stride,
-                    reinterpret_cast<BF16*>(scales_out.data()), scale_stride);
+    return quantize(stripe.pointers.data(), stripe.n_rows, stripe.n_blocks, bits, q_out.data(),
+                    q_stride, reinterpret_cast<BF16*>(scales_out.data()), scale_stride);
   };
   const uint16_t max = run(QuantizeBlocksBF16, q, scales);
   EXPECT_EQ(max, run(reference::QuantizeBlocksBF16, expected_q, expected_scales));
@@ -221,16 +221,69 @@ TEST_P(Quantize, BlocksPastTheCaches) {
   std::mt19937 random(7);
   const Stripe stripe(256, 33, random);  // over 1 MiB of output: streamed where aligned
   ExpectBlocksLikeReference(stripe, 8, 256, 0);
-  ExpectBlocksLikeReference(stripe, 4, 320, 8);  // lines that are never whole
   ExpectBlocksLikeReference(stripe, 8, 272, 0);
   const Stripe ragged(250, 34, random);
   ExpectBlocksLikeReference(ragged, 8, 256, 0);
+  const Stripe wide(250, 66, random);
+  ExpectBlocksLikeReference(wide, 4, 256, 0);
+  ExpectBlocksLikeReference(wide, 4, 320, 8);  // lines that are never whole
+  ExpectBlocksLikeReference(wide, 4, 272, 0);
+}
+
+// Of no maximum are 4 bits too few, so the vectors need not clamp as the reference does.
+TEST_P(Quantize, BlocksOfEveryMaximum) {
+  for (uint16_t max = 0; max < 0x7f80; max += 64) {
+    std::vector<std::vector<BF16>> rows(64);
+    std::vector<const BF16*> pointers;
+    for (uint16_t r = 0; r < 64; ++r) {
+      const uint16_t bits = max + r;
+      for (uint16_t c = 0; c < kQuantBlock; ++c) {
+        const auto below = static_cast<uint16_t>(bits > c / 2 ? bits - c / 2 : 0);
+        rows[r].push_back(BF16{static_cast<uint16_t>(below | (c % 2 == 0 ? 0x8000 : 0))});
+      }
+      pointers.push_back(rows[r].data());
+    }
+    for (const int bits : {4, 8}) {
+      std::vector<std::byte> q(64 * kQuantBlock);
+      std::vector<std::byte> expected(q.size());
+      std::array<BF16, 64> scales{};
+      std::array<BF16, 64> expected_scales{};
+      const auto run = [&](auto quantize, std::vector<std::byte>& to, std::array<BF16, 64>& s) {
+        return quantize(pointers.data(), 64, 1, bits, to.data(), 64, s.data(), 64);
+      };
+      EXPECT_EQ(run(QuantizeBlocksBF16, q, scales),
+                run(reference::QuantizeBlocksBF16, expected, expected_scales));
+      EXPECT_EQ(q, expected) << max << " at " << bits << " bits";
+      EXPECT_EQ(std::memcmp(scales.data(), expected_scales.data(), sizeof(scales)), 0) << max;
+    }
+  }
+}
+
+TEST_P(Quantize, UnpacksHalfBytes) {
+  std::mt19937 random(8);
+  constexpr std::array<size_t, 6> counts = {0, 1, 15, 64, 100, 1000};
+  for (const size_t n : counts) {
+    std::vector<std::byte> packed(n + 1);
+    for (std::byte& b : packed) b = static_cast<std::byte>(random());
+    for (const bool is_upper : {false, true}) {
+      Guarded q(n, n % 3);
+      Guarded expected(n);
+      UnpackHalfBytes(packed.data() + 1, n, is_upper, reinterpret_cast<int8_t*>(q.data()));
+      reference::UnpackHalfBytes(packed.data() + 1, n, is_upper,
+                                 reinterpret_cast<int8_t*>(expected.data()));
+      EXPECT_TRUE(q == expected && q.IsIntact()) << n << ' ' << is_upper;
+      for (size_t i = 0; i < n; ++i) {
+        const int half = std::to_integer<int>(packed[i + 1]) >> (is_upper ? 4 : 0) & 15;
+        EXPECT_EQ(static_cast<int8_t>(q.data()[i]), half < 8 ? half : half - 16);
+      }
+    }
+  }
 }
 
 TEST_P(Quantize, BlocksShowWhatIsNotFinite) {
   std::vector<BF16> row(2 * kQuantBlock, BF16{0x3f80});
   const BF16* row_data = row.data();
-  std::vector<int8_t> q(row.size());
+  std::vector<std::byte> q(row.size());
   std::array<BF16, 2> scales{};
   const auto run = [&] {
     return QuantizeBlocksBF16(&row_data, 1, 2, 8, q.data(), 1, scales.data(), 1);

@@ -129,22 +129,27 @@ TEST_F(PlanTest, LanesCollectBesideTheLargestArray) {
   model.dim = 2048;
   model.vocab = 60'000;
   WriteSparse(model);
-  std::vector<uint64_t> holds;
-  for (const unsigned threads : {1U, 2U, 3U}) {
-    const Plan plan = Make({"int4_blockwise", 64 << 20, threads, 256ULL << 20});
-    holds.clear();
-    for (size_t i = 0; i < plan.arrays.size(); ++i) {
-      if (plan.output.arrays[i].encoding == Encoding::kQuantBlocks)
-        holds.push_back(HoldBytes(plan, i));
+  for (const std::string type : {"int8_blockwise", "int4_blockwise"}) {
+    for (const unsigned threads : {1U, 2U, 3U}) {
+      const Plan plan = Make({type, 64 << 20, threads, 256ULL << 20});
+      std::vector<uint64_t> holds;
+      for (size_t i = 0; i < plan.arrays.size(); ++i) {
+        if (plan.output.arrays[i].encoding == Encoding::kQuantBlocks)
+          holds.push_back(HoldBytes(plan, i));
+      }
+      std::sort(holds.begin(), holds.end(), std::greater<>());
+      ASSERT_EQ(plan.memory.lanes, threads);
+      // Two values of 4 bits share a byte; a scale is two bytes for 128 values.
+      const uint64_t elements = model.dim * model.vocab;
+      const uint64_t values = type == "int8_blockwise" ? elements : elements / 2;
+      EXPECT_GT(holds[0], values + elements / 64);
+      EXPECT_LT(holds[0], values + elements / 64 + (16 << 10));
+      EXPECT_LT(holds[1], holds[0] / 10);
+      EXPECT_EQ(plan.memory.hold_bytes, holds[0]);
+      EXPECT_EQ(plan.memory.hold_pool_bytes,
+                std::accumulate(holds.begin(), holds.begin() + threads, uint64_t{0}));
+      EXPECT_LE(plan.memory.peak_bytes, plan.memory.budget_bytes);
     }
-    std::sort(holds.begin(), holds.end(), std::greater<>());
-    ASSERT_EQ(plan.memory.lanes, threads);
-    EXPECT_GT(holds[0], model.dim * model.vocab);
-    EXPECT_LT(holds[1], holds[0] / 10);
-    EXPECT_EQ(plan.memory.hold_bytes, holds[0]);
-    EXPECT_EQ(plan.memory.hold_pool_bytes,
-              std::accumulate(holds.begin(), holds.begin() + threads, uint64_t{0}));
-    EXPECT_LE(plan.memory.peak_bytes, plan.memory.budget_bytes);
   }
 }
 
