@@ -16,17 +16,19 @@ namespace {
 
 #if CKPT_HAVE_SIMD
 
-// A group of rows, as many as make one line of the output, by up to four blocks: wide enough (1 KiB
-// of a row) for sequential reads. Its rows are quantized eight at a time, which the first level of
-// the cache holds: the maxima of their blocks, then their scales as vectors (a division costs as
-// much for 16 of them as for one), then the values, packed into bytes. Last the transpose into
-// whole lines.
+// A group of rows, as many as make one line of the output, by as many blocks as are packed into 512
+// bytes: wide enough (1 or 2 KiB of a row) for sequential reads. Its rows are quantized eight at a
+// time, which the first level of the cache holds: the maxima of their blocks, then their scales as
+// vectors (a division costs as much for 16 of them as for one), then the values, packed into bytes.
+// Last the transpose into whole lines.
 constexpr size_t kGroupRows = kLine;
-constexpr size_t kGroupBlocks = 4;
-constexpr size_t kFoldedRows = 8;  // maxima that fill 128 bits
-constexpr size_t kScales = kGroupBlocks * kFoldedRows;
+constexpr size_t kGroupBytes = 512;  // packed, of a row
+constexpr size_t kFoldedRows = 8;    // maxima that fill 128 bits
 static_assert(kGroupRows % kFoldedRows == 0);
-constexpr size_t kGroupRowBytes = kGroupBlocks * kQuantBlock * sizeof(BF16);
+// Not a power of two: a tile's rows in different sets of L1.
+constexpr size_t kPackedRowBytes = kGroupBytes + kLine;
+// Rows quantized between two tiles that are written.
+constexpr size_t kRowsPerTile = kGroupRows * kTileColumns<1> / kGroupBytes;
 
 struct BlockJob {
   const BF16* const* rows;
@@ -116,11 +118,9 @@ class BlockQuantizer {
  private:
   static constexpr float kHighest = kBits == 8 ? 127.0F : 7.0F;
   static constexpr size_t kBlockBytes = CollectedBlockBytes(kBits);
-  static constexpr size_t kGroupBytes = kGroupBlocks * kBlockBytes;  // of a row
-  // Not a power of two: a tile's rows in different sets of L1.
-  static constexpr size_t kPackedRowBytes = kGroupBytes + kLine;
-  // Rows quantized between two tiles that are written.
-  static constexpr size_t kRowsPerTile = kGroupRows * kTileColumns<1> / kGroupBytes;
+  static constexpr size_t kGroupBlocks = kGroupBytes / kBlockBytes;
+  static constexpr size_t kGroupRowBytes = kGroupBlocks * kQuantBlock * sizeof(BF16);
+  static constexpr size_t kScales = kGroupBlocks * kFoldedRows;
 
   struct Group {
     size_t first_row = 0, n_rows = 0, first_block = 0, n_blocks = 0;
