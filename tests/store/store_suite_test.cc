@@ -1,5 +1,7 @@
 // What every store promises. A store that differs says so in its StoreKind.
 #include <algorithm>
+#include <future>
+#include <latch>
 #include <thread>
 
 #include "tests/store/store_kind.h"
@@ -244,6 +246,31 @@ TEST_P(StoreSuite, GoesOnWithAKeptObjectAfterItsWriterEnded) {
   EXPECT_FAILS(Code::kNotFound, store().CreatePositioned("a/object", text.size(), options));
   ASSERT_SUCCEEDS(store().DropUnfinished("a/object", options.session));
   ExpectHolds("a/object", text);
+}
+
+TEST_P(StoreSuite, TwoWritersEndAKeptObjectAtOneMoment) {
+  if (!GetParam().keeps_unfinished) return;
+  const std::string text = RandomText(kBlock + 17, 12);
+  for (int round = 0; round < 30; ++round) {
+    const std::string name = "a/object-" + std::to_string(round);
+    CreateOptions options{.is_create_only = round % 2 == 0, .is_kept = true};
+    ASSERT_RESULT(const auto one, store().CreatePositioned(name, text.size(), options));
+    ASSERT_SUCCEEDS(one->WriteAt(0, BytesOf(text)).get());
+    ASSERT_RESULT(const std::string receipt, one->Settle({0, text.size()}));
+    options.session = one->session();
+    ASSERT_RESULT(const auto other, store().CreatePositioned(name, text.size(), options));
+    ASSERT_SUCCEEDS(other->TakeOver({0, text.size()}, receipt));
+    std::latch both(2);
+    const auto end = [&both](PositionedWriter& writer) {
+      both.arrive_and_wait();
+      return writer.Commit();
+    };
+    auto ended = std::async(std::launch::async, end, std::ref(*one));
+    const auto ended_here = end(*other);
+    ASSERT_SUCCEEDS(ended.get());
+    ASSERT_SUCCEEDS(ended_here);
+    ExpectHolds(name, text);
+  }
 }
 
 TEST_P(StoreSuite, DropsAnUnfinishedKeptObject) {

@@ -98,24 +98,31 @@ class PositionedFile final : public PositionedWriter {
     if (has_failed_)
       return Fail(Code::kIo, "cannot be finished: an earlier write failed", "see the first error");
     const bool is_ours = part_.IsNamed(folder_.get(), temporary_.leaf.c_str());
-    const bool is_published = !is_ours && temporary_.folder == split_.folder &&
-                              part_.IsNamed(folder_.get(), split_.leaf.c_str());
-    if (!is_ours && !is_published)
+    if (!is_ours && !IsPublished())
       return Fail(Code::kCannotCreate, "its .part was removed or replaced by another process",
                   "let one process at a time write this output");
     if (const int error = part_.Finish(); error != 0) {
       has_failed_ = true;
       return FailOutput(error, "make the file durable", folder_.get(), size_bytes_);
     }
-    // Another writer of the same .part may have been faster: our bytes are in its file.
-    if (is_published) {
-      is_done_ = true;
-      return PublishedInfo(folder_.get(), split_.leaf, name_);
-    }
-    CKPT_TRY(const Descriptor folder,
-             PublishNewFile(folders_, folder_, temporary_, split_, options_));
+    if (!is_ours) return EndPublished();
+    Result<Descriptor> folder = PublishNewFile(folders_, folder_, temporary_, split_, options_);
+    if (!folder && IsPublished()) return EndPublished();
+    if (!folder) return Fail(std::move(folder).error());
     is_done_ = true;
-    return PublishedInfo(folder.get(), split_.leaf, name_);
+    return PublishedInfo(folder->get(), split_.leaf, name_);
+  }
+
+  // Whether another writer of the same .part was faster: our bytes are in its file.
+  bool IsPublished() const {
+    return temporary_.folder == split_.folder && part_.IsNamed(folder_.get(), split_.leaf.c_str());
+  }
+  Result<ObjectInfo> EndPublished() {
+    is_done_ = true;
+    // It may not have come to that yet.
+    if (const int error = SyncFile(folder_.get()); error != 0)
+      return FailFile(FileSide::kOutput, error, "make its name durable");
+    return PublishedInfo(folder_.get(), split_.leaf, name_);
   }
 
   FolderTree& folders_;
