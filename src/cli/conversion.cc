@@ -41,8 +41,8 @@ Result<bool> Conversion::IsDoneMeanwhile(bool is_overwriting) const {
   Result<void> is_free = CheckDestination(is_overwriting);
   if (is_free) return false;
   if (!is_overwriting) {
-    const Result<bool> is_done = IsDone();
-    if (is_done && *is_done) return true;
+    CKPT_TRY(const bool is_done, IsDone());
+    if (is_done) return true;
   }
   return Fail(std::move(is_free).error());
 }

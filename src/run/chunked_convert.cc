@@ -265,8 +265,8 @@ Result<ChunkedResult> ConvertChunked(const ChunkedPlan& plan, const ChunkedTarge
   Result<bool> cleared = ClearDestination(destination, plan, target, options.is_overwriting);
   // Another shard may have committed since this process looked.
   if (!cleared && !options.is_overwriting) {
-    const Result<bool> is_committed = IsCommitted(destination, plan, target);
-    if (is_committed && *is_committed) return end_late();
+    CKPT_TRY(const bool is_committed, IsCommitted(destination, plan, target));
+    if (is_committed) return end_late();
   }
   if (!cleared) return Fail(std::move(cleared).error());
   Progress progress;  // outlives the log, which tells of it to the end

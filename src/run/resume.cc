@@ -69,6 +69,8 @@ bool EndFailedRun(Error& error, Store& destination, const PlanBase& plan, ShardL
   if (!IsStop(error)) {
     const Result<bool> is_committed = committed();
     if (is_committed && *is_committed) return true;
+    // A stop while that is asked is what ended the run: the next one will see.
+    if (!is_committed && IsStop(is_committed.error())) error = is_committed.error();
   }
   // Another run was faster, and the destination is its: nothing there is ours.
   const Result<std::optional<Mark>> mark = ReadMark(destination, plan.state_name);

@@ -21,7 +21,11 @@ bool IsNotFound(const Error& error) { return error.code == Code::kNotFound; }
 // Of an unfinished file: it is gone, or its name is taken.
 bool IsClosed(const Error& error) { return IsNotFound(error) || error.code == Code::kCannotCreate; }
 
-bool IsWhole(const Result<ObjectInfo>& found, const FileSpec& file) {
+// Whether the file stands under its name, whole. That it cannot be looked at (a stop, a service
+// that does not answer) says nothing of it, and is an error of its own.
+Result<bool> IsWhole(Store& store, const FileSpec& file) {
+  const Result<ObjectInfo> found = store.Stat(file.name);
+  if (!found && !IsNotFound(found.error())) return Fail(found.error());
   return found && found->size_bytes == file.size_bytes;
 }
 
@@ -43,10 +47,11 @@ class KeptFiles final : public OutputFiles {
     Result<std::unique_ptr<PositionedWriter>> writer =
         store_.CreatePositioned(spec.name, spec.size_bytes, options_[file]);
     if (writer) return std::shared_ptr<PositionedWriter>(*std::move(writer));
+    if (!IsClosed(writer.error())) return Fail(std::move(writer).error());
     // Whole: by another committer, or before this process began.
-    if (IsClosed(writer.error()) && IsWhole(store_.Stat(spec.name), spec))
-      return std::shared_ptr<PositionedWriter>(MakeFinishedWriter(spec.name, spec.size_bytes));
-    return Fail(std::move(writer).error());
+    CKPT_TRY(const bool is_whole, IsWhole(store_, spec));
+    if (!is_whole) return Fail(std::move(writer).error());
+    return std::shared_ptr<PositionedWriter>(MakeFinishedWriter(spec.name, spec.size_bytes));
   }
 
  private:
@@ -102,14 +107,13 @@ class Opener {
       if (opened) continue;
       if (!IsClosed(opened.error())) return Fail(std::move(opened).error());
       // Gone: whole under its name, or lost. Then nothing of what was recorded is there any more.
-      const Result<ObjectInfo> found = store_.Stat(File(i).name);
-      if (IsWhole(found, File(i))) {
+      CKPT_TRY(const bool is_whole, IsWhole(store_, File(i)));
+      if (is_whole) {
         if (plan_.output.files.size() == 1) return Fail(std::move(opened).error());
         sessions_.push_back(session);
         continue;
       }
       if (!IsNotFound(opened.error())) return Fail(std::move(opened).error());
-      if (!found && !IsNotFound(found.error())) return Fail(found.error());
       CKPT_TRY_VOID(journal_.DropAll());
       CKPT_TRY_VOID(Drop(begun));
       CKPT_TRY_VOID(store_.Remove(NoteName(journal_.state_name())));

@@ -195,6 +195,44 @@ TEST_F(SeveralFiles, AFileThatStandsWholeAlreadyIsNotWrittenAgain) {
   EXPECT_GE(cut_short, 3U / kCaseStep);
 }
 
+// A stop while a file is looked at that may stand whole already is a stop, not a file in the way.
+TEST_F(SeveralFiles, AStopWhileAWholeFileIsLookedAtIsAStop) {
+  ASSERT_TRUE(Run("whole"));
+  const auto whole = FilesIn(Out("whole"));
+  uint64_t commits = 0;
+  {
+    FaultyStore counted(OpenFolder(Out("counted")));
+    ASSERT_TRUE(Run(*source_, counted));
+    commits = counted.Count(FaultPoint::kCommit);
+  }
+  size_t stopped = 0;
+  size_t beside_whole = 0;
+  for (uint64_t cut = commits - 6; cut <= commits - 1; ++cut) {
+    for (uint64_t nth = 1; nth <= 16; nth += kCaseStep) {
+      const std::string name = "cut" + std::to_string(cut) + "-" + std::to_string(nth);
+      {
+        FaultyStore destination(OpenFolder(Out(name)), {{FaultPoint::kCommit, cut}});
+        ASSERT_FALSE(Run(*source_, destination));
+      }
+      const auto left = FilesIn(Out(name));
+      const Error stop{Code::kInterrupted, "stopped", {}, {}, ""};
+      FaultyStore destination(OpenFolder(Out(name)), {{FaultPoint::kStat, nth, stop}});
+      const auto result = Run(*source_, destination);
+      if (result) continue;
+      ++stopped;
+      beside_whole += std::any_of(left.begin(), left.end(), [](const auto& file) {
+        return file.first.ends_with(".safetensors");
+      });
+      EXPECT_EQ(result.error().code, Code::kInterrupted) << name << ": " << result.error().Print();
+      const auto again = Run(name);
+      ASSERT_TRUE(again) << name << ": " << again.error().Print();
+      EXPECT_EQ(FilesIn(Out(name)), whole) << name;
+    }
+  }
+  EXPECT_GE(stopped, 8U / kCaseStep);
+  EXPECT_GE(beside_whole, 4U / kCaseStep);
+}
+
 TEST_F(SeveralFiles, AFileThatIsLostVoidsWhatWasRecorded) {
   ASSERT_TRUE(Run("whole"));
   ASSERT_TRUE(Run("out", kOptions, {0, 2}));
