@@ -69,8 +69,10 @@ bool EndFailedRun(Error& error, Store& destination, const PlanBase& plan, ShardL
   if (!IsStop(error)) {
     const Result<bool> is_committed = committed();
     if (is_committed && *is_committed) return true;
-    // A stop while that is asked is what ended the run: the next one will see.
-    if (!is_committed && IsStop(is_committed.error())) error = is_committed.error();
+    // What is in the way, or gone, may be so because it is whole. Where a stop kept us from seeing,
+    // the next run will see; any other error outweighs a stop.
+    const bool may_be_done = error.code == Code::kCannotCreate || error.code == Code::kNotFound;
+    if (may_be_done && !is_committed && IsStop(is_committed.error())) error = is_committed.error();
   }
   // Another run was faster, and the destination is its: nothing there is ours.
   const Result<std::optional<Mark>> mark = ReadMark(destination, plan.state_name);
