@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "run/find_object.h"
 #include "run/journal.h"
 #include "run/mark.h"
 #include "run/report.h"
@@ -217,9 +218,9 @@ Result<std::vector<bool>> CommittedOutputs(Store& destination, const ChunkedPlan
                                            const ChunkedTarget& target) {
   std::vector<bool> committed;
   for (const ChunkedOutput& output : plan.outputs) {
-    const Result<ObjectInfo> info = destination.Stat(Below(output.root, target.DoneName()));
-    if (!info && info.error().code != Code::kNotFound) return Fail(info.error());
-    committed.push_back(info.has_value());
+    CKPT_TRY(const std::optional<ObjectInfo> done,
+             FindObject(destination, Below(output.root, target.DoneName())));
+    committed.push_back(done.has_value());
   }
   return committed;
 }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "run/find_object.h"
 #include "run/journal.h"
 #include "run/mark.h"
 #include "run/report.h"
@@ -148,18 +149,13 @@ Result<void> MarkDestination(Store& destination, const Plan& plan) {
 Result<bool> IsCommitted(Store& destination, const Plan& plan) {
   CKPT_TRY(const bool has_report, HasReportOf(destination, plan));
   if (!has_report) return false;
-  const auto is_there = [&](const std::string& name, uint64_t size_bytes) -> Result<bool> {
-    const Result<ObjectInfo> info = destination.Stat(name);
-    if (!info && info.error().code != Code::kNotFound) return Fail(info.error());
-    return info && info->size_bytes == size_bytes;
-  };
   if (plan.output.marker) {
     CKPT_TRY(const bool is_marked,
-             is_there(plan.output.marker->name, plan.output.marker->text->size()));
+             HasObject(destination, plan.output.marker->name, plan.output.marker->text->size()));
     if (!is_marked) return false;
   }
   for (const FileSpec& file : plan.output.files) {
-    CKPT_TRY(const bool is_whole, is_there(file.name, file.size_bytes));
+    CKPT_TRY(const bool is_whole, HasObject(destination, file.name, file.size_bytes));
     if (!is_whole) return false;
   }
   return true;

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/text.h"
+#include "run/find_object.h"
 #include "run/shard_log.h"
 #include "run/unfinished_file.h"
 
@@ -125,10 +126,8 @@ Result<std::vector<uint32_t>> Journal::List() const {
 }
 
 Result<bool> Journal::Has(uint32_t number) const {
-  const Result<ObjectInfo> info = store_.Stat(RecordName(number));
-  if (info) return true;
-  if (info.error().code == Code::kNotFound) return false;
-  return Fail(info.error());
+  CKPT_TRY(const std::optional<ObjectInfo> record, FindObject(store_, RecordName(number)));
+  return record.has_value();
 }
 
 Result<void> Journal::Drop(std::span<const uint32_t> numbers) {

@@ -7,6 +7,7 @@
 
 #include "base/json_text.h"
 #include "base/text.h"
+#include "run/find_object.h"
 #include "run/journal.h"
 #include "run/report.h"
 #include "run/report_state.h"
@@ -145,9 +146,8 @@ Result<void> ReplaceMark(Store& destination, std::string_view state_name, const 
 Result<bool> IsAllThere(Store& destination, const Mark& mark) {
   if (mark.done.empty()) return false;
   for (const std::string& name : mark.done) {
-    const Result<ObjectInfo> info = destination.Stat(name);
-    if (!info && info.error().code == Code::kNotFound) return false;
-    if (!info) return Fail(info.error());
+    CKPT_TRY(const std::optional<ObjectInfo> done, FindObject(destination, name));
+    if (!done) return false;
   }
   return true;
 }

@@ -4,6 +4,7 @@
 #include <array>
 #include <ctime>
 
+#include "run/find_object.h"
 #include "run/journal.h"
 
 namespace ckpt {
@@ -78,9 +79,8 @@ std::vector<NumberRange> Absent(uint32_t first, uint64_t last,
 Result<std::vector<std::string>> CommittedOf(Store& store, const Mark& mark) {
   std::vector<std::string> committed;
   for (const std::string& name : mark.done) {
-    const Result<ObjectInfo> info = store.Stat(name);
-    if (info) committed.push_back(name);
-    if (!info && info.error().code != Code::kNotFound) return Fail(info.error());
+    CKPT_TRY(const std::optional<ObjectInfo> done, FindObject(store, name));
+    if (done) committed.push_back(name);
   }
   return committed;
 }

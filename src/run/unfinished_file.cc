@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/json_text.h"
+#include "run/find_object.h"
 
 namespace ckpt {
 namespace {
@@ -20,14 +21,6 @@ bool IsNotFound(const Error& error) { return error.code == Code::kNotFound; }
 
 // Of an unfinished file: it is gone, or its name is taken.
 bool IsClosed(const Error& error) { return IsNotFound(error) || error.code == Code::kCannotCreate; }
-
-// Whether the file stands under its name, whole. That it cannot be looked at (a stop, a service
-// that does not answer) says nothing of it, and is an error of its own.
-Result<bool> IsWhole(Store& store, const FileSpec& file) {
-  const Result<ObjectInfo> found = store.Stat(file.name);
-  if (!found && !IsNotFound(found.error())) return Fail(found.error());
-  return found && found->size_bytes == file.size_bytes;
-}
 
 // Each time a writer is asked for, one more that goes on with what the others have settled: the
 // parts of a file that wait in memory are only those of the segment at hand.
@@ -49,7 +42,7 @@ class KeptFiles final : public OutputFiles {
     if (writer) return std::shared_ptr<PositionedWriter>(*std::move(writer));
     if (!IsClosed(writer.error())) return Fail(std::move(writer).error());
     // Whole: by another committer, or before this process began.
-    CKPT_TRY(const bool is_whole, IsWhole(store_, spec));
+    CKPT_TRY(const bool is_whole, HasObject(store_, spec.name, spec.size_bytes));
     if (!is_whole) return Fail(std::move(writer).error());
     return std::shared_ptr<PositionedWriter>(MakeFinishedWriter(spec.name, spec.size_bytes));
   }
@@ -107,7 +100,7 @@ class Opener {
       if (opened) continue;
       if (!IsClosed(opened.error())) return Fail(std::move(opened).error());
       // Gone: whole under its name, or lost. Then nothing of what was recorded is there any more.
-      CKPT_TRY(const bool is_whole, IsWhole(store_, File(i)));
+      CKPT_TRY(const bool is_whole, HasObject(store_, File(i).name, File(i).size_bytes));
       if (is_whole) {
         if (plan_.output.files.size() == 1) return Fail(std::move(opened).error());
         sessions_.push_back(session);

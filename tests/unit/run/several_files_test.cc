@@ -62,6 +62,11 @@ class SeveralFiles : public testing::Test {
                             Shard shard = {}) {
     return Run(*source_, *OpenFolder(Out(name)), options, shard);
   }
+  uint64_t CommitsOfAWholeRun() {
+    FaultyStore counted(OpenFolder(Out("counted")));
+    EXPECT_TRUE(Run(*source_, counted));
+    return counted.Count(FaultPoint::kCommit);
+  }
 
   TempFolder folder_;
   std::shared_ptr<Store> source_;
@@ -168,12 +173,7 @@ TEST_F(SeveralFiles, AnyFaultLeavesNothingThatLoadsAndARerunGoesOn) {
 TEST_F(SeveralFiles, AFileThatStandsWholeAlreadyIsNotWrittenAgain) {
   ASSERT_TRUE(Run("whole"));
   const auto whole = FilesIn(Out("whole"));
-  uint64_t commits = 0;
-  {
-    FaultyStore counted(OpenFolder(Out("counted")));
-    ASSERT_TRUE(Run(*source_, counted));
-    commits = counted.Count(FaultPoint::kCommit);
-  }
+  const uint64_t commits = CommitsOfAWholeRun();
   size_t cut_short = 0;  // between two files
   for (uint64_t nth = commits - 12; nth <= commits; nth += kCaseStep) {
     const std::string name = "cut" + std::to_string(nth);
@@ -199,12 +199,7 @@ TEST_F(SeveralFiles, AFileThatStandsWholeAlreadyIsNotWrittenAgain) {
 TEST_F(SeveralFiles, AStopWhileAWholeFileIsLookedAtIsAStop) {
   ASSERT_TRUE(Run("whole"));
   const auto whole = FilesIn(Out("whole"));
-  uint64_t commits = 0;
-  {
-    FaultyStore counted(OpenFolder(Out("counted")));
-    ASSERT_TRUE(Run(*source_, counted));
-    commits = counted.Count(FaultPoint::kCommit);
-  }
+  const uint64_t commits = CommitsOfAWholeRun();
   size_t stopped = 0;
   size_t beside_whole = 0;
   for (uint64_t cut = commits - 6; cut <= commits - 1; ++cut) {
